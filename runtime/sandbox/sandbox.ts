@@ -1,0 +1,89 @@
+import type { Limits } from '../../sdk/contract/limits.ts';
+import type { Program } from '../../sdk/contract/program.ts';
+
+/**
+ * A container that runs one program once. Made by a zone, run at most once, then dead. Whoever made it owns it
+ * until `dead` resolves; nothing has to be called after that.
+ */
+export interface Sandbox {
+  readonly id: string;
+  /** Digest hex of every read-only layer, uppermost first. */
+  readonly layers: readonly string[];
+  /** States and their meaning are those of the OCI runtime spec; `dead` is ours: nothing of it is left. */
+  readonly state: SandboxState;
+  /** `performance.now()` of creation, milliseconds. */
+  readonly createdAtMs: number;
+  /**
+   * Hands over the program and resolves when the sandbox is dead. Resolves with a report whatever the program
+   * did; rejects with SandboxLostError when the platform lost the sandbox. Throws if called a second time.
+   */
+  run(request: RunRequest): Promise<RunReport>;
+  /** Ends it, in any state; a run under way reports the cause `killed`. Idempotent; resolves as `dead` does. */
+  kill(): Promise<void>;
+  /** Memory and writable bytes now. Resolves with zeros once dead. */
+  stat(): Promise<SandboxStat>;
+  /** Resolves when no process, mount or cgroup of it is left. Never rejects. */
+  readonly dead: Promise<void>;
+}
+
+export type SandboxState = 'created' | 'running' | 'paused' | 'stopped' | 'dead';
+
+export interface RunRequest {
+  program: Program;
+  limits: Limits;
+  stdin: Uint8Array;
+}
+
+/** Why the run ended, as the kernel and our timers saw it; `outcomeOf` turns it into the contract's outcome. */
+export type EndCause = 'exited' | 'wall' | 'cpu' | 'killed';
+
+export interface RunReport {
+  cause: EndCause;
+  /** Exit code of the main process, or null when a signal ended it. */
+  exitCode: number | null;
+  /** Number of the signal that ended the main process, or null. */
+  signal: number | null;
+  /** What the interpreter wrote on its result channel: untrusted bytes. */
+  result: Uint8Array;
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+  stdoutTruncated: boolean;
+  stderrTruncated: boolean;
+  cpuUsec: number;
+  memoryPeakBytes: number;
+  /** Times the kernel's OOM killer struck in this sandbox. */
+  oomKills: number;
+  /** Times a fork was refused by the pids cap. */
+  pidsRefused: number;
+  diskFull: boolean;
+  inodesFull: boolean;
+  /** Phases, microseconds. */
+  startUsec: number;
+  runUsec: number;
+  discardUsec: number;
+}
+
+export interface SandboxStat {
+  memoryBytes: number;
+  memoryPeakBytes: number;
+  writableBytes: number;
+}
+
+/** Ours, not the program's: the zone or launcher died under the sandbox. */
+export class SandboxLostError extends Error {
+  override readonly name = 'SandboxLostError';
+}
+
+/**
+ * Where sandboxes of one interpreter come from: a user namespace with an agent and, for node and python, a
+ * zygote. `create` makes an empty, parked, ready sandbox in about 2 ms.
+ */
+export interface Zone {
+  readonly interpreter: 'node' | 'python' | 'exec';
+  /** Rejects with SandboxLostError when the zone is gone; the caller opens another. */
+  create(layers: readonly string[]): Promise<Sandbox>;
+  /** Kills all of it. Resolves when every process of the zone is gone. */
+  close(): Promise<void>;
+  /** Resolves when the zone has gone, closed or crashed. Never rejects. */
+  readonly closed: Promise<void>;
+}

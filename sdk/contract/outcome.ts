@@ -1,0 +1,25 @@
+import { z } from 'zod';
+
+/** How an invocation ended: a closed set, discriminated on `status`. A failed outcome is a value, never thrown. */
+export const outcomeSchema = z.discriminatedUnion('status', [
+  z.object({ status: z.literal('ok'), result: z.unknown().optional() }),
+  z.object({ status: z.literal('exited'), exitCode: z.number().int() }),
+  z.object({
+    status: z.literal('function_error'),
+    name: z.string(),
+    message: z.string(),
+    stack: z.string(),
+  }),
+  z.object({ status: z.literal('timeout'), limit: z.enum(['wall', 'cpu']), ms: z.number() }),
+  z.object({ status: z.literal('oom_killed'), memoryMaxBytes: z.number() }),
+  z.object({
+    status: z.literal('limit_exceeded'),
+    limit: z.enum(['pids', 'disk', 'inodes', 'output']),
+    /** The cap that was hit, in the limit's own unit. */
+    max: z.number(),
+  }),
+  z.object({ status: z.literal('signaled'), signal: z.string() }),
+  z.object({ status: z.literal('cancelled') }),
+  z.object({ status: z.literal('lost'), reason: z.string() }),
+]);
+export type Outcome = z.infer<typeof outcomeSchema>;

@@ -1,0 +1,64 @@
+import { z } from 'zod';
+
+/** A path inside the working directory: relative, no `..`, no empty part, no control character, ≤ 255 bytes a part. */
+export const relativePathSchema = z
+  .string()
+  .min(1)
+  .max(1024)
+  .refine(isContainedPath, 'must be a relative path without "..", "//", control characters or parts over 255 bytes');
+
+function isContainedPath(path: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+  if (/[\u0000-\u001f\u007f\\]/.test(path)) return false;
+  return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= 255);
+}
+
+export const fileSchema = z.strictObject({
+  path: relativePathSchema,
+  content: z.string(),
+  encoding: z.enum(['utf8', 'base64']).default('utf8'),
+});
+export type SourceFile = z.infer<typeof fileSchema>;
+
+/** Environment variables: POSIX names; the values may not hold NUL. */
+export const envSchema = z.record(
+  z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a POSIX variable name').max(256),
+  z
+    .string()
+    .max(131_072)
+    .refine((value) => !value.includes('\0'), 'must not contain NUL'),
+);
+
+/** `file.export`, as Lambda writes it: `index.handler` is the export `handler` of `index.mjs`, `.js`, `.cjs` or `.py`. */
+export const handlerSchema = z
+  .string()
+  .max(256)
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9_\-/]*\.[A-Za-z_$][A-Za-z0-9_$]*$/, 'must look like "index.handler"');
+
+/**
+ * What a sandbox runs. A *snippet* is files put into the working directory and an entry that is executed as a
+ * program; a *handler* is an export of a function version's code layer, called with one event.
+ */
+export const programSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('snippet'),
+    files: z.array(fileSchema).min(1),
+    entry: relativePathSchema,
+    args: z.array(z.string()),
+    env: envSchema,
+  }),
+  z.object({
+    kind: z.literal('handler'),
+    handler: handlerSchema,
+    /** The event, as JSON text: it is handed on, never parsed on the way. */
+    eventJson: z.string(),
+    context: z.object({
+      invocationId: z.string(),
+      functionName: z.string(),
+      functionVersion: z.number().int(),
+      deadlineMs: z.number().describe('Unix time, milliseconds'),
+    }),
+    env: envSchema,
+  }),
+]);
+export type Program = z.infer<typeof programSchema>;

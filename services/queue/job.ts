@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import { invocationSchema } from '../../sdk/contract/invocation.ts';
+import { limitsSchema } from '../../sdk/contract/limits.ts';
+import { programSchema } from '../../sdk/contract/program.ts';
+import { runtimeNameSchema } from '../../sdk/contract/runtime-name.ts';
+
+/** Names on Redis. A test of the tree's own uses another prefix, so that nodes do not see each other. */
+export const invocationQueueName = 'invocations';
+
+/**
+ * The BullMQ job of one invocation: the job's id is the invocation's id, its data this, its return value an
+ * `Invocation`. Parsed by the worker: a job may come from a gateway of another release.
+ */
+export const invocationJobSchema = z.object({
+  runtime: runtimeNameSchema,
+  /** Digest hex of a function version's code layer, on top of the runtime's base image; the worker fetches it. */
+  codeLayer: z.string().regex(/^[a-f0-9]{64}$/).optional(),
+  function: invocationSchema.shape.function,
+  /** Digest of the image's manifest where the gateway knows it (function versions). */
+  imageDigest: z.string().optional(),
+  program: programSchema,
+  stdin: z.string(),
+  limits: limitsSchema,
+  /** Pub/sub channel on which the enqueuing gateway wants the finished Invocation as JSON. */
+  replyTo: z.string(),
+});
+export type InvocationJob = z.infer<typeof invocationJobSchema>;
+
+/** Channel on which gateways ask every worker to cancel: the message is an invocation id. */
+export const cancelChannel = 'oncebox:cancel';

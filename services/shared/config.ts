@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { defaultLimits, type LimitName, type Limits, limitTable, wireMaxima } from '../../sdk/contract/limits.ts';
+
+const MiB = 1024 * 1024;
+const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
+
+/** Every setting: an environment variable, its range and its default. The README's table is checked against it. */
+export const configSchema = z.object({
+  ONCEBOX_HOST: z.string().default('127.0.0.1').describe('address the gateway listens on'),
+  ONCEBOX_PORT: integer(0, 65_535).default(8080).describe('port the gateway listens on; 0 picks one'),
+  ONCEBOX_DATA_DIR: z
+    .string()
+    .startsWith('/')
+    .default('/var/lib/oncebox')
+    .describe('absolute path of images, layers, Redis data and sockets'),
+  ONCEBOX_STORE_DIR: z
+    .string()
+    .startsWith('/')
+    .optional()
+    .describe('absolute path of images and layers; `store` in the data directory unless set'),
+  ONCEBOX_REDIS_URL: z
+    .string()
+    .default('')
+    .describe('Redis to use, such as redis://10.0.0.5:6379; empty: an embedded one'),
+  ONCEBOX_LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
+    .default('info')
+    .describe('least level that is logged'),
+  ONCEBOX_POOL_NODE: integer(0, 1000).default(8).describe('parked node sandboxes kept ready'),
+  ONCEBOX_POOL_PYTHON: integer(0, 1000).default(8).describe('parked python sandboxes kept ready'),
+  ONCEBOX_POOL_BASH: integer(0, 1000).default(4).describe('parked bash sandboxes kept ready'),
+  ONCEBOX_POOL_FUNCTION: integer(0, 1000)
+    .default(2)
+    .describe('parked sandboxes kept ready for each function version in use'),
+  ONCEBOX_POOL_FUNCTION_IDLE_MS: integer(100, 86_400_000)
+    .default(60_000)
+    .describe('a function version not called for so long gives its parked sandboxes back, milliseconds'),
+  ONCEBOX_CONCURRENCY: integer(1, 10_000)
+    .default(cpus().length * 16)
+    .describe('invocations a worker runs at once; 16 a core unless set'),
+  ONCEBOX_MEMORY_BYTES: integer(64 * MiB, Number.MAX_SAFE_INTEGER)
+    .default(Math.floor(totalmem() * 0.75))
+    .describe('sum of the memory caps a worker lets run at once, bytes; 75 % of the machine unless set'),
+  ONCEBOX_QUEUE_MAX: integer(1, 1_000_000)
+    .default(10_000)
+    .describe('invocations waiting before new ones get a 429'),
+  ONCEBOX_BODY_MAX_BYTES: integer(1024, 1024 * MiB)
+    .default(10 * MiB)
+    .describe('largest request body, which bounds a function bundle too, bytes'),
+  ONCEBOX_RECORDS_KEPT: integer(0, 1_000_000)
+    .default(1000)
+    .describe('finished invocations that stay readable'),
+  ONCEBOX_RECORDS_KEPT_MS: integer(1000, 30 * 86_400_000)
+    .default(3_600_000)
+    .describe('how long a finished invocation stays readable, milliseconds'),
+  ONCEBOX_DEFAULT_LIMITS: limitsFromEnv('default').describe(
+    'caps where a request gives none: name=value pairs with commas, such as wallMs=5000,pids=32',
+  ),
+  ONCEBOX_MAX_LIMITS: limitsFromEnv('max').describe('the most a request may ask for, in the same form'),
+});
+
+type Environment = z.infer<typeof configSchema>;
+
+export interface Config extends Environment {
+  storeDir: string;
+  runDir: string;
+  redisDir: string;
+  /** Distinguishes instances with different data directories on one host, and on one Redis. */
+  instance: string;
+}
+
+/** Parses the environment. Throws a ZodError naming the variable. The only reader of `process.env`. */
+export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  const ours = Object.fromEntries(Object.entries(environment).filter(([name]) => name.startsWith('ONCEBOX_')));
+  const parsed = configSchema.parse(ours);
+  return {
+    ...parsed,
+    storeDir: parsed.ONCEBOX_STORE_DIR ?? join(parsed.ONCEBOX_DATA_DIR, 'store'),
+    runDir: join(parsed.ONCEBOX_DATA_DIR, 'run'),
+    redisDir: join(parsed.ONCEBOX_DATA_DIR, 'redis'),
+    instance: createHash('sha256').update(parsed.ONCEBOX_DATA_DIR).digest('hex').slice(0, 8),
+  };
+}
+
+function limitsFromEnv(kind: 'default' | 'max') {
+  return z
+    .string()
+    .default('')
+    .transform((text, context): Limits => {
+      const limits = kind === 'default' ? defaultLimits() : wireMaxima();
+      for (const pair of text.split(',').filter((part) => part.trim() !== '')) {
+        const [name = '', value = ''] = pair.split('=').map((part) => part.trim());
+        const range = Object.hasOwn(limitTable, name) ? limitTable[name as LimitName] : undefined;
+        const number = Number(value);
+        if (range === undefined || value === '' || !(number >= range.min && number <= range.max)) {
+          context.addIssue({ code: 'custom', message: `"${pair}" is not a known limit with a value in range` });
+          return z.NEVER;
+        }
+        limits[name as LimitName] = number;
+      }
+      return limits;
+    });
+}
