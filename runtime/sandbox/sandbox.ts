@@ -35,7 +35,7 @@ export interface RunRequest {
 }
 
 /** Why the run ended, as the kernel and our timers saw it; `outcomeOf` turns it into the contract's outcome. */
-export type EndCause = 'exited' | 'wall' | 'cpu' | 'killed';
+export type EndCause = 'exited' | 'wall' | 'cpu' | 'killed' | 'output';
 
 export interface RunReport {
   cause: EndCause;

@@ -5,12 +5,17 @@ export const relativePathSchema = z
   .string()
   .min(1)
   .max(1024)
-  .refine(isContainedPath, 'must be a relative path without "..", "//", control characters or parts over 255 bytes');
+  .refine(
+    isContainedPath,
+    'must be a relative path without "..", "//", control characters or parts over 255 bytes',
+  );
 
 function isContainedPath(path: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
   if (/[\u0000-\u001f\u007f\\]/.test(path)) return false;
-  return path.split('/').every((part) => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= 255);
+  return path
+    .split('/')
+    .every((part) => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= 255);
 }
 
 export const fileSchema = z.strictObject({
@@ -22,7 +27,10 @@ export type SourceFile = z.infer<typeof fileSchema>;
 
 /** Environment variables: POSIX names; the values may not hold NUL. */
 export const envSchema = z.record(
-  z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a POSIX variable name').max(256),
+  z
+    .string()
+    .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a POSIX variable name')
+    .max(256),
   z
     .string()
     .max(131_072)

@@ -6,6 +6,8 @@ import { runtimeNameSchema } from '../../sdk/contract/runtime-name.ts';
 
 /** Names on Redis. A test of the tree's own uses another prefix, so that nodes do not see each other. */
 export const invocationQueueName = 'invocations';
+/** BullMQ's key prefix, for the gateway's Queue and the worker's Worker. */
+export const queuePrefix = 'oncebox';
 
 /**
  * The BullMQ job of one invocation: the job's id is the invocation's id, its data this, its return value an
@@ -14,7 +16,10 @@ export const invocationQueueName = 'invocations';
 export const invocationJobSchema = z.object({
   runtime: runtimeNameSchema,
   /** Digest hex of a function version's code layer, on top of the runtime's base image; the worker fetches it. */
-  codeLayer: z.string().regex(/^[a-f0-9]{64}$/).optional(),
+  codeLayer: z
+    .string()
+    .regex(/^[a-f0-9]{64}$/)
+    .optional(),
   function: invocationSchema.shape.function,
   /** Digest of the image's manifest where the gateway knows it (function versions). */
   imageDigest: z.string().optional(),

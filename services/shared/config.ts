@@ -2,7 +2,13 @@ import { createHash } from 'node:crypto';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { defaultLimits, type LimitName, type Limits, limitTable, wireMaxima } from '../../sdk/contract/limits.ts';
+import {
+  defaultLimits,
+  type LimitName,
+  type Limits,
+  limitTable,
+  wireMaxima,
+} from '../../sdk/contract/limits.ts';
 
 const MiB = 1024 * 1024;
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
@@ -56,6 +62,9 @@ export const configSchema = z.object({
   ONCEBOX_RECORDS_KEPT_MS: integer(1000, 30 * 86_400_000)
     .default(3_600_000)
     .describe('how long a finished invocation stays readable, milliseconds'),
+  ONCEBOX_SERVICE_ID: integer(1, 4_294_967_294)
+    .default(1_879_113_728)
+    .describe('user and group id that gateway and worker take on when started by root'),
   ONCEBOX_DEFAULT_LIMITS: limitsFromEnv('default').describe(
     'caps where a request gives none: name=value pairs with commas, such as wallMs=5000,pids=32',
   ),
@@ -74,7 +83,9 @@ export interface Config extends Environment {
 
 /** Parses the environment. Throws a ZodError naming the variable. The only reader of `process.env`. */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
-  const ours = Object.fromEntries(Object.entries(environment).filter(([name]) => name.startsWith('ONCEBOX_')));
+  const ours = Object.fromEntries(
+    Object.entries(environment).filter(([name]) => name.startsWith('ONCEBOX_')),
+  );
   const parsed = configSchema.parse(ours);
   return {
     ...parsed,
@@ -96,7 +107,10 @@ function limitsFromEnv(kind: 'default' | 'max') {
         const range = Object.hasOwn(limitTable, name) ? limitTable[name as LimitName] : undefined;
         const number = Number(value);
         if (range === undefined || value === '' || !(number >= range.min && number <= range.max)) {
-          context.addIssue({ code: 'custom', message: `"${pair}" is not a known limit with a value in range` });
+          context.addIssue({
+            code: 'custom',
+            message: `"${pair}" is not a known limit with a value in range`,
+          });
           return z.NEVER;
         }
         limits[name as LimitName] = number;

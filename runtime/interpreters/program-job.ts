@@ -1,0 +1,61 @@
+import type { Program } from '../../sdk/contract/program.ts';
+import type { Zone } from '../sandbox/sandbox.ts';
+
+type Interpreter = Zone['interpreter'];
+
+/** What every program finds in its environment; what the request gives comes on top. */
+const baseEnvironment = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: '/work',
+  USER: 'sandbox',
+  LOGNAME: 'sandbox',
+  LANG: 'C.UTF-8',
+  TMPDIR: '/tmp',
+};
+
+/** The argv of each interpreter's zygote; exec's is built into the native part. */
+export const zygoteArguments: Record<Interpreter, readonly string[]> = {
+  // --single-threaded: V8's worker threads do not exist in a fork, and nothing may wait for them.
+  node: ['/usr/local/bin/node', '--single-threaded', '/.oncebox/zygote.cjs'],
+  // -I: no user site, no PYTHON* of anyone; -X frozen_modules is the default of a release build.
+  python: ['/usr/bin/python3', '-I', '-B', '/.oncebox/zygote.py'],
+  exec: [],
+};
+
+/** The bytes a parked process of this interpreter waits for. */
+export function encodeJob(interpreter: Interpreter, program: Program): Buffer {
+  const env = { ...baseEnvironment, ...program.env };
+  if (interpreter !== 'exec') return Buffer.from(JSON.stringify({ ...program, env }));
+  if (program.kind !== 'snippet') throw new Error('bash runs snippets only');
+  return encodeExecJob(['/bin/bash', program.entry, ...program.args], env, program.files);
+}
+
+/** Read by runtime/native/exec.c: counted lists of length-prefixed strings. */
+function encodeExecJob(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  files: Extract<Program, { kind: 'snippet' }>['files'],
+): Buffer {
+  const parts: Buffer[] = [];
+  const number = (value: number) => {
+    const bytes = Buffer.allocUnsafe(4);
+    bytes.writeUInt32LE(value);
+    parts.push(bytes);
+  };
+  const string = (value: string | Buffer) => {
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+    number(bytes.length);
+    parts.push(bytes);
+  };
+  number(argv.length);
+  argv.forEach(string);
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+  number(variables.length);
+  variables.forEach(string);
+  number(files.length);
+  for (const file of files) {
+    string(file.path);
+    string(Buffer.from(file.content, file.encoding));
+  }
+  return Buffer.concat(parts);
+}

@@ -1,0 +1,192 @@
+"""The python zygote: imports what most programs import, then forks into sandboxes.
+
+Everything above `serve` runs once, in the zygote, before any user code is known; everything below runs in the
+child, confined. See runtime/interpreters/README.md.
+"""
+
+import asyncio  # noqa: F401  (imported for the children)
+import atexit
+import base64
+import collections  # noqa: F401
+import ctypes
+import datetime  # noqa: F401
+import functools  # noqa: F401
+import gc
+import importlib.util
+import io
+import itertools  # noqa: F401
+import json
+import math  # noqa: F401
+import os
+import pathlib  # noqa: F401
+import random
+import re  # noqa: F401
+import sys
+import tempfile
+import threading
+import time  # noqa: F401
+import traceback
+import typing  # noqa: F401
+import uuid  # noqa: F401
+
+MAX_RESULT_BYTES = 6 * 1024 * 1024
+ZYGOTE_SOCKET = 3
+
+# PyDLL keeps the interpreter lock over the call: the fork happens with the lock held, as os.fork() does it.
+native = ctypes.PyDLL("/.oncebox/zygote.so")
+native.zygote_wait_job.restype = ctypes.POINTER(ctypes.c_char)
+native.zygote_wait_job.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_size_t)]
+native.zygote_send_result.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
+
+
+def main():
+    gc.collect()
+    gc.disable()
+    gc.freeze()  # the collector must not write to, and so copy, pages that all children share
+    ctypes.pythonapi.PyOS_BeforeFork()
+    control = native.zygote_serve(ZYGOTE_SOCKET)
+    ctypes.pythonapi.PyOS_AfterFork_Child()
+    renew()
+    length = ctypes.c_size_t()
+    data = native.zygote_wait_job(control, ctypes.byref(length))
+    job = json.loads(ctypes.string_at(data, length.value))
+    run(job, control)
+
+
+def renew():
+    """What every fork would otherwise have in common with its siblings."""
+    gc.enable()
+    random.seed()
+    tempfile._name_sequence = None
+    os.environ.clear()
+    # Line by line, so that what was printed before a timeout is not lost in a buffer.
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0)), encoding="utf-8", errors="surrogateescape")
+    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), encoding="utf-8", line_buffering=True)
+    sys.stderr = io.TextIOWrapper(
+        io.BufferedWriter(io.FileIO(2, "w")), encoding="utf-8", errors="backslashreplace", line_buffering=True
+    )
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+
+
+def run(job, control):
+    # The child knows nothing of the zygote: its `__main__` is the user's.
+    os.environ.update(job["env"])
+    code = 1
+    try:
+        if job["kind"] == "snippet":
+            run_snippet(job)
+        else:
+            send(control, {"type": "result", "value": call_handler(job)})
+        code = 0
+    except SystemExit as exit_request:
+        code = exit_code(exit_request)
+    except BaseException as error:
+        send(control, describe(error))
+    leave(code)
+
+
+def run_snippet(job):
+    for file in job["files"]:
+        parent = os.path.dirname(file["path"])
+        if parent:
+            os.makedirs(parent, exist_ok=True)
+        content = base64.b64decode(file["content"]) if file["encoding"] == "base64" else file["content"].encode()
+        with open(file["path"], "wb") as target:
+            target.write(content)
+    entry = os.path.abspath(job["entry"])
+    sys.argv = [entry, *job["args"]]
+    sys.path[0] = os.path.dirname(entry)
+    module = type(sys)("__main__")
+    module.__file__ = entry
+    module.__builtins__ = __builtins__
+    sys.modules["__main__"] = module
+    with open(entry, "rb") as source:
+        compiled = compile(source.read(), entry, "exec", dont_inherit=True)
+    exec(compiled, module.__dict__)
+
+
+class Context:
+    """What a handler is told of its invocation; the names are Lambda's."""
+
+    def __init__(self, context):
+        self.aws_request_id = self.invocation_id = context["invocationId"]
+        self.function_name = context["functionName"]
+        self.function_version = str(context["functionVersion"])
+        self._deadline_ms = context["deadlineMs"]
+
+    def get_remaining_time_in_millis(self):
+        return max(0, int(self._deadline_ms - time.time() * 1000))
+
+
+def call_handler(job):
+    file_name, _, name = job["handler"].rpartition(".")
+    sys.argv = [""]
+    sys.path[0] = "/function"
+    path = f"/function/{file_name}.py"
+    specification = importlib.util.spec_from_file_location(file_name.replace("/", "."), path)
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    handler = getattr(module, name, None)
+    if not callable(handler):
+        raise TypeError(f"{file_name}.py has no function named {name}")
+    value = handler(json.loads(job["eventJson"]), Context(job["context"]))
+    if asyncio.iscoroutine(value):
+        value = asyncio.run(value)
+    return value
+
+
+def send(control, message):
+    try:
+        text = json.dumps(message, allow_nan=False, ensure_ascii=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"the handler's result cannot be written as JSON: {error}") from None
+    if len(text) > MAX_RESULT_BYTES:
+        raise ValueError(f"the handler's result is {len(text)} bytes; the most is {MAX_RESULT_BYTES}")
+    native.zygote_send_result(control, text, len(text))
+
+
+def describe(error):
+    """Writes the traceback to stderr as the interpreter would, without our own frames, and returns the result."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
+        trace = trace.tb_next
+    stack = "".join(traceback.format_exception(type(error), error, trace))
+    sys.stderr.write(stack)
+    return {
+        "type": "error",
+        "name": type(error).__name__[:256],
+        "message": str(error)[:65536].encode("utf-8", "replace").decode(),
+        "stack": stack[:65536].encode("utf-8", "replace").decode(),
+    }
+
+
+def exit_code(exit_request):
+    code = exit_request.code
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def leave(code):
+    """What the interpreter does at its end, short of tearing itself down."""
+    try:
+        threading._shutdown()
+        atexit._run_exitfuncs()
+    except BaseException:
+        traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,328 @@
+/*
+ * cgroup.c: caps and accounts, on cgroup v1 and v2.
+ *
+ * The launcher makes <mount>/oncebox/<instance>/<zone> in every hierarchy that is needed and gives the directory to
+ * the zone's root. From then on the agent makes, limits, reads and removes its sandboxes' directories itself,
+ * through the directory descriptors, so no root process takes part in an invocation. What bounds the zone as a
+ * whole stays root's. On v2 a cgroup with children may hold no process, so agent and zygote live in <zone>/agent;
+ * v1 does the same for likeness.
+ */
+#define _GNU_SOURCE
+#include "oncebox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static int add_mount(struct cgroup_layout *layout, const char *path) {
+  for (int i = 0; i < layout->count; i++)
+    if (strcmp(layout->mount[i], path) == 0) return i;
+  if (layout->count == MAX_CGROUP_DIRS) return -1;
+  snprintf(layout->mount[layout->count], sizeof(layout->mount[0]), "%s", path);
+  return layout->count++;
+}
+
+static bool has_word(const char *list, const char *word) {
+  size_t length = strlen(word);
+  for (const char *at = list; (at = strstr(at, word)); at += length) {
+    bool starts = at == list || at[-1] == ',' || at[-1] == ' ';
+    char end = at[length];
+    if (starts && (end == '\0' || end == ',' || end == ' ' || end == '\n')) return true;
+  }
+  return false;
+}
+
+/* proc(5), /proc/[pid]/mountinfo: fields up to " - ", then file system type, source, super options. */
+int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout) {
+  *layout = (struct cgroup_layout){.cpu = -1, .cpuacct = -1, .memory = -1, .pids = -1};
+  char v2[256] = "";
+  FILE *file = fopen(mountinfo, "re");
+  if (!file) return -1;
+  char line[4096];
+  while (fgets(line, sizeof(line), file)) {
+    char mount[256], type[32], options[1024];
+    char *tail = strstr(line, " - ");
+    if (!tail || sscanf(line, "%*s %*s %*s %*s %255s", mount) != 1) continue;
+    if (sscanf(tail, " - %31s %*s %1023s", type, options) != 2) continue;
+    if (strcmp(type, "cgroup2") == 0 && v2[0] == '\0') snprintf(v2, sizeof(v2), "%s", mount);
+    if (strcmp(type, "cgroup") != 0) continue;
+    if (has_word(options, "cpu")) layout->cpu = add_mount(layout, mount);
+    if (has_word(options, "cpuacct")) layout->cpuacct = add_mount(layout, mount);
+    if (has_word(options, "memory")) layout->memory = add_mount(layout, mount);
+    if (has_word(options, "pids")) layout->pids = add_mount(layout, mount);
+  }
+  fclose(file);
+  if (layout->cpu >= 0 && layout->cpuacct >= 0 && layout->memory >= 0 && layout->pids >= 0) {
+    layout->version = 1;
+    return 0;
+  }
+  if (v2[0] == '\0') {
+    errno = ENOTSUP;
+    return -1;
+  }
+  *layout = (struct cgroup_layout){.version = 2, .count = 1};
+  snprintf(layout->mount[0], sizeof(layout->mount[0]), "%s", v2);
+  return 0;
+}
+
+static void kill_members(int dir) {
+  char text[65536];
+  if (read_file_at(dir, "cgroup.procs", text, sizeof(text)) <= 0) return;
+  for (char *line = text, *rest; (line = strtok_r(line, "\n", &rest)); line = NULL) {
+    pid_t pid = (pid_t)atol(line);
+    if (pid > 1) kill(pid, SIGKILL);
+  }
+}
+
+/* Removes a directory and all below it, killing what still runs in it: by construction that is ours. */
+static void remove_tree(int parent, const char *name) {
+  int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+  if (dir < 0) return;
+  DIR *entries = fdopendir(dup(dir));
+  if (entries) {
+    for (struct dirent *entry; (entry = readdir(entries));)
+      if (entry->d_type == DT_DIR && entry->d_name[0] != '.') remove_tree(dir, entry->d_name);
+    closedir(entries);
+  }
+  /* A killed process leaves its cgroup a moment later: wait for it, at most two seconds. */
+  for (int attempt = 0; attempt < 200; attempt++) {
+    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) break;
+    if (errno != EBUSY) break;
+    kill_members(dir);
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+  }
+  close(dir);
+}
+
+static int open_dir(int parent, const char *path) {
+  return openat(parent, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* On v2 children get only the controllers their parent hands down. */
+static int hand_down(int dir) {
+  return write_file_at(dir, "cgroup.subtree_control", "+cpu +memory +pids");
+}
+
+/* "No internal processes": inside a container the root of the hierarchy is no real root and may not hand down
+ * controllers while it has members. Move them into a leaf, as init systems do. */
+static int empty_root(int mount) {
+  if (mkdirat(mount, "init", 0755) < 0 && errno != EEXIST) return -1;
+  char text[65536];
+  if (read_file_at(mount, "cgroup.procs", text, sizeof(text)) < 0) return -1;
+  for (char *line = text, *rest; (line = strtok_r(line, "\n", &rest)); line = NULL)
+    write_file_at(mount, "init/cgroup.procs", line); /* A process may have ended since: nothing to move. */
+  return hand_down(mount);
+}
+
+static int make_and_open(int parent, const char *name, bool v2) {
+  if (mkdirat(parent, name, 0755) < 0 && errno != EEXIST) return -1;
+  int dir = open_dir(parent, name);
+  if (dir >= 0 && v2 && hand_down(dir) < 0) {
+    close(dir);
+    return -1;
+  }
+  return dir;
+}
+
+static int open_instance(const struct cgroup_layout *layout, int hierarchy, const char *instance) {
+  int mount = open_dir(AT_FDCWD, layout->mount[hierarchy]);
+  if (mount < 0) return -1;
+  bool v2 = layout->version == 2;
+  int ours = -1, dir = -1;
+  if (!v2 || hand_down(mount) == 0 || (errno == EBUSY && empty_root(mount) == 0))
+    ours = make_and_open(mount, "oncebox", v2);
+  if (ours >= 0) dir = make_and_open(ours, instance, v2);
+  int saved = errno;
+  close(mount);
+  if (ours >= 0) close(ours);
+  errno = saved;
+  return dir;
+}
+
+/* Takes away what a crashed predecessor of this instance left, and at the end what we made. */
+void cgroup_sweep(const struct cgroup_layout *layout, const char *instance) {
+  for (int i = 0; i < layout->count; i++) {
+    char path[320];
+    snprintf(path, sizeof(path), "%s/oncebox", layout->mount[i]);
+    int ours = open_dir(AT_FDCWD, path);
+    if (ours < 0) continue;
+    remove_tree(ours, instance);
+    close(ours);
+    rmdir(path); /* Fails when another instance is there, as it should. */
+  }
+}
+
+int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t id,
+                     struct cgroup_zone *zone) {
+  zone->layout = *layout;
+  char name[32];
+  snprintf(name, sizeof(name), "zone%u", id);
+  for (int i = 0; i < layout->count; i++) {
+    int parent = open_instance(layout, i, instance);
+    if (parent < 0) return -1;
+    int dir = make_and_open(parent, name, layout->version == 2);
+    int saved = errno;
+    close(parent);
+    errno = saved;
+    if (dir < 0) return -1;
+    if (mkdirat(dir, "agent", 0755) < 0 && errno != EEXIST) return -1;
+    /* Sandboxes never swap: what they may hold is what the node has room for. Absent without swap support. */
+    if (layout->version == 2) write_file_at(dir, "memory.swap.max", "0");
+    else if (i == layout->memory) write_file_at(dir, "memory.swappiness", "0");
+    /* Delegation, as cgroup-v2.rst has it: the directory and the files through which processes move; not the
+     * limits of the directory itself. */
+    if (fchown(dir, ID_BASE, ID_BASE) < 0) return -1;
+    if (fchownat(dir, "cgroup.procs", ID_BASE, ID_BASE, 0) < 0) return -1;
+    if (layout->version == 2 && fchownat(dir, "cgroup.subtree_control", ID_BASE, ID_BASE, 0) < 0) return -1;
+    zone->dir[i] = dir;
+  }
+  return 0;
+}
+
+int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid) {
+  char text[16];
+  snprintf(text, sizeof(text), "%d", pid);
+  for (int i = 0; i < zone->layout.count; i++)
+    if (write_file_at(zone->dir[i], "agent/cgroup.procs", text) < 0) return -1;
+  return 0;
+}
+
+void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t id) {
+  char name[32];
+  snprintf(name, sizeof(name), "zone%u", id);
+  for (int i = 0; i < layout->count; i++) {
+    char path[384];
+    snprintf(path, sizeof(path), "%s/oncebox/%s", layout->mount[i], instance);
+    int dir = open_dir(AT_FDCWD, path);
+    if (dir < 0) continue;
+    remove_tree(dir, name);
+    close(dir);
+  }
+}
+
+/* ---- one sandbox; `s<id>` below the zone ---- */
+
+static int sandbox_path(char *path, size_t size, uint32_t id, const char *file) {
+  return snprintf(path, size, "s%u/%s", id, file);
+}
+
+static int sandbox_write(const struct cgroup_zone *zone, int hierarchy, uint32_t id, const char *file,
+                         const char *text) {
+  char path[96];
+  sandbox_path(path, sizeof(path), id, file);
+  return write_file_at(zone->dir[hierarchy], path, text);
+}
+
+static uint64_t sandbox_number(const struct cgroup_zone *zone, int hierarchy, uint32_t id, const char *file) {
+  char path[96], text[64];
+  sandbox_path(path, sizeof(path), id, file);
+  if (read_file_at(zone->dir[hierarchy], path, text, sizeof(text)) < 0) return 0;
+  return strtoull(text, NULL, 10);
+}
+
+/* The number behind `key` in a flat keyed file such as memory.events. */
+static uint64_t sandbox_keyed(const struct cgroup_zone *zone, int hierarchy, uint32_t id, const char *file,
+                              const char *key) {
+  char path[96], text[4096];
+  sandbox_path(path, sizeof(path), id, file);
+  if (read_file_at(zone->dir[hierarchy], path, text, sizeof(text)) < 0) return 0;
+  size_t length = strlen(key);
+  for (char *line = text, *rest; (line = strtok_r(line, "\n", &rest)); line = NULL)
+    if (strncmp(line, key, length) == 0 && line[length] == ' ') return strtoull(line + length, NULL, 10);
+  return 0;
+}
+
+int cgroup_sandbox_make(const struct cgroup_zone *zone, uint32_t id) {
+  char name[32];
+  snprintf(name, sizeof(name), "s%u", id);
+  for (int i = 0; i < zone->layout.count; i++)
+    if (mkdirat(zone->dir[i], name, 0755) < 0) {
+      int saved = errno;
+      while (--i >= 0) unlinkat(zone->dir[i], name, AT_REMOVEDIR);
+      errno = saved;
+      return -1;
+    }
+  return 0;
+}
+
+int cgroup_sandbox_procs(const struct cgroup_zone *zone, uint32_t id, int fds[MAX_CGROUP_DIRS]) {
+  char path[96];
+  /* A single-threaded process moves itself. Through `tasks` the kernel takes no lock that stops every fork and exit
+   * of the machine for a grace period (cgroup_procs_write_start, Linux 5.17): milliseconds less, each time. v2 has
+   * no such file for a cgroup with memory control. */
+  sandbox_path(path, sizeof(path), id, zone->layout.version == 2 ? "cgroup.procs" : "tasks");
+  for (int i = 0; i < zone->layout.count; i++) {
+    fds[i] = openat(zone->dir[i], path, O_WRONLY | O_CLOEXEC);
+    if (fds[i] < 0) {
+      int saved = errno;
+      while (--i >= 0) close(fds[i]);
+      errno = saved;
+      return -1;
+    }
+  }
+  return zone->layout.count;
+}
+
+int cgroup_sandbox_limit(const struct cgroup_zone *zone, uint32_t id, const struct run_limits *limits) {
+  const struct cgroup_layout *layout = &zone->layout;
+  const uint64_t period = 100000;
+  char memory[32], pids[16], cpu[64];
+  uint64_t quota = limits->cpu_milli * period / 1000;
+  if (quota < 1000) quota = 1000; /* the kernel's least */
+  snprintf(memory, sizeof(memory), "%llu", (unsigned long long)limits->memory_bytes);
+  snprintf(pids, sizeof(pids), "%u", limits->pids);
+  if (layout->version == 2) {
+    snprintf(cpu, sizeof(cpu), "%llu %llu", (unsigned long long)quota, (unsigned long long)period);
+    if (sandbox_write(zone, 0, id, "memory.max", memory) < 0) return -1;
+    /* A sandbox that ran out of memory is of no use in parts. */
+    sandbox_write(zone, 0, id, "memory.oom.group", "1");
+    if (sandbox_write(zone, 0, id, "cpu.max", cpu) < 0) return -1;
+    return sandbox_write(zone, 0, id, "pids.max", pids);
+  }
+  snprintf(cpu, sizeof(cpu), "%llu", (unsigned long long)quota);
+  if (sandbox_write(zone, layout->memory, id, "memory.limit_in_bytes", memory) < 0) return -1;
+  if (sandbox_write(zone, layout->cpu, id, "cpu.cfs_quota_us", cpu) < 0) return -1;
+  return sandbox_write(zone, layout->pids, id, "pids.max", pids);
+}
+
+uint64_t cgroup_sandbox_cpu_usec(const struct cgroup_zone *zone, uint32_t id) {
+  if (zone->layout.version == 2) return sandbox_keyed(zone, 0, id, "cpu.stat", "usage_usec");
+  return sandbox_number(zone, zone->layout.cpuacct, id, "cpuacct.usage") / 1000;
+}
+
+void cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id, uint64_t *now, uint64_t *peak) {
+  int at = zone->layout.memory;
+  if (zone->layout.version == 2) {
+    *now = sandbox_number(zone, 0, id, "memory.current");
+    *peak = sandbox_number(zone, 0, id, "memory.peak"); /* since Linux 5.19 */
+    return;
+  }
+  *now = sandbox_number(zone, at, id, "memory.usage_in_bytes");
+  *peak = sandbox_number(zone, at, id, "memory.max_usage_in_bytes");
+}
+
+uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id) {
+  if (zone->layout.version == 2) return (uint32_t)sandbox_keyed(zone, 0, id, "memory.events", "oom_kill");
+  return (uint32_t)sandbox_keyed(zone, zone->layout.memory, id, "memory.oom_control", "oom_kill");
+}
+
+uint32_t cgroup_sandbox_pids_refused(const struct cgroup_zone *zone, uint32_t id) {
+  int at = zone->layout.version == 2 ? 0 : zone->layout.pids;
+  return (uint32_t)sandbox_keyed(zone, at, id, "pids.events", "max");
+}
+
+int cgroup_sandbox_remove(const struct cgroup_zone *zone, uint32_t id) {
+  char name[32];
+  snprintf(name, sizeof(name), "s%u", id);
+  int result = 0;
+  for (int i = 0; i < zone->layout.count; i++)
+    if (unlinkat(zone->dir[i], name, AT_REMOVEDIR) < 0 && errno != ENOENT) result = -1;
+  return result;
+}

@@ -1,0 +1,314 @@
+/*
+ * launcher.c: the only part of oncebox that is root. It listens on a Unix socket for its worker; every connection
+ * starts with one FRAME_ZONE and becomes the socket of that zone's agent. Beyond that it makes the zone's cgroup,
+ * waits for the zone to end and takes the cgroup away. It reads nothing else, from anyone.
+ */
+#define _GNU_SOURCE
+#include "oncebox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_ZONES 64
+#define MAX_ZONE_FRAME 16384
+
+static struct {
+  const char *socket_path, *layers_dir, *platform_dir, *instance;
+  uid_t worker_uid;
+  struct cgroup_layout cgroups;
+  struct filters filters;
+  struct {
+    pid_t pid; /* 0: free */
+    uint32_t id;
+    int alive; /* write end of the pipe whose closing tells the agent that we are gone */
+  } zones[MAX_ZONES];
+  uint32_t next_zone;
+  char **argv;
+  int argc;
+} launcher;
+
+static void parse_arguments(int argc, char **argv) {
+  static const struct option options[] = {
+      {"socket", required_argument, NULL, 's'},     {"layers", required_argument, NULL, 'l'},
+      {"platform", required_argument, NULL, 'p'},   {"worker-uid", required_argument, NULL, 'u'},
+      {"instance", required_argument, NULL, 'i'},   {NULL, 0, NULL, 0}};
+  launcher.argc = argc;
+  launcher.argv = argv;
+  launcher.worker_uid = (uid_t)-1;
+  for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (option) {
+      case 's': launcher.socket_path = optarg; break;
+      case 'l': launcher.layers_dir = optarg; break;
+      case 'p': launcher.platform_dir = optarg; break;
+      case 'u': launcher.worker_uid = (uid_t)strtoul(optarg, NULL, 10); break;
+      case 'i': launcher.instance = optarg; break;
+      default: exit(2);
+    }
+  if (!launcher.socket_path || !launcher.layers_dir || !launcher.platform_dir || !launcher.instance ||
+      launcher.worker_uid == (uid_t)-1)
+    die("usage: oncebox-launcher --socket PATH --layers DIR --platform DIR --worker-uid N --instance NAME");
+  if (launcher.instance[0] == '.' || launcher.instance[0] == '\0' || strchr(launcher.instance, '/'))
+    die("--instance must be a file name");
+}
+
+static int listen_socket(void) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(launcher.socket_path) >= sizeof(address.sun_path))
+    die("cannot listen on %s: longer than %zu bytes", launcher.socket_path, sizeof(address.sun_path) - 1);
+  strcpy(address.sun_path, launcher.socket_path);
+  unlink(launcher.socket_path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  mode_t mask = umask(0177);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+    die("cannot listen on %s: %m", launcher.socket_path);
+  umask(mask);
+  if (chown(launcher.socket_path, launcher.worker_uid, (gid_t)-1) < 0 || listen(fd, 64) < 0)
+    die("cannot listen on %s: %m", launcher.socket_path);
+  return fd;
+}
+
+/* ---- one zone ---- */
+
+struct zone_request {
+  char *layers;
+  char **argv;
+};
+
+/* A NUL-terminated list inside the frame: layers, then argv. Everything is checked: we are root. */
+static const char *parse_zone_request(uint8_t *payload, size_t length, struct zone_request *request) {
+  static char *argv[64];
+  if (length == 0 || payload[length - 1] != '\0') return "the request is not a list of strings";
+  request->layers = (char *)payload;
+  size_t at = strlen(request->layers) + 1, layers = 0;
+  for (const char *name = request->layers; *name; layers++) {
+    if (layers == MAX_LAYERS || strspn(name, "0123456789abcdef") != LAYER_NAME) return "a layer's name is no digest";
+    name += LAYER_NAME;
+    if (*name == ':' && name[1] != '\0') name++;
+    else if (*name != '\0') return "a layer's name is no digest";
+  }
+  if (layers == 0) return "no layers are given";
+  size_t count = 0;
+  while (at < length) {
+    if (count == sizeof(argv) / sizeof(argv[0]) - 1) return "too many arguments";
+    argv[count++] = (char *)payload + at;
+    at += strlen((char *)payload + at) + 1;
+  }
+  argv[count] = NULL;
+  request->argv = argv;
+  return NULL;
+}
+
+/* The agent's command line is visible in every sandbox as that of pid 1: no path of the host may stand there. */
+static void hide_command_line(void) {
+  char *start = launcher.argv[0], *end = launcher.argv[launcher.argc - 1];
+  end += strlen(end);
+  memset(start, 0, (size_t)(end - start));
+  memcpy(start, "init", (size_t)(end - start) < 4 ? (size_t)(end - start) : 4);
+}
+
+static void zone_main(uint32_t id, int worker, int alive, int mapped, const struct cgroup_zone *cgroup,
+                      const struct zone_request *request) __attribute__((noreturn));
+static void zone_main(uint32_t id, int worker, int alive, int mapped, const struct cgroup_zone *cgroup,
+                      const struct zone_request *request) {
+  static struct zone zone;
+  char go;
+  if (read(mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGPIPE, SIG_IGN);
+  prctl(PR_SET_NAME, "agent");
+  zone.id = id;
+  zone.worker = worker;
+  zone.launcher = alive;
+  zone.cgroup = *cgroup;
+  zone.filters = launcher.filters;
+  snprintf(zone.layers, sizeof(zone.layers), "%s", request->layers);
+  zone.zygote_argv = request->argv;
+  zone_enter_root(launcher.layers_dir, launcher.platform_dir);
+  hide_command_line();
+  agent_main(&zone);
+}
+
+static int write_map(pid_t pid, const char *name) {
+  char path[64], text[64];
+  snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+  snprintf(text, sizeof(text), "0 %u %u", ID_BASE, ID_COUNT);
+  return write_file_at(AT_FDCWD, path, text);
+}
+
+static const char *start_zone(int slot, int worker, const struct zone_request *request) {
+  uint32_t id = ++launcher.next_zone;
+  struct cgroup_zone cgroup;
+  for (int i = 0; i < MAX_CGROUP_DIRS; i++) cgroup.dir[i] = -1;
+  int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
+  const char *failure = NULL;
+  pid_t pid = -1;
+  if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, &cgroup) < 0) {
+    failure = "cannot make the zone's cgroup";
+  } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
+    failure = "cannot make a pipe";
+  } else {
+    struct clone_args arguments = {
+        .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
+        .exit_signal = SIGCHLD};
+    pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+    if (pid == 0) {
+      close(mapped[1]);
+      close(alive[1]);
+      for (int i = 0; i < MAX_ZONES; i++)
+        if (launcher.zones[i].pid != 0) close(launcher.zones[i].alive);
+      zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
+    }
+    if (pid < 0) failure = "cannot clone the zone";
+    else if (write_map(pid, "gid_map") < 0 || write_map(pid, "uid_map") < 0) failure = "cannot map the zone's ids";
+    else if (cgroup_zone_enter(&cgroup, pid) < 0) failure = "cannot enter the zone's cgroup";
+    else if (write(mapped[1], "", 1) != 1) failure = "cannot start the zone";
+  }
+  int saved = errno;
+  for (int i = 0; i < MAX_CGROUP_DIRS; i++)
+    if (cgroup.dir[i] >= 0) close(cgroup.dir[i]);
+  if (mapped[0] >= 0) close(mapped[0]);
+  if (mapped[1] >= 0) close(mapped[1]);
+  if (alive[0] >= 0) close(alive[0]);
+  if (pid > 0) {
+    launcher.zones[slot].pid = pid;
+    launcher.zones[slot].id = id;
+    launcher.zones[slot].alive = alive[1];
+    if (failure) kill(pid, SIGKILL);
+  } else {
+    if (alive[1] >= 0) close(alive[1]);
+    cgroup_zone_remove(&launcher.cgroups, launcher.instance, id);
+  }
+  errno = saved;
+  return failure;
+}
+
+static const char *serve_connection(int connection) {
+  struct ucred peer;
+  socklen_t size = sizeof(peer);
+  if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return "cannot tell who connects";
+  if (peer.uid != launcher.worker_uid && peer.uid != 0) return "only the worker may connect";
+  /* The worker sends its frame with the connection; one that does not is not waited for long. */
+  struct timeval patience = {.tv_sec = 1}, none = {0};
+  setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  static uint8_t frame[9 + MAX_ZONE_FRAME];
+  uint32_t length;
+  if (recv(connection, frame, 9, MSG_WAITALL) != 9) return "the request is incomplete";
+  memcpy(&length, frame, 4);
+  if (frame[4] != FRAME_ZONE || length < 5 || length - 5 > MAX_ZONE_FRAME) return "the request is no zone request";
+  if (recv(connection, frame + 9, length - 5, MSG_WAITALL) != (ssize_t)(length - 5)) return "the request is incomplete";
+  setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+  struct zone_request request;
+  const char *failure = parse_zone_request(frame + 9, length - 5, &request);
+  if (failure) return failure;
+  for (int slot = 0; slot < MAX_ZONES; slot++)
+    if (launcher.zones[slot].pid == 0) return start_zone(slot, connection, &request);
+  return "too many zones";
+}
+
+static void accept_connection(int listener) {
+  int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  if (connection < 0) return;
+  errno = 0;
+  const char *failure = serve_connection(connection);
+  if (failure) {
+    char text[256];
+    if (errno) snprintf(text, sizeof(text), "%s: %s", failure, strerror(errno));
+    else snprintf(text, sizeof(text), "%s", failure);
+    log_line("oncebox-launcher: refused a zone: %s", text);
+    frame_send(connection, FRAME_FAILED, 0, text, strlen(text), NULL, 0);
+  }
+  close(connection); /* The agent has its own copy. */
+}
+
+static void reap_zones(void) {
+  for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;)
+    for (int i = 0; i < MAX_ZONES; i++)
+      if (launcher.zones[i].pid == pid) {
+        close(launcher.zones[i].alive);
+        cgroup_zone_remove(&launcher.cgroups, launcher.instance, launcher.zones[i].id);
+        launcher.zones[i].pid = 0;
+      }
+}
+
+static void serve(int listener, int signals) {
+  for (;;) {
+    struct pollfd events[3] = {{.fd = listener, .events = POLLIN},
+                               {.fd = signals, .events = POLLIN},
+                               {.fd = STDIN_FILENO, .events = POLLIN}};
+    if (poll(events, 3, -1) < 0 && errno != EINTR) die("cannot poll: %m");
+    if (events[1].revents & POLLIN) {
+      struct signalfd_siginfo signal_info;
+      if (read(signals, &signal_info, sizeof(signal_info)) == sizeof(signal_info)) {
+        if (signal_info.ssi_signo != SIGCHLD) return;
+        reap_zones();
+      }
+    }
+    if (events[0].revents & POLLIN) accept_connection(listener);
+    if (events[2].revents) {
+      char ignored[64];
+      if (read(STDIN_FILENO, ignored, sizeof(ignored)) <= 0) return; /* whoever started us is gone */
+    }
+  }
+}
+
+static void end_zones(void) {
+  for (int i = 0; i < MAX_ZONES; i++)
+    if (launcher.zones[i].pid != 0) kill(launcher.zones[i].pid, SIGKILL);
+  for (int i = 0; i < MAX_ZONES; i++) {
+    if (launcher.zones[i].pid == 0) continue;
+    waitpid(launcher.zones[i].pid, NULL, 0);
+    launcher.zones[i].pid = 0;
+  }
+  cgroup_sweep(&launcher.cgroups, launcher.instance);
+  unlink(launcher.socket_path);
+}
+
+int main(int argc, char **argv) {
+  parse_arguments(argc, argv);
+  if (geteuid() != 0) die("must run as root: it makes user namespaces with mapped ids, and cgroups");
+  signal(SIGPIPE, SIG_IGN);
+  struct rlimit files;
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max; /* an agent holds about eight descriptors a sandbox */
+    setrlimit(RLIMIT_NOFILE, &files);
+  }
+  if (cgroup_detect("/proc/self/mountinfo", &launcher.cgroups) < 0)
+    die("cannot find cgroups: neither v1 controllers (cpu, cpuacct, memory, pids) nor a cgroup2 mount");
+  cgroup_sweep(&launcher.cgroups, launcher.instance);
+  if (!seccomp_compile(&launcher.filters)) die("cannot compile the seccomp filters");
+  sigset_t mask;
+  sigemptyset(&mask);
+  sigaddset(&mask, SIGCHLD);
+  sigaddset(&mask, SIGTERM);
+  sigaddset(&mask, SIGINT);
+  /* A Ctrl-C in the terminal goes to the whole group; who started us decides when we end. */
+  signal(SIGINT, SIG_IGN);
+  sigdelset(&mask, SIGINT);
+  sigprocmask(SIG_BLOCK, &mask, NULL);
+  int signals = signalfd(-1, &mask, SFD_CLOEXEC);
+  if (signals < 0) die("cannot watch signals: %m");
+  int listener = listen_socket();
+  if (write_all(STDOUT_FILENO, "ready\n", 6) < 0) die("cannot say that we are ready: %m");
+  serve(listener, signals);
+  end_zones();
+  return 0;
+}

@@ -1,0 +1,76 @@
+/* node-addon.c: zygote.c for node. libuv must hear of the fork before JavaScript runs on in the child. */
+#include "oncebox.h"
+
+#include <node_api.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct uv_loop_s;
+extern int uv_loop_fork(struct uv_loop_s *loop);
+
+static napi_value raise(napi_env env, const char *message) {
+  napi_throw_error(env, NULL, message);
+  return NULL;
+}
+
+/* serve(): number. Blocks; returns the control socket, in a child. */
+static napi_value serve(napi_env env, napi_callback_info info) {
+  (void)info;
+  int control = zygote_serve(ZYGOTE_SOCKET_FD);
+  struct uv_loop_s *loop;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok || uv_loop_fork(loop) != 0)
+    return raise(env, "cannot renew the event loop after the fork");
+  napi_value value;
+  napi_create_int32(env, control, &value);
+  return value;
+}
+
+/* waitJob(control): string */
+static napi_value wait_job(napi_env env, napi_callback_info info) {
+  napi_value argument, value;
+  size_t count = 1, length;
+  int32_t control;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok ||
+      napi_get_value_int32(env, argument, &control) != napi_ok)
+    return raise(env, "waitJob takes a descriptor");
+  uint8_t *job = zygote_wait_job(control, &length);
+  napi_status status = napi_create_string_utf8(env, (char *)job, length, &value);
+  free(job);
+  return status == napi_ok ? value : raise(env, "cannot read the job");
+}
+
+/* sendResult(control, buffer) */
+static napi_value send_result(napi_env env, napi_callback_info info) {
+  napi_value arguments[2];
+  size_t count = 2, length;
+  int32_t control;
+  void *data;
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok ||
+      napi_get_value_int32(env, arguments[0], &control) != napi_ok ||
+      napi_get_buffer_info(env, arguments[1], &data, &length) != napi_ok)
+    return raise(env, "sendResult takes a descriptor and a buffer");
+  zygote_send_result(control, data, length); /* It fails when user code closed the socket: no result then. */
+  return NULL;
+}
+
+/* exit(code): without destructors, which would wait for threads that a fork does not have. */
+static napi_value exit_now(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  int32_t code = 1;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  napi_get_value_int32(env, argument, &code);
+  _exit(code);
+}
+
+NAPI_MODULE_INIT() {
+  const napi_property_descriptor functions[] = {
+      {"serve", NULL, serve, NULL, NULL, NULL, napi_default, NULL},
+      {"waitJob", NULL, wait_job, NULL, NULL, NULL, napi_default, NULL},
+      {"sendResult", NULL, send_result, NULL, NULL, NULL, napi_default, NULL},
+      {"exit", NULL, exit_now, NULL, NULL, NULL, napi_default, NULL},
+  };
+  if (napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions) != napi_ok)
+    return raise(env, "cannot define the addon's functions");
+  return exports;
+}

@@ -1,0 +1,205 @@
+/*
+ * oncebox.h: everything the native part shares. Theory of operation:
+ *
+ *   launcher   root, one a node. Accepts the worker, makes zones and their cgroups. Sees no user code or data.
+ *   agent      pid 1 of a zone (user, mount, pid, net, ipc, uts namespaces; unprivileged on the host). Builds
+ *              shells, supervises runs, enforces time and output caps, talks to the worker.
+ *   shell      an empty sandbox: its own namespaces and overlay, only its init inside.
+ *   zygote     a warm interpreter. Forks; the child joins a shell through its init's pidfd, gives up every
+ *              privilege and waits, parked, for its one job.
+ *
+ * Whoever dies takes with him what he made: the worker's socket ends the agent, the agent is init of its pid
+ * namespace and so ends the zone, a shell's init ends the sandbox. Writable layers are tmpfs inside the sandbox's
+ * mount namespace and go with it. Only cgroup directories outlive a crash; the launcher sweeps those.
+ */
+#ifndef ONCEBOX_H
+#define ONCEBOX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+/* Ids on the host that zones map. The last one is that of the services, who own deployed code. */
+#define ID_BASE 0x70000000u
+#define ID_COUNT 65537u
+/* Inside a zone: sandbox n runs as FIRST_SANDBOX_ID + slot, so per-user kernel limits are not shared. */
+#define FIRST_SANDBOX_ID 10000u
+#define MAX_SANDBOXES 8192
+
+#define MAX_FRAME (96u << 20)
+#define MAX_RESULT (6u << 20)
+#define MAX_LAYERS 64
+#define LAYER_NAME 64
+#define MAX_CGROUP_DIRS 4
+
+/* ---- Wire: worker <-> launcher and agent. Little-endian: u32 length of the rest, u8 type, u32 sandbox, payload.
+ * runtime/zygote/protocol.ts says the same in TypeScript; a test compares the two. ---- */
+enum frame_type {
+  FRAME_ZONE = 1,   /* worker: first frame of a connection. payload: strings: layers "a:b", then zygote argv */
+  FRAME_CREATE = 2, /* worker: make sandbox. payload: layers "a:b" uppermost first */
+  FRAME_RUN = 3,    /* worker: struct run_limits, u32 stdin length, stdin, job */
+  FRAME_KILL = 4,   /* worker: end it, in any state */
+  FRAME_STAT = 5,   /* worker asks; agent answers with struct stat_report */
+  FRAME_READY = 6,  /* agent: the zone (sandbox 0) or the sandbox is ready */
+  FRAME_STDOUT = 7, /* agent: bytes */
+  FRAME_STDERR = 8, /* agent: bytes */
+  FRAME_DONE = 9,   /* agent: struct run_report, result bytes */
+  FRAME_GONE = 10,  /* agent: nothing of the sandbox is left */
+  FRAME_FAILED = 11 /* agent: text; sandbox 0: the zone cannot be made */
+};
+
+enum end_cause { END_EXITED = 0, END_WALL = 1, END_CPU = 2, END_KILLED = 3, END_OUTPUT = 4 };
+
+struct run_limits {
+  uint64_t memory_bytes;
+  uint64_t disk_bytes;
+  uint64_t disk_inodes;
+  uint64_t stdout_bytes;
+  uint64_t stderr_bytes;
+  uint32_t pids;
+  uint32_t cpu_milli; /* 1000 is one core */
+  uint32_t wall_ms;
+  uint32_t cpu_ms;
+} __attribute__((packed));
+
+struct run_report {
+  uint32_t cause;
+  int32_t exit_code; /* -1: ended by a signal */
+  int32_t signal;    /* 0: exited by itself */
+  uint32_t oom_kills;
+  uint32_t pids_refused;
+  uint8_t disk_full;
+  uint8_t inodes_full;
+  uint8_t stdout_truncated;
+  uint8_t stderr_truncated;
+  uint64_t cpu_usec;
+  uint64_t memory_peak_bytes;
+  uint32_t start_usec;
+  uint32_t run_usec;
+  uint32_t discard_usec;
+} __attribute__((packed));
+
+struct stat_report {
+  uint64_t memory_bytes;
+  uint64_t memory_peak_bytes;
+  uint64_t writable_bytes;
+};
+
+/* ---- io.c ---- */
+struct buffer {
+  uint8_t *data;
+  size_t length;
+  size_t capacity;
+};
+/* All allocation failures end the process: there is nothing useful to do, and everything below us goes with us. */
+void buffer_append(struct buffer *buffer, const void *data, size_t length);
+void buffer_drop_front(struct buffer *buffer, size_t length);
+void buffer_free(struct buffer *buffer);
+int write_all(int fd, const void *data, size_t length);
+int frame_send(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length,
+               const void *body, size_t body_length);
+ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, int count);
+int write_file_at(int dirfd, const char *path, const char *text);
+ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
+uint64_t now_usec(void);
+void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Logs with %m expanded by the caller's format and ends the process. */
+void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+
+/* ---- cgroup.c ---- */
+struct cgroup_layout {
+  int version;                     /* 1 or 2 */
+  int count;                       /* distinct hierarchies */
+  char mount[MAX_CGROUP_DIRS][256];
+  int cpu, cpuacct, memory, pids;  /* index into mount */
+};
+/* A zone's directories, one a hierarchy, owned by the zone's root: it makes the sandboxes' below them itself. */
+struct cgroup_zone {
+  struct cgroup_layout layout;
+  int dir[MAX_CGROUP_DIRS];
+};
+int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
+void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
+int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
+                     struct cgroup_zone *out);
+int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
+void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t zone);
+
+int cgroup_sandbox_make(const struct cgroup_zone *zone, uint32_t id);
+/* Opens, in every hierarchy, the file through which a process moves in by writing "0"; returns how many. */
+int cgroup_sandbox_procs(const struct cgroup_zone *zone, uint32_t id, int fds[MAX_CGROUP_DIRS]);
+int cgroup_sandbox_limit(const struct cgroup_zone *zone, uint32_t id, const struct run_limits *limits);
+uint64_t cgroup_sandbox_cpu_usec(const struct cgroup_zone *zone, uint32_t id);
+void cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id, uint64_t *now, uint64_t *peak);
+uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id);
+uint32_t cgroup_sandbox_pids_refused(const struct cgroup_zone *zone, uint32_t id);
+/* 0, or -1 with EBUSY while the kernel still holds it. */
+int cgroup_sandbox_remove(const struct cgroup_zone *zone, uint32_t id);
+
+/* ---- seccomp.c ---- */
+struct filter {
+  uint8_t bpf[16384];
+  size_t length; /* bytes */
+};
+struct filters {
+  struct filter sandbox, zygote;
+};
+bool seccomp_compile(struct filters *filters);
+
+/* ---- zone.c: what the agent does once, before it serves ---- */
+struct zone {
+  uint32_t id;
+  int worker;   /* socket to the worker */
+  int launcher; /* read end of a pipe the launcher holds: end of file is our end */
+  struct cgroup_zone cgroup;
+  struct filters filters;
+  char layers[MAX_LAYERS * (LAYER_NAME + 1) + 1]; /* of the zygote's image, "a:b" */
+  char **zygote_argv;                             /* empty: the built-in exec zygote */
+};
+void zone_enter_root(const char *layers_dir, const char *platform_dir);
+/* Starts the zygote; returns our end of its socket. */
+int zone_start_zygote(const struct zone *zone, pid_t *pid);
+
+/* ---- agent.c ---- */
+void agent_main(struct zone *zone) __attribute__((noreturn));
+
+/* ---- shell.c ---- */
+struct shell {
+  pid_t init;
+  int init_pidfd;
+  int tmpfs; /* the writable layer, for resizing and measuring it */
+  int ready; /* one byte when built, a message when it cannot be; -1 after */
+};
+/* Starts building; the shell says on `ready` when it is done. -1 with errno when it cannot even start. */
+int shell_start(const char *layers, uint32_t uid, struct shell *out);
+int shell_resize(const struct shell *shell, uint64_t bytes, uint64_t inodes);
+
+/* ---- zygote.c: the only part that is also loaded into interpreters; it needs nothing of the above ---- */
+enum zygote_fd { ZFD_SHELL, ZFD_STDIN, ZFD_STDOUT, ZFD_STDERR, ZFD_CONTROL, ZFD_CGROUP };
+struct fork_request {
+  uint32_t sandbox;
+  uint32_t uid;
+};
+struct zygote_event {
+  uint32_t kind; /* 1 forked, 2 exited, 3 ready, 4 fork failed */
+  uint32_t sandbox;
+  int32_t pid;
+  int32_t status;
+};
+enum { ZYGOTE_FORKED = 1, ZYGOTE_EXITED = 2, ZYGOTE_READY = 3, ZYGOTE_FORK_FAILED = 4 };
+#define ZYGOTE_SOCKET_FD 3
+
+/* Serves forks until the agent goes, then ends the process. Returns only in a child, which by then is confined:
+ * the return value is its control socket. */
+int zygote_serve(int socket);
+/* Says "parked" and waits for the job. Returns its bytes (malloc) and sets *length; ends the process when the
+ * agent goes. */
+uint8_t *zygote_wait_job(int control, size_t *length);
+int zygote_send_result(int control, const void *data, size_t length);
+
+/* ---- exec.c ---- */
+void exec_zygote_main(int socket) __attribute__((noreturn));
+
+#endif

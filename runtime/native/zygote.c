@@ -1,0 +1,270 @@
+/*
+ * zygote.c: forks a warm interpreter into a shell. Linked into the launcher for exec, and loaded into node and
+ * python; it may therefore use nothing but libc.
+ *
+ * The zygote is root of its zone's user namespace and nothing on the host. The child is nobody, nowhere, once
+ * enter_sandbox() is through; no code of a user runs before that.
+ */
+#define _GNU_SOURCE
+#include "oncebox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_CHILDREN MAX_SANDBOXES
+#define HIGHEST_FD 255 /* of a zygote when it forks; an interpreter at rest has about thirty */
+#define MAX_FDS (ZFD_CGROUP + MAX_CGROUP_DIRS)
+
+static struct {
+  int socket;
+  int own_pid_ns;
+  int child_ended[2]; /* a pipe from the signal handler to the loop */
+  uint8_t bpf[16384];
+  size_t bpf_length;
+  struct {
+    pid_t pid;
+    uint32_t sandbox;
+  } children[MAX_CHILDREN];
+} zygote;
+
+static void fail(const char *what) {
+  char line[256];
+  int length = snprintf(line, sizeof(line), "oncebox zygote: cannot %s: %m\n", what);
+  if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0) _exit(125);
+  _exit(125);
+}
+
+static ssize_t receive(void *data, size_t length, int *fds, int *count) {
+  union {
+    char space[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+    struct cmsghdr align;
+  } control;
+  struct iovec part = {data, length};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+  ssize_t got = recvmsg(zygote.socket, &message, MSG_CMSG_CLOEXEC);
+  *count = 0;
+  if (got < 0) return got;
+  for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header))
+    if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
+      *count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+      memcpy(fds, CMSG_DATA(header), sizeof(int) * (size_t)*count);
+    }
+  return got;
+}
+
+static void tell(uint32_t kind, uint32_t sandbox, pid_t pid, int status) {
+  struct zygote_event event = {.kind = kind, .sandbox = sandbox, .pid = pid, .status = status};
+  if (send(zygote.socket, &event, sizeof(event), MSG_NOSIGNAL) < 0) _exit(0); /* the agent is gone */
+}
+
+static void empty_bounding_set(void) {
+  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+    if (prctl(PR_CAPBSET_DROP, capability) < 0) fail("drop a capability from the bounding set");
+}
+
+static void drop_capabilities(void) {
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct none[2] = {0};
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) fail("clear ambient capabilities");
+  if (syscall(SYS_capset, &header, none) < 0) fail("drop capabilities");
+}
+
+static void set_rlimit(int resource, rlim_t soft, rlim_t hard) {
+  struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
+  if (setrlimit(resource, &limit) < 0) fail("set a resource limit");
+}
+
+/* Nothing that leads back: not the zygote's socket, not the shell's pidfd, not a cgroup, and none of the pipes and
+ * event descriptors of the interpreter, at whose other end the zygote and every sibling sit. Their numbers stay
+ * taken, by /dev/null, since libuv closes and renews its own by number. */
+static void let_go_of_the_zygote(int control) {
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0 || control > HIGHEST_FD) fail("open /dev/null");
+  for (int fd = 3; fd <= HIGHEST_FD; fd++)
+    if (fd != control && fd != null && fcntl(fd, F_GETFD) >= 0 && dup3(null, fd, O_CLOEXEC) < 0)
+      fail("close an inherited descriptor");
+  if (syscall(SYS_close_range, HIGHEST_FD + 1, ~0u, 0) < 0) fail("close inherited descriptors");
+  close(null);
+}
+
+/* From "a fork of the zygote" to "a sandboxed process", in the only order that works. */
+static void enter_sandbox(const struct fork_request *request, const int *fds, int count) {
+  /* The cgroup first: everything the child allocates from here on is on the sandbox's account. The descriptors
+   * were opened by the zone's root, whose permission counts. */
+  for (int i = ZFD_CGROUP; i < count; i++)
+    if (write(fds[i], "0", 1) != 1) fail("enter the sandbox's cgroup");
+  /* A cgroup namespace of its own shows the sandbox its own cgroup as the root: no names of the host. */
+  if (unshare(CLONE_NEWCGROUP) < 0) fail("make a cgroup namespace");
+  /* The shell's namespaces, all at once; the pid namespace was entered by the fork. Root and working directory
+   * become the shell's. */
+  if (setns(fds[ZFD_SHELL], CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) fail("join the shell");
+  if (chdir("/work") < 0) fail("enter /work");
+  umask(022);
+  if (setsid() < 0) fail("start a session");
+  for (int i = 0; i < 3; i++)
+    if (dup2(fds[ZFD_STDIN + i], i) < 0) fail("set stdio");
+  signal(SIGCHLD, SIG_DFL);
+  let_go_of_the_zygote(fds[ZFD_CONTROL]);
+  /* Resource limits while we still may; they guard what cgroups do not count. */
+  set_rlimit(RLIMIT_CORE, 0, 0);
+  set_rlimit(RLIMIT_NOFILE, 1024, 4096);
+  set_rlimit(RLIMIT_MEMLOCK, 65536, 65536);
+  set_rlimit(RLIMIT_MSGQUEUE, 819200, 819200);
+  /* The bounding set before the ids: emptying it needs CAP_SETPCAP, which goes with uid 0. */
+  empty_bounding_set();
+  if (setgroups(0, NULL) < 0) fail("drop groups");
+  if (setresgid(request->uid, request->uid, request->uid) < 0) fail("set the group id");
+  if (setresuid(request->uid, request->uid, request->uid) < 0) fail("set the user id");
+  drop_capabilities();
+  /* A change of ids made /proc/self root's; it is the sandbox's own. */
+  if (prctl(PR_SET_DUMPABLE, 1) < 0) fail("become dumpable");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("set no_new_privs");
+  /* Last: after it, half of the above would be refused. */
+  struct sock_fprog program = {.len = (unsigned short)(zygote.bpf_length / sizeof(struct sock_filter)),
+                               .filter = (struct sock_filter *)zygote.bpf};
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) fail("load the seccomp filter");
+}
+
+static void remember_child(pid_t pid, uint32_t sandbox) {
+  for (int i = 0; i < MAX_CHILDREN; i++)
+    if (zygote.children[i].pid == 0) {
+      zygote.children[i].pid = pid;
+      zygote.children[i].sandbox = sandbox;
+      return;
+    }
+}
+
+/* A handler and not a signalfd: an interpreter has other threads, and with SIGCHLD blocked in ours alone the kernel
+ * would give it to one of those, where it is ignored. */
+static void on_child_ended(int number) {
+  (void)number;
+  int saved = errno;
+  if (write(zygote.child_ended[1], "", 1) < 0) errno = saved; /* full: it is readable, which is all we need */
+  errno = saved;
+}
+
+/* A shell whose init is killed is not gone before its last process is reaped, and that is ours to do: at once. */
+static void reap_children(void) {
+  char drained[64];
+  while (read(zygote.child_ended[0], drained, sizeof(drained)) > 0) continue;
+  int status;
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+    for (int i = 0; i < MAX_CHILDREN; i++)
+      if (zygote.children[i].pid == pid) {
+        zygote.children[i].pid = 0;
+        tell(ZYGOTE_EXITED, zygote.children[i].sandbox, pid, status);
+        break;
+      }
+}
+
+/* Returns the control socket in the child, -1 in the zygote. */
+static int fork_into_shell(const struct fork_request *request, int *fds, int count) {
+  /* Binds children only: the zygote itself stays where it is. */
+  pid_t pid = -1;
+  if (setns(fds[ZFD_SHELL], CLONE_NEWPID) == 0) pid = fork();
+  if (pid == 0) {
+    int control = fds[ZFD_CONTROL];
+    enter_sandbox(request, fds, count);
+    return control;
+  }
+  int saved = errno;
+  if (setns(zygote.own_pid_ns, CLONE_NEWPID) < 0) fail("return to the zone's pid namespace");
+  for (int i = 0; i < count; i++) close(fds[i]);
+  if (pid < 0) {
+    tell(ZYGOTE_FORK_FAILED, request->sandbox, 0, saved);
+  } else {
+    remember_child(pid, request->sandbox);
+    tell(ZYGOTE_FORKED, request->sandbox, pid, 0);
+  }
+  return -1;
+}
+
+int zygote_serve(int socket) {
+  zygote.socket = socket;
+  fcntl(socket, F_SETFD, FD_CLOEXEC);
+  zygote.own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+  if (zygote.own_pid_ns < 0) fail("open the zone's pid namespace");
+  if (pipe2(zygote.child_ended, O_CLOEXEC | O_NONBLOCK) < 0) fail("make a pipe");
+  struct sigaction action = {.sa_handler = on_child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
+  if (sigaction(SIGCHLD, &action, NULL) < 0) fail("watch for children");
+  int none[MAX_FDS], count;
+  ssize_t length = receive(zygote.bpf, sizeof(zygote.bpf), none, &count);
+  if (length <= 0) fail("receive the seccomp filter");
+  zygote.bpf_length = (size_t)length;
+  tell(ZYGOTE_READY, 0, getpid(), 0);
+  for (;;) {
+    struct pollfd events[2] = {{.fd = socket, .events = POLLIN}, {.fd = zygote.child_ended[0], .events = POLLIN}};
+    if (poll(events, 2, -1) < 0 && errno != EINTR) fail("poll");
+    if (events[1].revents) reap_children();
+    if (!events[0].revents) continue;
+    struct fork_request request;
+    int fds[MAX_FDS];
+    ssize_t got = receive(&request, sizeof(request), fds, &count);
+    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) _exit(0); /* the agent is gone */
+    if (got != (ssize_t)sizeof(request) || count < ZFD_CGROUP) fail("understand a fork request");
+    int control = fork_into_shell(&request, fds, count);
+    if (control >= 0) return control;
+  }
+}
+
+static bool receive_all(int fd, void *data, size_t length) {
+  uint8_t *at = data;
+  while (length > 0) {
+    ssize_t got = read(fd, at, length);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return false;
+    at += got;
+    length -= (size_t)got;
+  }
+  return true;
+}
+
+/* The placeholders of let_go_of_the_zygote(): the interpreter has renewed what it needs by now. */
+static void close_placeholders(void) {
+  struct stat null, file;
+  if (stat("/dev/null", &null) < 0) fail("look at /dev/null");
+  for (int fd = 3; fd <= HIGHEST_FD; fd++)
+    if (fstat(fd, &file) == 0 && S_ISCHR(file.st_mode) && file.st_rdev == null.st_rdev) close(fd);
+}
+
+uint8_t *zygote_wait_job(int control, size_t *length) {
+  uint32_t size;
+  close_placeholders();
+  if (send(control, "P", 1, MSG_NOSIGNAL) != 1) _exit(125);
+  if (!receive_all(control, &size, sizeof(size)) || size > MAX_FRAME) _exit(125);
+  uint8_t *job = malloc((size_t)size + 1);
+  if (!job) fail("find memory for the job");
+  if (!receive_all(control, job, size)) _exit(125);
+  job[size] = '\0';
+  *length = size;
+  return job;
+}
+
+int zygote_send_result(int control, const void *data, size_t length) {
+  const uint8_t *at = data;
+  while (length > 0) {
+    ssize_t sent = send(control, at, length, MSG_NOSIGNAL);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent < 0) return -1;
+    at += sent;
+    length -= (size_t)sent;
+  }
+  return 0;
+}

@@ -1,0 +1,83 @@
+import { constants } from 'node:os';
+import { z } from 'zod';
+import type { Limits } from '../../sdk/contract/limits.ts';
+import type { Outcome } from '../../sdk/contract/outcome.ts';
+import type { Program } from '../../sdk/contract/program.ts';
+import type { RunReport } from './sandbox.ts';
+
+/** What an interpreter may say on the result channel. User code can write there too: nothing in it is believed
+ * beyond its shape. */
+const resultMessageSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('result'), value: z.unknown().optional() }),
+  z.object({
+    type: z.literal('error'),
+    name: z.string().max(256),
+    message: z.string().max(65_536),
+    stack: z.string().max(65_536),
+  }),
+]);
+
+/**
+ * How the run ended, in the contract's words. What stopped it from outside comes first; then caps that were hit and
+ * made it fail; then what the program said of itself.
+ */
+export function outcomeOf(report: RunReport, program: Program, limits: Limits): Outcome {
+  switch (report.cause) {
+    case 'killed':
+      return { status: 'cancelled' };
+    case 'wall':
+      return { status: 'timeout', limit: 'wall', ms: limits.wallMs };
+    case 'cpu':
+      return { status: 'timeout', limit: 'cpu', ms: limits.cpuMs };
+    case 'output':
+      return { status: 'limit_exceeded', limit: 'output', max: outputCap(report, limits) };
+    case 'exited':
+      return report.exitCode === 0 ? succeeded(report, program) : failed(report, limits);
+  }
+}
+
+function outputCap(report: RunReport, limits: Limits): number {
+  if (report.stdoutTruncated) return limits.stdoutBytes;
+  return report.stderrTruncated ? limits.stderrBytes : 6 * 1024 * 1024;
+}
+
+function succeeded(report: RunReport, program: Program): Outcome {
+  if (program.kind === 'snippet') return { status: 'ok' };
+  const message = parseResult(report.result);
+  if (message?.type === 'result') return { status: 'ok', result: message.value ?? null };
+  // The handler ended the process itself, so nobody was there to return its value.
+  return {
+    status: 'function_error',
+    name: 'NoResult',
+    message: 'the process exited before the handler returned',
+    stack: '',
+  };
+}
+
+function failed(report: RunReport, limits: Limits): Outcome {
+  if (report.oomKills > 0) return { status: 'oom_killed', memoryMaxBytes: limits.memoryBytes };
+  if (report.pidsRefused > 0) return { status: 'limit_exceeded', limit: 'pids', max: limits.pids };
+  if (report.diskFull) return { status: 'limit_exceeded', limit: 'disk', max: limits.diskBytes };
+  if (report.inodesFull) return { status: 'limit_exceeded', limit: 'inodes', max: limits.diskInodes };
+  if (report.signal !== null) return { status: 'signaled', signal: signalName(report.signal) };
+  const message = parseResult(report.result);
+  if (message?.type === 'error') {
+    const { name, message: text, stack } = message;
+    return { status: 'function_error', name, message: text, stack };
+  }
+  return { status: 'exited', exitCode: report.exitCode ?? 1 };
+}
+
+function parseResult(bytes: Uint8Array): z.infer<typeof resultMessageSchema> | undefined {
+  if (bytes.length === 0) return undefined;
+  try {
+    return resultMessageSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  } catch {
+    return undefined;
+  }
+}
+
+function signalName(number: number): string {
+  const known = Object.entries(constants.signals).find(([, value]) => value === number);
+  return known?.[0] ?? `SIG${number}`;
+}

@@ -1,0 +1,133 @@
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import type { Image } from '../image/image.ts';
+import { encodeJob, zygoteArguments } from '../interpreters/program-job.ts';
+import { type Sandbox, SandboxLostError, type Zone } from '../sandbox/sandbox.ts';
+import { ZygoteSandbox } from '../sandbox/zygote-sandbox.ts';
+import { encodeFrame, encodeStrings, type Frame, FrameDecoder, frameType, maxSandboxes } from './protocol.ts';
+
+export interface ZoneOptions {
+  /** Path of the launcher's Unix socket. */
+  launcherSocket: string;
+  interpreter: Zone['interpreter'];
+  /** What the zygote itself runs on; sandboxes may stack other layers. */
+  image: Image;
+}
+
+/** Boots a zone; resolves when its zygote is ready to fork. Rejects with the launcher's or agent's reason. */
+export async function openZone(options: ZoneOptions): Promise<Zone> {
+  const socket = connect(options.launcherSocket);
+  try {
+    await once(socket, 'connect');
+  } catch (error) {
+    throw new SandboxLostError(`cannot reach the launcher at ${options.launcherSocket}`, { cause: error });
+  }
+  const zone = new ZygoteZone(socket, options.interpreter);
+  socket.write(
+    encodeFrame(
+      frameType.ZONE,
+      0,
+      encodeStrings([options.image.layers.join(':'), ...zygoteArguments[options.interpreter]]),
+    ),
+  );
+  await zone.ready;
+  return zone;
+}
+
+class ZygoteZone implements Zone {
+  readonly interpreter: Zone['interpreter'];
+  readonly ready: Promise<void>;
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #sandboxes = new Map<number, ZygoteSandbox>();
+  readonly #freeSlots: number[] = [];
+  #usedSlots = 0;
+  #generation = 0;
+  #open = true;
+  #settleReady: PromiseWithRejection;
+
+  constructor(socket: Socket, interpreter: Zone['interpreter']) {
+    this.interpreter = interpreter;
+    this.#socket = socket;
+    this.#settleReady = promiseWithRejection();
+    this.ready = this.#settleReady.promise;
+    this.closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#lose('the zone is gone');
+        resolve();
+      });
+    });
+    const decoder = new FrameDecoder();
+    socket.on('error', () => {}); // 'close' follows, and says it all
+    socket.on('data', (chunk) => {
+      for (const frame of decoder.push(chunk)) this.#hear(frame);
+    });
+  }
+
+  async create(layers: readonly string[]): Promise<Sandbox> {
+    if (!this.#open) throw new SandboxLostError('the zone is gone');
+    const slot = this.#freeSlots.pop() ?? this.#usedSlots++;
+    if (slot >= maxSandboxes) {
+      this.#usedSlots--;
+      throw new SandboxLostError(`a zone holds ${maxSandboxes} sandboxes at most`);
+    }
+    // Ids are not reused soon, so that a late frame of a dead sandbox finds nobody. 0 stands for the zone.
+    this.#generation = (this.#generation % 400_000) + 1;
+    const id = this.#generation * maxSandboxes + slot;
+    const sandbox = new ZygoteSandbox({
+      id,
+      layers,
+      encodeJob: (program) => encodeJob(this.interpreter, program),
+      send: (type, ...payload) => this.#socket.write(encodeFrame(type, id, ...payload)),
+    });
+    this.#sandboxes.set(id, sandbox);
+    this.#socket.write(encodeFrame(frameType.CREATE, id, Buffer.from(layers.join(':'))));
+    await sandbox.ready;
+    return sandbox;
+  }
+
+  async close(): Promise<void> {
+    this.#socket.destroy();
+    await this.closed;
+  }
+
+  #hear(frame: Frame): void {
+    if (frame.sandbox === 0) {
+      if (frame.type === frameType.READY) this.#settleReady.resolve();
+      if (frame.type === frameType.FAILED) this.#lose(frame.payload.toString());
+      return;
+    }
+    const sandbox = this.#sandboxes.get(frame.sandbox);
+    if (sandbox === undefined) return;
+    sandbox.hear(frame);
+    if (frame.type === frameType.GONE) {
+      this.#sandboxes.delete(frame.sandbox);
+      this.#freeSlots.push(frame.sandbox % maxSandboxes);
+    }
+  }
+
+  #lose(reason: string): void {
+    this.#open = false;
+    const error = new SandboxLostError(reason);
+    this.#settleReady.reject(error);
+    for (const sandbox of this.#sandboxes.values()) sandbox.lose(error);
+    this.#sandboxes.clear();
+  }
+}
+
+interface PromiseWithRejection {
+  promise: Promise<void>;
+  resolve(): void;
+  reject(error: Error): void;
+}
+
+function promiseWithRejection(): PromiseWithRejection {
+  let resolve!: () => void;
+  let reject!: (error: Error) => void;
+  const promise = new Promise<void>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  promise.catch(() => {}); // whoever awaits it is told; nobody awaits it after the zone was handed out
+  return { promise, resolve, reject };
+}

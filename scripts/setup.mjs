@@ -1,0 +1,51 @@
+/**
+ * Brings a fresh clone to where `npm start` and `npm test` work: distribution packages, npm packages, native build,
+ * base images. Runs before anything is installed, so it is plain JavaScript on Node's own modules. Each step looks
+ * first and acts only on what is missing; when nothing is, no process is started.
+ */
+import { fileURLToPath } from 'node:url';
+import { baseImages } from './setup/base-images.mjs';
+import { aptPackages, listHowToGet, missingTools } from './setup/distribution.mjs';
+import { holdLock } from './setup/lock.mjs';
+import { nativeBuild } from './setup/native-build.mjs';
+import { npmPackages } from './setup/npm-packages.mjs';
+import { describePlatform, refuseImpossible } from './setup/platform.mjs';
+import { CommandError, StoppedError, seconds, showStep } from './setup/progress.mjs';
+
+const repo = fileURLToPath(new URL('..', import.meta.url));
+const storeDir =
+  process.env.ONCEBOX_STORE_DIR || `${process.env.ONCEBOX_DATA_DIR || '/var/lib/oncebox'}/store`;
+// The services run as an ordinary user and must be able to read what root makes here.
+process.umask(0o022);
+
+try {
+  await setUp();
+} catch (error) {
+  if (!(error instanceof CommandError || error instanceof StoppedError)) throw error;
+  console.error(error.message);
+  process.exitCode = error instanceof StoppedError ? 130 : 1;
+}
+
+async function setUp() {
+  const started = performance.now();
+  const platform = describePlatform();
+  refuseImpossible(platform);
+
+  const steps = [npmPackages(repo), nativeBuild(repo), baseImages(repo, storeDir)];
+  const tools = missingTools();
+  const needed = steps.filter((step) => !step.isDone());
+  if (tools.length === 0 && needed.length === 0) return;
+
+  // An unknown distribution stops us only where we would have to install its packages.
+  if (!platform.isRoot || (tools.length > 0 && !platform.isKnown)) {
+    throw new CommandError(listHowToGet(platform, tools, needed));
+  }
+
+  holdLock();
+  // Another set-up may have done it all while this one waited.
+  if (missingTools().length > 0) await showStep('distribution packages', (report) => aptPackages(report));
+  for (const step of steps) {
+    if (!step.isDone()) await showStep(step.name, (report) => step.run(report));
+  }
+  console.log(`set-up finished in ${seconds(started)}`);
+}

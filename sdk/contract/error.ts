@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import type { Outcome } from './outcome.ts';
+
+/** Every code an error body can carry, with its HTTP status. Closed: a client may switch over it. */
+export const errorStatus = {
+  /** The request is malformed; `field` names what is wrong, as in `limits.wallMs`. */
+  invalid_request: 400,
+  route_not_found: 404,
+  function_not_found: 404,
+  /** Never existed, or finished so long ago that its record is gone. */
+  invocation_not_found: 404,
+  method_not_allowed: 405,
+  body_too_large: 413,
+  /** Too many invocations wait; Retry-After says when to come back. */
+  queue_full: 429,
+  internal: 500,
+  /** Redis does not answer, or no worker is registered. */
+  unavailable: 503,
+  /** The reply took too long; the invocation goes on and its record can be read later. */
+  result_pending: 504,
+
+  // The outcomes of a handler that did not end `ok`, in reply to a synchronous invoke.
+  function_error: 500,
+  exited: 500,
+  signaled: 500,
+  timeout: 504,
+  oom_killed: 507,
+  limit_exceeded: 507,
+  cancelled: 409,
+  lost: 502,
+} as const satisfies Record<Exclude<Outcome['status'], 'ok'>, number> & Record<string, number>;
+
+export type ErrorCode = keyof typeof errorStatus;
+
+export const errorCodeSchema = z.enum(Object.keys(errorStatus) as [ErrorCode, ...ErrorCode[]]);
+
+/** The body of every reply with a status of 400 and above. */
+export const errorBodySchema = z.object({
+  error: z.object({
+    code: errorCodeSchema,
+    message: z.string(),
+    /** Path of the offending part of the request, or `body` for the whole. */
+    field: z.string().optional(),
+    invocationId: z.string().optional(),
+    /** How the invocation ended, where that is what the error is about. */
+    outcome: z.unknown().optional(),
+  }),
+});
+export type ErrorBody = z.infer<typeof errorBodySchema>;

@@ -1,0 +1,41 @@
+import { z } from 'zod';
+import { startKindSchema } from './invocation.ts';
+import { runtimeNameSchema } from './runtime-name.ts';
+
+/** A worker process that takes invocations from the queue. */
+export const nodeInfoSchema = z.object({
+  /** Unique among the nodes of one Redis. */
+  node: z.string(),
+  pid: z.number().int(),
+  /** Invocations it runs at once. */
+  concurrency: z.number().int(),
+  startedAt: z.string().describe('RFC 3339'),
+});
+export type NodeInfo = z.infer<typeof nodeInfoSchema>;
+
+export const nodeListSchema = z.object({ nodes: z.array(nodeInfoSchema) });
+
+/** What a container is, now: an item of `GET /v1/sandboxes`. */
+export const sandboxRecordSchema = z.object({
+  id: z.string(),
+  state: z.enum(['created', 'running', 'paused', 'stopped', 'dead']),
+  runtime: runtimeNameSchema,
+  image: z.object({ digest: z.string() }),
+  /** How the invocation's start was or will be: a parked one is `warm`. */
+  start: startKindSchema,
+  writableBytes: z.number(),
+  memoryBytes: z.number(),
+  memoryPeakBytes: z.number(),
+  ageMs: z.number(),
+  node: z.string(),
+  invocationId: z.string().optional(),
+  function: z.string().optional(),
+});
+export type SandboxRecord = z.infer<typeof sandboxRecordSchema>;
+
+/** Reply of `GET /v1/sandboxes`; nodes that did not answer in time are named, so that a gap shows. */
+export const sandboxListSchema = z.object({
+  sandboxes: z.array(sandboxRecordSchema),
+  silentNodes: z.array(z.string()),
+});
+export type SandboxList = z.infer<typeof sandboxListSchema>;

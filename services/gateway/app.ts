@@ -1,0 +1,31 @@
+import { randomUUID } from 'node:crypto';
+import { Hono } from 'hono';
+import type { GatewayDeps, GatewayEnv } from './deps.ts';
+import { onError } from './middleware/on-error.ts';
+import { onNotFound } from './middleware/on-not-found.ts';
+import { functionRoutes } from './routes/functions.ts';
+import { healthRoutes } from './routes/health.ts';
+import { invocationRoutes } from './routes/invocations.ts';
+import { invokeRoutes } from './routes/invoke.ts';
+import { nodeRoutes } from './routes/nodes.ts';
+import { runRoutes } from './routes/run.ts';
+
+/** The HTTP surface. Holds no state: all of it is in what is passed in. */
+export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>();
+  app.use(async (c, next) => {
+    const requestId = randomUUID();
+    c.set('logger', deps.logger.child({ requestId }));
+    c.header('oncebox-request-id', requestId);
+    await next();
+  });
+  app.route('/', healthRoutes(deps));
+  app.route('/v1', runRoutes(deps));
+  app.route('/v1', functionRoutes(deps));
+  app.route('/v1', invokeRoutes(deps));
+  app.route('/v1', invocationRoutes(deps));
+  app.route('/v1', nodeRoutes(deps));
+  app.notFound((c) => onNotFound(c, app.routes));
+  app.onError(onError);
+  return app;
+}

@@ -1,0 +1,17 @@
+import type { InvocationQueue } from '../queue/invocation-queue.ts';
+import type { NodeDirectory } from '../queue/node-directory.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { Config } from '../shared/config.ts';
+import type { Logger } from '../shared/logger.ts';
+
+export interface GatewayDeps {
+  config: Pick<Config, 'ONCEBOX_BODY_MAX_BYTES' | 'ONCEBOX_DEFAULT_LIMITS' | 'ONCEBOX_MAX_LIMITS'>;
+  queue: InvocationQueue;
+  registry: Registry;
+  directory: NodeDirectory;
+  logger: Logger;
+}
+
+export interface GatewayEnv {
+  Variables: { logger: Logger };
+}

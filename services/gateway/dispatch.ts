@@ -1,0 +1,66 @@
+import type { Context } from 'hono';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
+import type { InvocationRequest } from '../queue/invocation-queue.ts';
+import { unfinishedInvocation } from '../queue/record.ts';
+import type { GatewayDeps, GatewayEnv } from './deps.ts';
+
+export interface Reply {
+  status: number;
+  body: unknown;
+}
+
+/** What an invocation may spend waiting and being discarded, on top of its own wall-clock cap, before a 504. */
+const queueAllowanceMs = 60_000;
+
+/**
+ * Enqueues an invocation and makes the reply: at once, with the record's address, if the caller prefers not to
+ * wait; else with what `reply` makes of the finished invocation. A caller who leaves cancels it.
+ */
+export async function dispatch(
+  c: Context<GatewayEnv>,
+  { queue }: GatewayDeps,
+  id: string,
+  request: InvocationRequest,
+  reply: (invocation: Invocation) => Reply,
+): Promise<Response> {
+  const logger = c.get('logger').child({ invocationId: id, runtime: request.runtime });
+  if (prefersAsync(c.req.header('prefer'))) {
+    await queue.enqueue(id, request);
+    logger.info('invocation accepted');
+    return c.json(unfinishedInvocation(id, request, 'queued'), 202, {
+      location: `/v1/invocations/${id}`,
+      'oncebox-invocation-id': id,
+      'preference-applied': 'respond-async',
+    });
+  }
+  const invocation = await queue.enqueueAndWait(id, request, {
+    timeoutMs: request.limits.wallMs + queueAllowanceMs,
+    signal: c.req.raw.signal,
+  });
+  logger.info(
+    { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },
+    'invocation finished',
+  );
+  const { status, body } = reply(invocation);
+  return c.json(body, status as ContentfulStatusCode, invocationHeaders(invocation));
+}
+
+/** RFC 7240: a list of preferences, each with parameters. */
+function prefersAsync(prefer: string | undefined): boolean {
+  return (prefer ?? '')
+    .split(',')
+    .some((item) => item.split(';')[0]?.trim().toLowerCase() === 'respond-async');
+}
+
+function invocationHeaders({ id, start, timings }: Invocation): Record<string, string> {
+  const headers: Record<string, string> = { 'oncebox-invocation-id': id };
+  if (start) headers['oncebox-start'] = start;
+  if (timings) {
+    const { queueMs, leaseMs, startMs, runMs, discardMs } = timings;
+    const phases = { queue: queueMs, lease: leaseMs, start: startMs, run: runMs, discard: discardMs };
+    const entries = Object.entries(phases).map(([phase, ms]) => `${phase};dur=${ms.toFixed(3)}`);
+    headers['server-timing'] = entries.join(', ');
+  }
+  return headers;
+}

@@ -1,0 +1,57 @@
+import { createInvocationQueue } from '../queue/invocation-queue.ts';
+import { openNodeDirectory } from '../queue/node-directory.ts';
+import { createRegistry } from '../registry/registry.ts';
+import { loadConfig } from '../shared/config.ts';
+import { dropPrivileges } from '../shared/drop-privileges.ts';
+import { createLogger } from '../shared/logger.ts';
+import { connectRedis } from '../shared/redis.ts';
+import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
+import { createApp } from './app.ts';
+import { listen } from './server.ts';
+
+/** How long requests under way may go on once the gateway is asked to stop. */
+const drainMs = 10_000;
+
+const config = loadConfig();
+if (config.ONCEBOX_REDIS_URL === '') {
+  throw new Error(
+    'cannot start the gateway: ONCEBOX_REDIS_URL is not set (npm start sets it to the embedded Redis)',
+  );
+}
+const logger = createLogger(config.ONCEBOX_LOG_LEVEL, 'gateway');
+const undo = createUndoStack(logger);
+onStopRequest(async (reason) => {
+  logger.debug({ reason }, 'stopping');
+  // Without Redis the orderly way may never end.
+  setTimeout(() => process.exit(1), drainMs + 3_000).unref();
+  await undo.run();
+  process.exit(0);
+});
+// All code is loaded; from here on an ordinary user is enough.
+dropPrivileges(config.ONCEBOX_SERVICE_ID);
+
+const redis = connectRedis(config.ONCEBOX_REDIS_URL, { failFast: true, logger });
+const subscriber = connectRedis(config.ONCEBOX_REDIS_URL, { logger });
+undo.push(() => {
+  subscriber.disconnect();
+  redis.disconnect();
+});
+
+const onError = (error: unknown) => logger.warn({ err: error }, 'background work failed');
+const directory = await openNodeDirectory({ redis, subscriber, onError });
+undo.push(() => directory.close());
+const queue = await createInvocationQueue({
+  redis,
+  subscriber,
+  queueMax: config.ONCEBOX_QUEUE_MAX,
+  recordsKept: config.ONCEBOX_RECORDS_KEPT,
+  recordsKeptMs: config.ONCEBOX_RECORDS_KEPT_MS,
+  onError,
+});
+undo.push(() => queue.close());
+
+const app = createApp({ config, queue, registry: createRegistry(redis), directory, logger });
+const server = await listen(app, { host: config.ONCEBOX_HOST, port: config.ONCEBOX_PORT });
+undo.push(() => server.close(drainMs));
+process.send?.({ type: 'listening', port: server.port });
+logger.debug({ host: config.ONCEBOX_HOST, port: server.port }, 'listening');

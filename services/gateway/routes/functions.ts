@@ -1,0 +1,71 @@
+import { type Context, Hono } from 'hono';
+import { fileBytes } from '../../../sdk/contract/files.ts';
+import {
+  deployQuerySchema,
+  deployRequestSchema,
+  type FunctionList,
+  functionNameSchema,
+} from '../../../sdk/contract/function.ts';
+import { unpackBundle } from '../../registry/code-layer.ts';
+import type { Deployment } from '../../registry/registry.ts';
+import { PlatformError } from '../../shared/platform-error.ts';
+import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import { readBody, readJson } from '../read-body.ts';
+
+/** How much larger than a request body its unpacked files may be: source code compresses about fourfold. */
+const unpackedFactor = 5;
+
+/** `PUT`, `GET`, `DELETE /v1/functions/:name` and `GET /v1/functions`. */
+export function functionRoutes({ config, registry }: GatewayDeps): Hono<GatewayEnv> {
+  const { ONCEBOX_BODY_MAX_BYTES: maxBytes, ONCEBOX_MAX_LIMITS: maxima } = config;
+  const requestSchema = deployRequestSchema(maxima);
+
+  async function readDeployment(c: Context<GatewayEnv>): Promise<Omit<Deployment, 'name'>> {
+    if (isGzip(c.req.header('content-type'))) {
+      const query = deployQuerySchema.parse(c.req.query());
+      const files = await unpack(await readBody(c, maxBytes), 'body');
+      return { ...query, env: {}, limits: {}, files };
+    }
+    const { value } = await readJson(c, maxBytes);
+    const { runtime, handler, env, limits, files, bundle } = requestSchema.parse(value);
+    const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
+    const unpacked =
+      bundle === undefined
+        ? (files ?? []).map((file) => ({ path: file.path, data: fileBytes(file) }))
+        : await unpack(Buffer.from(bundle, 'base64'), 'bundle');
+    return { runtime, handler, env, limits: Object.fromEntries(given), files: unpacked };
+  }
+
+  async function unpack(targz: Uint8Array, field: string): Promise<Deployment['files']> {
+    try {
+      return await unpackBundle(targz, maxBytes * unpackedFactor);
+    } catch (error) {
+      throw new PlatformError('invalid_request', `cannot unpack: ${(error as Error).message}`, { field });
+    }
+  }
+
+  return new Hono<GatewayEnv>()
+    .put('/functions/:name', async (c) => {
+      const name = parseName(c.req.param('name'));
+      const { deployed, created } = await registry.deploy({ name, ...(await readDeployment(c)) });
+      return c.json(deployed, created ? 201 : 200);
+    })
+    .get('/functions', async (c) => c.json<FunctionList>({ functions: await registry.list() }))
+    .get('/functions/:name', async (c) => c.json(await registry.get(c.req.param('name'))))
+    .delete('/functions/:name', async (c) => {
+      await registry.delete(c.req.param('name'));
+      return c.body(null, 204);
+    });
+}
+
+function isGzip(contentType: string | undefined): boolean {
+  return /^application\/(x-)?(gzip|tar\+gzip|gtar)\b/i.test(contentType ?? '');
+}
+
+function parseName(name: string): string {
+  const parsed = functionNameSchema.safeParse(name);
+  if (parsed.success) return parsed.data;
+  throw new PlatformError('invalid_request', `the function's name ${parsed.error.issues[0]?.message}`, {
+    field: 'name',
+  });
+}

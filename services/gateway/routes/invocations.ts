@@ -1,0 +1,22 @@
+import { Hono } from 'hono';
+import type { Invocation } from '../../../sdk/contract/invocation.ts';
+import { isInvocationId } from '../../queue/invocation-id.ts';
+import { PlatformError } from '../../shared/platform-error.ts';
+import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+
+/** `GET` and `DELETE /v1/invocations/:id`: the record, and cancelling. */
+export function invocationRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
+  return new Hono<GatewayEnv>()
+    .get('/invocations/:id', async (c) => c.json(await known(c.req.param('id'), queue.get)))
+    .delete('/invocations/:id', async (c) => {
+      const invocation = await known(c.req.param('id'), queue.cancel);
+      // 202: the worker has been told; the record says when it is over.
+      return c.json(invocation, invocation.status === 'running' ? 202 : 200);
+    });
+}
+
+async function known(id: string, read: (id: string) => Promise<Invocation | undefined>): Promise<Invocation> {
+  const invocation = isInvocationId(id) ? await read(id) : undefined;
+  if (!invocation) throw new PlatformError('invocation_not_found', 'there is no record of this invocation');
+  return invocation;
+}

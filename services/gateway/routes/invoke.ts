@@ -1,0 +1,88 @@
+import { Hono } from 'hono';
+import { type ErrorBody, type ErrorCode, errorStatus } from '../../../sdk/contract/error.ts';
+import type { Invocation } from '../../../sdk/contract/invocation.ts';
+import type { Outcome } from '../../../sdk/contract/outcome.ts';
+import { newInvocationId } from '../../queue/invocation-id.ts';
+import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import { dispatch, type Reply } from '../dispatch.ts';
+import { readJson } from '../read-body.ts';
+import { resolveLimits } from '../resolve-limits.ts';
+
+/** `POST /v1/functions/:name/invoke`: the body is the event, the reply what the handler returned. */
+export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
+  const {
+    ONCEBOX_BODY_MAX_BYTES,
+    ONCEBOX_DEFAULT_LIMITS: defaults,
+    ONCEBOX_MAX_LIMITS: maxima,
+  } = deps.config;
+
+  return new Hono<GatewayEnv>().post('/functions/:name/invoke', async (c) => {
+    // Before the body is read, and before anything is enqueued.
+    const { name, version, digest, runtime, handler, env, limits, codeLayer } = await deps.registry.resolve(
+      c.req.param('name'),
+    );
+    const { text } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
+    const id = newInvocationId();
+    const resolved = resolveLimits(limits, { defaults, maxima });
+    return dispatch(
+      c,
+      deps,
+      id,
+      {
+        runtime,
+        codeLayer,
+        function: { name, version, digest },
+        imageDigest: digest,
+        program: {
+          kind: 'handler',
+          handler,
+          eventJson: text === '' ? 'null' : text,
+          context: {
+            invocationId: id,
+            functionName: name,
+            functionVersion: version,
+            // Without the time in the queue; the worker, which knows it, may set it anew.
+            deadlineMs: Date.now() + resolved.wallMs,
+          },
+          env,
+        },
+        stdin: '',
+        limits: resolved,
+      },
+      handlerReply,
+    );
+  });
+}
+
+function handlerReply({ id, outcome }: Invocation): Reply {
+  if (outcome?.status === 'ok') return { status: 200, body: outcome.result ?? null };
+  const failed: FailedOutcome = outcome ?? { status: 'lost', reason: 'the record has no outcome' };
+  const code: ErrorCode = failed.status;
+  const body: ErrorBody = {
+    error: { code, message: failureMessage(failed), invocationId: id, outcome: failed },
+  };
+  return { status: errorStatus[code], body };
+}
+
+type FailedOutcome = Exclude<Outcome, { status: 'ok' }>;
+
+function failureMessage(outcome: FailedOutcome): string {
+  switch (outcome.status) {
+    case 'function_error':
+      return `${outcome.name}: ${outcome.message}`;
+    case 'exited':
+      return `the process exited with code ${outcome.exitCode} before the handler returned`;
+    case 'signaled':
+      return `the process was ended by ${outcome.signal}`;
+    case 'timeout':
+      return `the ${outcome.limit} time limit of ${outcome.ms} ms passed`;
+    case 'oom_killed':
+      return `more memory was needed than the limit of ${outcome.memoryMaxBytes} bytes`;
+    case 'limit_exceeded':
+      return `the ${outcome.limit} limit of ${outcome.max} was exceeded`;
+    case 'cancelled':
+      return 'the invocation was cancelled';
+    case 'lost':
+      return `the platform lost the invocation: ${outcome.reason}`;
+  }
+}

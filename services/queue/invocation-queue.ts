@@ -1,0 +1,187 @@
+import { Queue } from 'bullmq';
+import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
+import { PlatformError } from '../shared/platform-error.ts';
+import type { Redis } from '../shared/redis.ts';
+import { cancelChannel, type InvocationJob, invocationQueueName, queuePrefix } from './job.ts';
+import { cancelledInvocation, lostInvocation, unfinishedInvocation } from './record.ts';
+import { openResultChannel, publishResult } from './result-channel.ts';
+
+export type InvocationRequest = Omit<InvocationJob, 'replyTo'>;
+
+/** The gateway's side of the queue: adds invocations, waits for their results, reads and cancels them. */
+export interface InvocationQueue {
+  /** Throws PlatformError `queue_full`. The id comes from `newInvocationId`. */
+  enqueue(id: string, request: InvocationRequest): Promise<void>;
+  /**
+   * Enqueues and resolves with the finished invocation. Throws `queue_full`, or `result_pending` after
+   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation.
+   */
+  enqueueAndWait(
+    id: string,
+    request: InvocationRequest,
+    options: { timeoutMs: number; signal?: AbortSignal },
+  ): Promise<Invocation>;
+  /** The record as it is now, or undefined if there is none (any more). */
+  get(id: string): Promise<Invocation | undefined>;
+  /**
+   * Ends an invocation and returns its record: one that waited is cancelled then and there; of one that runs the
+   * worker is told, and the record is still `running`; one that is finished stays as it is.
+   */
+  cancel(id: string): Promise<Invocation | undefined>;
+  close(): Promise<void>;
+}
+
+export interface InvocationQueueOptions {
+  redis: Redis;
+  /** A connection of this process that is used for subscriptions only. */
+  subscriber: Redis;
+  /** Invocations waiting before new ones are refused. */
+  queueMax: number;
+  recordsKept: number;
+  recordsKeptMs: number;
+  onError: (error: unknown) => void;
+}
+
+/**
+ * Takes a job off the waiting list and records it as cancelled, atomically: whoever removes it from the list
+ * owns it, so a worker either never sees it or keeps it.
+ * KEYS: waiting list, cancelled record. ARGV: job id, record JSON, time to keep it in ms. Returns 1 if taken.
+ */
+const claimWaitingScript = `
+if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return 1`;
+
+export async function createInvocationQueue(options: InvocationQueueOptions): Promise<InvocationQueue> {
+  const { redis, subscriber, queueMax, recordsKept, recordsKeptMs, onError } = options;
+  const kept = { count: recordsKept, age: Math.ceil(recordsKeptMs / 1000) };
+  const queue = new Queue<InvocationJob, Invocation>(invocationQueueName, {
+    connection: redis,
+    prefix: queuePrefix,
+    // An invocation runs at most once: a retry is the caller's decision.
+    defaultJobOptions: { attempts: 1, removeOnComplete: kept, removeOnFail: kept },
+    // The event stream repeats every result and nobody reads it.
+    streams: { events: { maxLen: 10 } },
+  });
+  // It repeats the errors of our connection, which has a listener of its own.
+  queue.on('error', () => {});
+  const waitingList = queue.toKey('wait');
+  const results = await openResultChannel(subscriber, readFinished, onError);
+
+  /** Concurrent requests may pass the check together and overshoot by their number. */
+  async function add(id: string, request: InvocationRequest) {
+    const waiting = await redis.llen(waitingList);
+    if (waiting >= queueMax) {
+      throw new PlatformError('queue_full', `cannot enqueue: ${waiting} invocations are waiting`, {
+        retryAfterSeconds: 1,
+      });
+    }
+    await queue.add('invocation', { ...request, replyTo: results.replyTo }, { jobId: id });
+  }
+
+  async function enqueueAndWait(
+    id: string,
+    request: InvocationRequest,
+    { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+  ): Promise<Invocation> {
+    const expected = results.expect(id);
+    const timeout = deadline(timeoutMs);
+    const abort = () => void cancel(id).catch(onError);
+    try {
+      await add(id, request);
+      // Only now: before the job is added there is nothing to cancel.
+      if (signal?.aborted) abort();
+      else signal?.addEventListener('abort', abort, { once: true });
+      const finished = (await Promise.race([expected.arrived, timeout.passed])) ?? (await readFinished(id));
+      if (finished) return finished;
+      throw new PlatformError('result_pending', `no result after ${timeoutMs} ms; the invocation goes on`, {
+        invocationId: id,
+      });
+    } finally {
+      signal?.removeEventListener('abort', abort);
+      timeout.clear();
+      expected.forget();
+    }
+  }
+
+  async function get(id: string): Promise<Invocation | undefined> {
+    const job = await queue.getJob(id);
+    if (!job) return readCancelled(id);
+    const state = await job.getState();
+    switch (state) {
+      case 'completed': {
+        // The job was read before its state: it may have finished in between.
+        const finished = job.returnvalue ?? (await queue.getJob(id))?.returnvalue;
+        const parsed = invocationSchema.safeParse(finished);
+        return parsed.success ? parsed.data : lostInvocation(id, job.data, 'the worker returned no record');
+      }
+      case 'failed': {
+        const reason = job.failedReason ?? (await queue.getJob(id))?.failedReason;
+        return lostInvocation(id, job.data, reason ?? 'the worker failed');
+      }
+      case 'active':
+        return unfinishedInvocation(id, job.data, 'running');
+      case 'unknown':
+        return readCancelled(id);
+      default:
+        return unfinishedInvocation(id, job.data, 'queued');
+    }
+  }
+
+  async function cancel(id: string): Promise<Invocation | undefined> {
+    const job = await queue.getJob(id);
+    if (!job) return readCancelled(id);
+    const cancelled = cancelledInvocation(id, job.data);
+    const record = JSON.stringify(cancelled);
+    const claimed = await redis.eval(
+      claimWaitingScript,
+      2,
+      waitingList,
+      cancelledKey(id),
+      id,
+      record,
+      recordsKeptMs,
+    );
+    if (claimed === 1) {
+      await queue.remove(id);
+      await publishResult(redis, job.data.replyTo, cancelled);
+      return cancelled;
+    }
+    const current = await get(id);
+    if (current?.status === 'running') await redis.publish(cancelChannel, id);
+    return current;
+  }
+
+  async function readFinished(id: string): Promise<Invocation | undefined> {
+    const record = await get(id);
+    return record?.status === 'done' || record?.status === 'failed' ? record : undefined;
+  }
+
+  async function readCancelled(id: string): Promise<Invocation | undefined> {
+    const text = await redis.get(cancelledKey(id));
+    return text === null ? undefined : invocationSchema.parse(JSON.parse(text));
+  }
+
+  return {
+    enqueue: add,
+    enqueueAndWait,
+    get,
+    cancel,
+    async close() {
+      await results.close();
+      await queue.close();
+    },
+  };
+}
+
+function cancelledKey(id: string): string {
+  return `oncebox:cancelled:${id}`;
+}
+
+function deadline(ms: number): { passed: Promise<undefined>; clear: () => void } {
+  let timer: NodeJS.Timeout | undefined;
+  const passed = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined);
+  });
+  return { passed, clear: () => clearTimeout(timer) };
+}

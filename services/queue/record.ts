@@ -1,0 +1,31 @@
+import type { Invocation } from '../../sdk/contract/invocation.ts';
+import type { InvocationJob } from './job.ts';
+
+type Described = Pick<InvocationJob, 'function' | 'imageDigest'>;
+
+/** The record of an invocation that has no result yet. */
+export function unfinishedInvocation(id: string, job: Described, status: 'queued' | 'running'): Invocation {
+  return { ...emptyInvocation(id, job), status };
+}
+
+/** The record of an invocation that was cancelled before a worker took it. */
+export function cancelledInvocation(id: string, job: Described): Invocation {
+  return { ...emptyInvocation(id, job), status: 'done', outcome: { status: 'cancelled' } };
+}
+
+/** The record of an invocation whose worker, zone or job we lost: our fault, and nobody knows how far it came. */
+export function lostInvocation(id: string, job: Described, reason: string): Invocation {
+  return { ...emptyInvocation(id, job), status: 'failed', outcome: { status: 'lost', reason } };
+}
+
+function emptyInvocation(id: string, job: Described): Omit<Invocation, 'status'> {
+  return {
+    id,
+    ...(job.function && { function: job.function }),
+    ...(job.imageDigest !== undefined && { image: { digest: job.imageDigest } }),
+    stdout: '',
+    stderr: '',
+    stdoutTruncated: false,
+    stderrTruncated: false,
+  };
+}

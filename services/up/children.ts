@@ -1,0 +1,138 @@
+import type { ChildProcess } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { Config } from '../shared/config.ts';
+import { connectRedis } from '../shared/redis.ts';
+import type { ChildSpec } from './supervised.ts';
+
+type Wiring<T> = Pick<ChildSpec<T>, 'onLine' | 'onEvent'>;
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+/** By path: a child's working directory need not be this tree. */
+const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const nativeBuild = join(root, 'runtime/native/build');
+
+/** Children see our settings and nothing else of the environment that we were started in. */
+const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Our own Redis: on a socket only, everything on disk before it counts, nothing ever evicted. */
+export function redisChild(config: Config, url: string, wiring: Wiring<void>): ChildSpec<void> {
+  const id = config.ONCEBOX_SERVICE_ID;
+  const socket = decodeURIComponent(new URL(url).pathname);
+  const settings = {
+    port: '0',
+    unixsocket: socket,
+    unixsocketperm: '700',
+    dir: config.redisDir,
+    appendonly: 'yes',
+    save: '',
+    'maxmemory-policy': 'noeviction',
+  };
+  return {
+    ...wiring,
+    name: 'redis',
+    hasIpc: false,
+    command: () => ({
+      file: 'setpriv',
+      // It reads no stdin and knows no IPC, so the kernel tells it when we are gone.
+      args: [
+        ...['--pdeathsig', 'TERM', '--reuid', `${id}`, '--regid', `${id}`, '--clear-groups', 'redis-server'],
+        ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
+      ],
+      env: { PATH: searchPath },
+    }),
+    async ready() {
+      const redis = connectRedis(url);
+      try {
+        await redis.ping();
+      } finally {
+        redis.disconnect();
+      }
+    },
+    stopTimeoutMs: 10_000,
+  };
+}
+
+/** The only part that stays root. */
+export function launcherChild(config: Config, wiring: Wiring<void>): ChildSpec<void> {
+  const options = {
+    socket: join(config.runDir, 'launcher.sock'),
+    layers: join(config.storeDir, 'layers'),
+    platform: join(nativeBuild, 'platform'),
+    'worker-uid': `${config.ONCEBOX_SERVICE_ID}`,
+    instance: config.instance,
+  };
+  return {
+    ...wiring,
+    name: 'launcher',
+    hasIpc: false,
+    command: () => ({
+      file: join(nativeBuild, 'oncebox-launcher'),
+      args: Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
+      env: { PATH: searchPath },
+    }),
+    ready: (child) => new Promise((resolve) => child.stdout?.once('data', () => resolve())),
+    stopTimeoutMs: 5_000,
+  };
+}
+
+/** Takes jobs once its pools are full; says `{type: 'ready'}` over IPC then. */
+export function workerChild(environment: NodeJS.ProcessEnv, wiring: Wiring<void>): ChildSpec<void> {
+  return {
+    ...serviceChild('worker', environment),
+    ...wiring,
+    ready: async (child) => void (await message(child, 'ready')),
+  };
+}
+
+/** Says `{type: 'listening', port}` over IPC; `ready` resolves with the port. */
+export function gatewayChild(environment: NodeJS.ProcessEnv, wiring: Wiring<number>): ChildSpec<number> {
+  return {
+    ...serviceChild('gateway', environment),
+    ...wiring,
+    async ready(child) {
+      const { port } = await message(child, 'listening');
+      return Number(port);
+    },
+  };
+}
+
+function serviceChild(name: 'gateway' | 'worker', environment: NodeJS.ProcessEnv) {
+  return {
+    name,
+    hasIpc: true,
+    command: () => ({
+      file: process.execPath,
+      args: ['--import', loader, join(root, 'services', name, 'main.ts')],
+      env: environment,
+    }),
+    // More than a service allows itself, so that its own orderly end comes first.
+    stopTimeoutMs: 20_000,
+  };
+}
+
+function message(child: ChildProcess, type: string): Promise<Record<string, unknown>> {
+  return new Promise((resolve) => {
+    child.on('message', (received) => {
+      const fields = typeof received === 'object' && received !== null ? { ...received } : {};
+      if ('type' in fields && fields.type === type) resolve(fields);
+    });
+  });
+}
+
+/** The settings as environment variables again: what the configuration was parsed from, or a test has changed. */
+export function environmentOf(config: Config): NodeJS.ProcessEnv {
+  const settings = Object.entries(config).filter(([name]) => name.startsWith('ONCEBOX_'));
+  const texts = settings.map(([name, value]) => [
+    name,
+    typeof value === 'object' ? pairs(value) : String(value),
+  ]);
+  return { PATH: searchPath, ...Object.fromEntries(texts) };
+}
+
+function pairs(values: object): string {
+  return Object.entries(values)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(',');
+}

@@ -1,0 +1,170 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { type Config, loadConfig } from '../../services/shared/config.ts';
+import { deployExample, examples, invokeExample } from '../../services/up/examples.ts';
+import { type Platform, startPlatform } from '../../services/up/platform.ts';
+
+const patience = { timeout: 20_000, interval: 50 };
+const nothing = { processes: [], cgroups: [] };
+const events: string[] = [];
+const log = { step: () => {}, event: (text: string) => events.push(text), line: () => {} };
+let mounts: number;
+let config: Config;
+let platform: Platform;
+
+beforeAll(async () => {
+  mounts = await mountCount();
+  config = await testConfig();
+  platform = await startPlatform(config, { log });
+});
+
+afterAll(async () => {
+  await platform?.close();
+  await rm(config.ONCEBOX_DATA_DIR, { recursive: true });
+});
+
+test.each([
+  ['node', 'console.log(1+1)'],
+  ['python', 'print(1+1)'],
+  ['bash', 'echo $((1+1))'],
+])('%s code runs in a warm sandbox', async (runtime, code) => {
+  const invocation = await run(runtime, code);
+  expect(invocation).toMatchObject({
+    status: 'done',
+    outcome: { status: 'ok' },
+    stdout: '2\n',
+    start: 'warm',
+  });
+});
+
+test.each(examples)('the example $name is deployed and answers', async (example) => {
+  await deployExample(platform.url, example);
+  const { result, start } = await invokeExample(platform.url, example);
+  expect(JSON.parse(result)).toMatchObject({ greeting: 'Hello, oncebox!' });
+  expect(start).toBe('fork');
+  await vi.waitFor(
+    async () => expect((await invokeExample(platform.url, example)).start).toBe('warm'),
+    patience,
+  );
+});
+
+test('a second instance on the same data directory is refused and told who runs there', async () => {
+  await expect(startPlatform(config, { log })).rejects.toThrow(`another oncebox (process ${process.pid})`);
+  expect((await run('bash', 'echo still here')).stdout).toBe('still here\n');
+});
+
+test('a taken port is refused before anything is started', async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : undefined;
+  const other = { ...(await testConfig()), ONCEBOX_PORT: port ?? 0 };
+  await expect(startPlatform(other, { log })).rejects.toThrow('the port is taken; set ONCEBOX_PORT');
+  expect(await readdir(other.ONCEBOX_DATA_DIR)).toEqual([]);
+  server.close();
+  await rm(other.ONCEBOX_DATA_DIR, { recursive: true });
+});
+
+test.each(['worker', 'gateway', 'launcher', 'redis'])(
+  'after the %s is killed service resumes',
+  async (part) => {
+    const pid = platform.pids()[part];
+    expect(pid).toBeGreaterThan(0);
+    process.kill(pid ?? Number.NaN, 'SIGKILL');
+    await vi.waitFor(() => expect(platform.pids()[part]).not.toBe(pid), patience);
+    await vi.waitFor(
+      async () => expect((await run('node', 'console.log(1+1)')).stdout).toBe('2\n'),
+      patience,
+    );
+    expect(events.some((text) => text.startsWith(`${part} ended by itself`))).toBe(true);
+  },
+);
+
+test('an invocation under way is finished before the platform ends, and nothing is left behind', async () => {
+  const under = run('node', 'setTimeout(() => console.log("finished"), 3000)');
+  await vi.waitFor(async () => expect(await running()).toBe(1), patience);
+  await platform.close();
+  expect((await under).stdout).toBe('finished\n');
+  expect(await readdir(config.runDir)).toEqual([]);
+  expect(await leftovers(config)).toEqual(nothing);
+  expect(await mountCount()).toBe(mounts);
+});
+
+test('when the supervisor is killed, everything else ends by itself', async () => {
+  const other = await testConfig();
+  const script = new URL('../../services/up/main.ts', import.meta.url).pathname;
+  const up = spawn(process.execPath, ['--import', 'tsx', script], {
+    env: { PATH: process.env.PATH, ONCEBOX_PORT: '0', ...pathsOf(other) },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  for await (const line of createInterface({ input: up.stdout })) if (line.startsWith('Ready on')) break;
+  expect((await leftovers(other)).processes.length, 'what is looked for can be found').toBeGreaterThan(4);
+  up.kill('SIGKILL');
+  await vi.waitFor(async () => expect(await leftovers(other)).toEqual(nothing), patience);
+  expect(await mountCount()).toBe(mounts);
+  await rm(other.ONCEBOX_DATA_DIR, { recursive: true });
+});
+
+async function testConfig(): Promise<Config> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'oncebox-up-'));
+  return loadConfig({
+    ONCEBOX_DATA_DIR: dataDir,
+    ONCEBOX_PORT: '0',
+    ONCEBOX_STORE_DIR: process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store',
+    ONCEBOX_POOL_NODE: '2',
+    ONCEBOX_POOL_PYTHON: '2',
+    ONCEBOX_POOL_BASH: '2',
+  });
+}
+
+function pathsOf({ ONCEBOX_DATA_DIR, storeDir }: Config) {
+  return { ONCEBOX_DATA_DIR, ONCEBOX_STORE_DIR: storeDir };
+}
+
+async function run(runtime: string, code: string): Promise<Invocation> {
+  const response = await fetch(`${platform.url}/v1/run`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ runtime, code }),
+  });
+  return (await response.json()) as Invocation;
+}
+
+async function running(): Promise<number> {
+  const response = await fetch(`${platform.url}/v1/sandboxes`);
+  const { sandboxes } = (await response.json()) as { sandboxes: { state: string }[] };
+  return sandboxes.filter(({ state }) => state === 'running').length;
+}
+
+/** What this instance has on the host: others may run beside it. */
+async function leftovers({ ONCEBOX_DATA_DIR, instance }: Config) {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && name !== String(process.pid));
+  const processes = [];
+  for (const pid of pids) {
+    // Services and Redis name the directory; zones and sandboxes are known by their cgroup.
+    const [commandLine, environment, cgroup] = await Promise.all(
+      ['cmdline', 'environ', 'cgroup'].map((file) =>
+        readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => ''),
+      ),
+    );
+    const isOurs = commandLine?.includes(ONCEBOX_DATA_DIR) || environment?.includes(ONCEBOX_DATA_DIR);
+    if (isOurs || cgroup?.includes(`oncebox/${instance}`)) processes.push(pid);
+  }
+  const hierarchies = await readdir('/sys/fs/cgroup');
+  const cgroups = [...hierarchies.map((name) => `${name}/`), '']
+    .map((hierarchy) => `/sys/fs/cgroup/${hierarchy}oncebox/${instance}`)
+    .filter((path) => existsSync(path));
+  return { processes, cgroups };
+}
+
+async function mountCount(): Promise<number> {
+  return (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n').length;
+}

@@ -1,0 +1,82 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { expect, test } from 'vitest';
+import { sandboxIdBase, sandboxIdCount, serviceId } from '../../runtime/image/ids.ts';
+import {
+  decodeReport,
+  encodeFrame,
+  encodeLimits,
+  endCauses,
+  FrameDecoder,
+  frameType,
+  maxFrameBytes,
+  maxSandboxes,
+} from '../../runtime/zygote/protocol.ts';
+import { defaultLimits } from '../../sdk/contract/limits.ts';
+
+const header = await readFile(resolve(import.meta.dirname, '../../runtime/native/oncebox.h'), 'utf8');
+
+function enumOf(name: string): Record<string, number> {
+  const body = new RegExp(`enum ${name} \\{([^}]*)\\}`).exec(header)?.[1] ?? '';
+  return Object.fromEntries(
+    [...body.matchAll(/([A-Z_]+) = (\d+)/g)].map(([, key, value]) => [key, Number(value)]),
+  );
+}
+
+function structBytes(name: string): number {
+  const sizes: Record<string, number> = { uint64_t: 8, uint32_t: 4, int32_t: 4, uint8_t: 1 };
+  const body = new RegExp(`struct ${name} \\{([^}]*)\\}`).exec(header)?.[1] ?? '';
+  const types = [...body.matchAll(/^\s*(u?int\d+_t) /gm)].map(([, type]) => sizes[type as string] as number);
+  return types.reduce((sum, size) => sum + size, 0);
+}
+
+test('the frame types are the same in C and in TypeScript', () => {
+  const inC = Object.entries(enumOf('frame_type')).map(([name, value]) => [
+    name.replace('FRAME_', ''),
+    value,
+  ]);
+  expect(Object.fromEntries(inC)).toEqual(frameType);
+});
+
+test('the end causes are the same in C and in TypeScript', () => {
+  const inC = Object.entries(enumOf('end_cause')).map(([name, value]) => [
+    value,
+    name.replace('END_', '').toLowerCase(),
+  ]);
+  expect(Object.fromEntries(inC)).toEqual({ ...endCauses });
+});
+
+test('ids and sizes are the same in C and in TypeScript', () => {
+  expect(header).toContain(`#define ID_BASE 0x${sandboxIdBase.toString(16)}u`);
+  expect(header).toContain(`#define ID_COUNT ${sandboxIdCount + 1}u`);
+  expect(serviceId).toBe(sandboxIdBase + sandboxIdCount);
+  expect(header).toContain(`#define MAX_SANDBOXES ${maxSandboxes}`);
+  expect(header).toContain(`#define MAX_FRAME (${maxFrameBytes / 1024 / 1024}u << 20)`);
+});
+
+test('the structures are as long in C as in TypeScript', () => {
+  expect(encodeLimits(defaultLimits())).toHaveLength(structBytes('run_limits'));
+  const report = Buffer.alloc(structBytes('run_report') + 3, 0);
+  expect(decodeReport(report).result).toHaveLength(3);
+});
+
+test('frames come out as they went in, however the stream is cut', () => {
+  const frames = [encodeFrame(frameType.STDOUT, 7, Buffer.from('abc')), encodeFrame(frameType.GONE, 8)];
+  const stream = Buffer.concat(frames);
+  for (let size = 1; size <= stream.length; size++) {
+    const decoder = new FrameDecoder();
+    const heard = [];
+    for (let at = 0; at < stream.length; at += size)
+      heard.push(...decoder.push(stream.subarray(at, at + size)));
+    expect(heard).toEqual([
+      { type: frameType.STDOUT, sandbox: 7, payload: Buffer.from('abc') },
+      { type: frameType.GONE, sandbox: 8, payload: Buffer.alloc(0) },
+    ]);
+  }
+});
+
+test('a frame that claims to be larger than any is refused', () => {
+  const header = Buffer.alloc(9);
+  header.writeUInt32LE(0xffffffff, 0);
+  expect(() => [...new FrameDecoder().push(header)]).toThrow('malformed frame');
+});

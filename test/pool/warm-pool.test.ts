@@ -1,0 +1,234 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach, expect, test, vi } from 'vitest';
+import { WarmPool } from '../../runtime/pool/warm-pool.ts';
+import type { Sandbox } from '../../runtime/sandbox/sandbox.ts';
+import { FakeSandbox } from './fake-sandbox.ts';
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** A pool over a factory whose every creation the test decides about. */
+function usePool(target: number) {
+  const pending: { resolve(sandbox: Sandbox): void; reject(error: Error): void }[] = [];
+  const errors: unknown[] = [];
+  const pool = new WarmPool({
+    create: () => new Promise((resolve, reject) => pending.push({ resolve, reject })),
+    target,
+    onError: (error) => errors.push(error),
+  });
+  async function made(sandbox = new FakeSandbox()) {
+    pending.shift()?.resolve(sandbox);
+    await nextTurn();
+    return sandbox;
+  }
+  async function fails() {
+    pending.shift()?.reject(new Error('no room'));
+    await nextTurn();
+  }
+  return { pool, pending, errors, made, fails };
+}
+
+async function useFullPool(target: number) {
+  const made: FakeSandbox[] = [];
+  const pool = new WarmPool({
+    create: async () => {
+      const sandbox = new FakeSandbox();
+      made.push(sandbox);
+      return sandbox;
+    },
+    target,
+    onError: (error) => {
+      throw error;
+    },
+  });
+  await pool.full();
+  return { pool, made };
+}
+
+test('a new pool fills up to its target, two at a time', async () => {
+  const { pool, pending, made } = usePool(3);
+  expect(pending).toHaveLength(2);
+  await made();
+  expect(pending).toHaveLength(2);
+  await made();
+  await made();
+  expect(pending).toHaveLength(0);
+  expect([pool.parked, pool.leased]).toEqual([3, 0]);
+});
+
+test('full resolves when the target is reached and not before', async () => {
+  const { pool, made } = usePool(2);
+  let isFull = false;
+  const full = pool.full().then(() => {
+    isFull = true;
+  });
+  await made();
+  expect(isFull).toBe(false);
+  await made();
+  await full;
+  expect(isFull).toBe(true);
+});
+
+test('a lease takes the oldest parked sandbox, and it is warm', async () => {
+  const { pool, made } = await useFullPool(2);
+  const lease = await pool.lease();
+  expect(lease).toEqual({ sandbox: made[0], start: 'warm' });
+  expect([pool.parked, pool.leased]).toEqual([1, 1]);
+});
+
+test('a leased sandbox is replaced in the background', async () => {
+  const { pool, made } = await useFullPool(2);
+  await pool.lease();
+  await pool.full();
+  expect(made).toHaveLength(3);
+  expect([pool.parked, pool.leased]).toEqual([2, 1]);
+});
+
+test('no sandbox is leased twice', async () => {
+  const { pool } = await useFullPool(4);
+  const leases = await Promise.all(Array.from({ length: 20 }, () => pool.lease()));
+  expect(new Set(leases.map((lease) => lease.sandbox)).size).toBe(20);
+});
+
+test('a lease from an empty pool makes its own sandbox, which is a fork', async () => {
+  const { pool, pending, made } = usePool(0);
+  const lease = pool.lease();
+  expect(pending).toHaveLength(1);
+  const sandbox = await made();
+  expect(await lease).toEqual({ sandbox, start: 'fork' });
+  expect([pool.parked, pool.leased]).toEqual([0, 1]);
+});
+
+test('a lease from an empty pool does not wait for refills under way', async () => {
+  const { pool, pending } = usePool(2);
+  const lease = pool.lease();
+  expect(pending).toHaveLength(3);
+  const sandbox = new FakeSandbox();
+  pending[2]?.resolve(sandbox);
+  expect((await lease).sandbox).toBe(sandbox);
+});
+
+test('a lease fails with the reason for which no sandbox could be made', async () => {
+  const { pool, fails } = usePool(0);
+  const lease = expect(pool.lease()).rejects.toThrow('no room');
+  await fails();
+  await lease;
+  expect(pool.list()).toEqual([]);
+});
+
+test('a leased sandbox that dies leaves the pool and is never parked again', async () => {
+  const { pool } = await useFullPool(1);
+  const { sandbox } = await pool.lease();
+  (sandbox as FakeSandbox).end();
+  await nextTurn();
+  expect(pool.leased).toBe(0);
+  expect(pool.list().map((entry) => entry.sandbox)).not.toContain(sandbox);
+});
+
+test('a parked sandbox that dies is removed and replaced', async () => {
+  const { pool, made } = await useFullPool(2);
+  made[0]?.lose();
+  await nextTurn();
+  expect(pool.parked).toBe(1);
+  await pool.full();
+  expect(made).toHaveLength(3);
+  expect((await pool.lease()).sandbox).toBe(made[1]);
+});
+
+test('a parked sandbox whose death has not been noticed yet is not leased', async () => {
+  const { pool, made } = await useFullPool(2);
+  made[0]?.lose();
+  expect((await pool.lease()).sandbox).toBe(made[1]);
+});
+
+test('refills that fail are reported and tried again ever more slowly, one at a time', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  const { pool, pending, errors, fails, made } = usePool(2);
+  await fails();
+  await fails();
+  expect(errors).toHaveLength(2);
+  expect(pending).toHaveLength(0);
+  vi.advanceTimersByTime(50);
+  expect(pending).toHaveLength(1);
+  await fails();
+  vi.advanceTimersByTime(99);
+  expect(pending).toHaveLength(0);
+  vi.advanceTimersByTime(1);
+  expect(pending).toHaveLength(1);
+  await made();
+  expect(pending).toHaveLength(1);
+  await made();
+  expect(pool.parked).toBe(2);
+});
+
+test('a pool whose refills fail still serves leases', async () => {
+  const { pool, fails, pending, made } = usePool(2);
+  await fails();
+  await fails();
+  const lease = pool.lease();
+  expect(pending).toHaveLength(1);
+  const sandbox = await made();
+  expect(await lease).toEqual({ sandbox, start: 'fork' });
+  await pool.close();
+});
+
+test('a lower target kills what is too many, a higher one makes more', async () => {
+  const { pool, made } = await useFullPool(3);
+  pool.setTarget(1);
+  expect(made.map((sandbox) => sandbox.state)).toEqual(['dead', 'dead', 'created']);
+  expect(pool.parked).toBe(1);
+  pool.setTarget(2);
+  await pool.full();
+  expect(pool.parked).toBe(2);
+});
+
+test('a sandbox made for a target that was lowered meanwhile is killed', async () => {
+  const { pool, made } = usePool(1);
+  pool.setTarget(0);
+  const sandbox = await made();
+  expect(sandbox.state).toBe('dead');
+  expect(pool.parked).toBe(0);
+});
+
+test('close kills the parked ones and leaves the leased ones to their owners', async () => {
+  const { pool, made } = await useFullPool(2);
+  const { sandbox } = await pool.lease();
+  await pool.close();
+  expect(sandbox.state).toBe('created');
+  expect(made.filter((one) => one !== sandbox).every((one) => one.state === 'dead')).toBe(true);
+  expect([pool.parked, pool.leased]).toEqual([0, 1]);
+});
+
+test('close waits for refills under way and kills what they make', async () => {
+  const { pool, pending } = usePool(1);
+  let isClosed = false;
+  const closed = pool.close().then(() => {
+    isClosed = true;
+  });
+  await nextTurn();
+  expect(isClosed).toBe(false);
+  const sandbox = new FakeSandbox();
+  pending[0]?.resolve(sandbox);
+  await closed;
+  expect(sandbox.state).toBe('dead');
+  expect(pending).toHaveLength(1);
+});
+
+test('a closed pool refuses leases and kills a sandbox made for one under way', async () => {
+  const { pool, made } = usePool(0);
+  const lease = expect(pool.lease()).rejects.toThrow('the pool is closed');
+  await pool.close();
+  const sandbox = await made();
+  await lease;
+  expect(sandbox.state).toBe('dead');
+  await expect(pool.lease()).rejects.toThrow('the pool is closed');
+});
+
+test('a closed pool counts as full, so that nobody waits for it', async () => {
+  const { pool, fails } = usePool(1);
+  const full = pool.full();
+  const closed = pool.close();
+  await fails();
+  await Promise.all([full, closed]);
+});

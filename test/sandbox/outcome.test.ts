@@ -1,0 +1,110 @@
+import { expect, test } from 'vitest';
+import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
+import type { RunReport } from '../../runtime/sandbox/sandbox.ts';
+import { defaultLimits } from '../../sdk/contract/limits.ts';
+import type { Program } from '../../sdk/contract/program.ts';
+
+const limits = defaultLimits();
+const snippet: Program = { kind: 'snippet', files: [], entry: 'main.py', args: [], env: {} };
+const handler: Program = {
+  kind: 'handler',
+  handler: 'index.handler',
+  eventJson: 'null',
+  context: { invocationId: 'i', functionName: 'f', functionVersion: 1, deadlineMs: 0 },
+  env: {},
+};
+
+function report(changes: Partial<RunReport>): RunReport {
+  return {
+    ...{ cause: 'exited', exitCode: 0, signal: null, result: Buffer.alloc(0) },
+    ...{ stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), stdoutTruncated: false, stderrTruncated: false },
+    ...{ cpuUsec: 0, memoryPeakBytes: 0, oomKills: 0, pidsRefused: 0, diskFull: false, inodesFull: false },
+    ...{ startUsec: 0, runUsec: 0, discardUsec: 0 },
+    ...changes,
+  } as RunReport;
+}
+const said = (message: unknown) => Buffer.from(JSON.stringify(message));
+const ofSnippet = (changes: Partial<RunReport>) => outcomeOf(report(changes), snippet, limits);
+const ofHandler = (changes: Partial<RunReport>) => outcomeOf(report(changes), handler, limits);
+
+test('a snippet that exits with 0 is ok, with any other code exited', () => {
+  expect(ofSnippet({})).toEqual({ status: 'ok' });
+  expect(ofSnippet({ exitCode: 3 })).toEqual({ status: 'exited', exitCode: 3 });
+});
+
+test('a handler is ok only with the result it sent', () => {
+  expect(ofHandler({ result: said({ type: 'result', value: { a: 1 } }) })).toEqual({
+    status: 'ok',
+    result: { a: 1 },
+  });
+  expect(ofHandler({ result: said({ type: 'result' }) })).toEqual({ status: 'ok', result: null });
+  expect(ofHandler({})).toMatchObject({ status: 'function_error', name: 'NoResult' });
+});
+
+test('garbage on the result channel is no result', () => {
+  for (const garbage of [
+    '',
+    '{',
+    '{"type":"result"}{"type":"result"}',
+    '[]',
+    '{"type":"error","name":1}',
+    '\0',
+  ]) {
+    expect(ofHandler({ result: Buffer.from(garbage) })).toMatchObject({
+      status: 'function_error',
+      name: 'NoResult',
+    });
+  }
+});
+
+test('an error that was sent is the outcome of a failed run, and of no other', () => {
+  const result = said({ type: 'error', name: 'TypeError', message: 'm', stack: 's' });
+  expect(ofSnippet({ exitCode: 1, result })).toEqual({
+    status: 'function_error',
+    name: 'TypeError',
+    message: 'm',
+    stack: 's',
+  });
+  expect(ofSnippet({ exitCode: 0, result })).toEqual({ status: 'ok' });
+});
+
+test('caps that made it fail come before what it says of itself', () => {
+  const failed = { exitCode: 1, result: said({ type: 'error', name: 'E', message: '', stack: '' }) };
+  expect(ofSnippet({ ...failed, oomKills: 1 })).toEqual({
+    status: 'oom_killed',
+    memoryMaxBytes: limits.memoryBytes,
+  });
+  expect(ofSnippet({ ...failed, pidsRefused: 1 })).toMatchObject({ status: 'limit_exceeded', limit: 'pids' });
+  expect(ofSnippet({ ...failed, diskFull: true })).toMatchObject({ status: 'limit_exceeded', limit: 'disk' });
+  expect(ofSnippet({ ...failed, inodesFull: true })).toMatchObject({
+    status: 'limit_exceeded',
+    limit: 'inodes',
+  });
+});
+
+test('a cap that was hit and survived does not spoil a success', () => {
+  expect(ofSnippet({ oomKills: 1, pidsRefused: 4, diskFull: true, inodesFull: true })).toEqual({
+    status: 'ok',
+  });
+});
+
+test('what ended it from outside comes first', () => {
+  const busy = { exitCode: null, signal: 9, oomKills: 1 };
+  expect(ofSnippet({ ...busy, cause: 'wall' })).toEqual({
+    status: 'timeout',
+    limit: 'wall',
+    ms: limits.wallMs,
+  });
+  expect(ofSnippet({ ...busy, cause: 'cpu' })).toEqual({ status: 'timeout', limit: 'cpu', ms: limits.cpuMs });
+  expect(ofSnippet({ ...busy, cause: 'killed' })).toEqual({ status: 'cancelled' });
+  expect(ofSnippet({ ...busy, cause: 'output', stderrTruncated: true })).toEqual({
+    status: 'limit_exceeded',
+    limit: 'output',
+    max: limits.stderrBytes,
+  });
+});
+
+test('a signal is named', () => {
+  expect(ofSnippet({ exitCode: null, signal: 11 })).toEqual({ status: 'signaled', signal: 'SIGSEGV' });
+  expect(ofSnippet({ exitCode: null, signal: 35 })).toEqual({ status: 'signaled', signal: 'SIG35' });
+});

@@ -1,0 +1,53 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** What an invocation could leave on the host. */
+export interface HostCensus {
+  processes: number;
+  mounts: number;
+  cgroups: number;
+}
+
+/** Counts what descends from `root` (a process id), the mounts we see, and cgroups below any `oncebox` directory. */
+export async function takeCensus(root: number): Promise<HostCensus> {
+  const mountinfo = await readFile('/proc/self/mountinfo', 'utf8');
+  return {
+    processes: (await descendants(root)).length,
+    mounts: mountinfo.trimEnd().split('\n').length,
+    cgroups: (await onceboxCgroups()).length,
+  };
+}
+
+/** Every process below `root`, whatever its pid namespace. */
+export async function descendants(root: number): Promise<number[]> {
+  const parents = new Map<number, number>();
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const stat = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => '');
+    const parent = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    if (stat !== '') parents.set(Number(name), parent);
+  }
+  const found: number[] = [];
+  for (let level = [root]; level.length > 0; ) {
+    level = [...parents].filter(([, parent]) => level.includes(parent)).map(([pid]) => pid);
+    found.push(...level);
+  }
+  return found;
+}
+
+/** Directories of oncebox in every cgroup hierarchy, v1 or v2. */
+export async function onceboxCgroups(): Promise<string[]> {
+  const hierarchies = await readdir('/sys/fs/cgroup');
+  const roots = [
+    '/sys/fs/cgroup/oncebox',
+    ...hierarchies.map((name) => join('/sys/fs/cgroup', name, 'oncebox')),
+  ];
+  const found: string[] = [];
+  for (const root of roots) {
+    const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => []);
+    found.push(
+      ...entries.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name)),
+    );
+  }
+  return found;
+}

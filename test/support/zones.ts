@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
+import { openStore } from '../../runtime/image/store.ts';
+import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
+import type { RunReport, Sandbox, Zone } from '../../runtime/sandbox/sandbox.ts';
+import { openZone } from '../../runtime/zygote/zone.ts';
+import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
+import type { Outcome } from '../../sdk/contract/outcome.ts';
+import type { Program, SourceFile } from '../../sdk/contract/program.ts';
+import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
+
+const native = resolve(import.meta.dirname, '../../runtime/native/build');
+export const storeDir = process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store';
+const interpreters = { node: 'node', python: 'python', bash: 'exec' } as const;
+const entries = { node: 'index.js', python: 'main.py', bash: 'main.sh' } as const;
+
+export interface SnippetOptions {
+  limits?: Partial<Limits>;
+  stdin?: string | Uint8Array;
+  env?: Record<string, string>;
+  args?: string[];
+  files?: SourceFile[];
+  entry?: string;
+}
+
+export interface Ran {
+  outcome: Outcome;
+  stdout: string;
+  stderr: string;
+  report: RunReport;
+}
+
+export interface TestZones {
+  /** Process id of the launcher. */
+  launcherPid(): number;
+  /** Host path of the launcher's socket. */
+  socket(): string;
+  /** A zone of this runtime, opened at its first use. */
+  zone(runtime: RuntimeName): Promise<Zone>;
+  park(runtime: RuntimeName): Promise<Sandbox>;
+  /** Runs a snippet in a sandbox made for it, and waits until that is gone. */
+  run(runtime: RuntimeName, code: string, options?: SnippetOptions): Promise<Ran>;
+}
+
+/** A launcher of the test file's own, with real zones; all of it gone afterwards. */
+export function useZones(): TestZones {
+  const zones = new Map<RuntimeName, Promise<Zone>>();
+  let launcher: ReturnType<typeof startLauncher>;
+  let directory: string;
+  const layersOf = async (runtime: RuntimeName) => (await openStore(storeDir).resolve(runtime)).layers;
+
+  beforeAll(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'oncebox-test-zones-'));
+    launcher = startLauncher(directory);
+    await once(launcher.stdout, 'data');
+  });
+  afterAll(async () => {
+    const exited = once(launcher, 'exit');
+    launcher.kill('SIGTERM');
+    await exited;
+    await rm(directory, { recursive: true });
+  });
+
+  const tools: TestZones = {
+    launcherPid: () => launcher.pid as number,
+    socket: () => join(directory, 'launcher.sock'),
+    zone(runtime) {
+      let zone = zones.get(runtime);
+      if (zone === undefined) {
+        zone = openStore(storeDir)
+          .resolve(runtime)
+          .then((image) =>
+            openZone({ launcherSocket: tools.socket(), interpreter: interpreters[runtime], image }),
+          );
+        zones.set(runtime, zone);
+      }
+      return zone;
+    },
+    async park(runtime) {
+      return (await tools.zone(runtime)).create(await layersOf(runtime));
+    },
+    async run(runtime, code, options = {}) {
+      const sandbox = await tools.park(runtime);
+      const program: Program = {
+        kind: 'snippet',
+        files: options.files ?? [{ path: entries[runtime], content: code, encoding: 'utf8' }],
+        entry: options.entry ?? entries[runtime],
+        args: options.args ?? [],
+        env: options.env ?? {},
+      };
+      const limits = { ...defaultLimits(), ...options.limits };
+      const report = await sandbox.run({ program, limits, stdin: Buffer.from(options.stdin ?? '') });
+      await sandbox.dead;
+      return {
+        outcome: outcomeOf(report, program, limits),
+        stdout: Buffer.from(report.stdout).toString(),
+        stderr: Buffer.from(report.stderr).toString(),
+        report,
+      };
+    },
+  };
+  return tools;
+}
+
+function startLauncher(directory: string) {
+  return spawn(
+    join(native, 'oncebox-launcher'),
+    [
+      ...['--socket', join(directory, 'launcher.sock'), '--layers', join(storeDir, 'layers')],
+      ...['--platform', join(native, 'platform'), '--worker-uid', '0'],
+      ...['--instance', `test-${process.pid}`],
+    ],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+}

@@ -1,0 +1,23 @@
+/** A worker whose sandboxes never end, in a process of its own to be killed: `doomed-worker.ts REDIS_URL`. */
+import { pino } from 'pino';
+import { connectRedis } from '../../services/shared/redis.ts';
+import { MemoryCapacity } from '../../services/worker/capacity.ts';
+import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
+import { Runs } from '../../services/worker/runs.ts';
+import { FakeSource } from './fake-source.ts';
+
+const source = new FakeSource();
+const worker = createInvocationWorker({
+  redis: connectRedis(process.argv[2] ?? ''),
+  concurrency: 1,
+  deps: {
+    source,
+    capacity: new MemoryCapacity(2 ** 30),
+    runs: new Runs(),
+    ensureCodeLayer: async () => {},
+    logger: pino({ level: 'silent' }),
+  },
+  stalled: { lockDurationMs: 300, intervalMs: 100 },
+});
+void source.running().then(() => process.stdout.write('running\n'));
+await worker.run();
