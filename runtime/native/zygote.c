@@ -34,6 +34,7 @@
 static struct {
   int socket;
   int own_pid_ns;
+  ino_t pipes[HIGHEST_FD + 1]; /* 0: not a pipe */
   int child_ended[2]; /* a pipe from the signal handler to the loop */
   uint8_t bpf[16384];
   size_t bpf_length;
@@ -91,6 +92,19 @@ static void set_rlimit(int resource, rlim_t soft, rlim_t hard) {
   if (setrlimit(resource, &limit) < 0) fail("set a resource limit");
 }
 
+/* Which pipe is behind each descriptor of the zygote; what a child finds there later is its own or ours. */
+static void note_pipes(void) {
+  struct stat file;
+  for (int fd = 0; fd <= HIGHEST_FD; fd++)
+    zygote.pipes[fd] = fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode) ? file.st_ino : 0;
+}
+
+/* A pipe that libuv made anew in its own pthread_atfork() handler, before we got here. */
+static bool is_own_pipe(int fd) {
+  struct stat file;
+  return fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode) && file.st_ino != zygote.pipes[fd];
+}
+
 /* Nothing that leads back: not the zygote's socket, not the shell's pidfd, not a cgroup, and none of the pipes and
  * event descriptors of the interpreter, at whose other end the zygote and every sibling sit. Their numbers stay
  * taken, by /dev/null, since libuv closes and renews its own by number. */
@@ -98,7 +112,7 @@ static void let_go_of_the_zygote(int control) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0 || control > HIGHEST_FD) fail("open /dev/null");
   for (int fd = 3; fd <= HIGHEST_FD; fd++)
-    if (fd != control && fd != null && fcntl(fd, F_GETFD) >= 0 && dup3(null, fd, O_CLOEXEC) < 0)
+    if (fd != control && fd != null && fcntl(fd, F_GETFD) >= 0 && !is_own_pipe(fd) && dup3(null, fd, O_CLOEXEC) < 0)
       fail("close an inherited descriptor");
   if (syscall(SYS_close_range, HIGHEST_FD + 1, ~0u, 0) < 0) fail("close inherited descriptors");
   close(null);
@@ -120,6 +134,7 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
   if (setsid() < 0) fail("start a session");
   for (int i = 0; i < 3; i++)
     if (dup2(fds[ZFD_STDIN + i], i) < 0) fail("set stdio");
+  for (int i = ZFD_STDIN; i <= ZFD_STDERR; i++) close(fds[i]);
   signal(SIGCHLD, SIG_DFL);
   let_go_of_the_zygote(fds[ZFD_CONTROL]);
   /* Resource limits while we still may; they guard what cgroups do not count. */
@@ -208,6 +223,7 @@ int zygote_serve(int socket) {
   ssize_t length = receive(zygote.bpf, sizeof(zygote.bpf), none, &count);
   if (length <= 0) fail("receive the seccomp filter");
   zygote.bpf_length = (size_t)length;
+  note_pipes();
   tell(ZYGOTE_READY, 0, getpid(), 0);
   for (;;) {
     struct pollfd events[2] = {{.fd = socket, .events = POLLIN}, {.fd = zygote.child_ended[0], .events = POLLIN}};

@@ -1,0 +1,82 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { loadConfig } from '../../services/shared/config.ts';
+import { busybox, installTools, qemu, unpackKernel } from './debian.ts';
+import { buildInitramfs, mountTag } from './initramfs.ts';
+
+const cacheDir = '/var/cache/oncebox-vm';
+const bootAndChecksMs = 300_000;
+const repository = fileURLToPath(new URL('../..', import.meta.url));
+const guest = fileURLToPath(new URL('./guest.ts', import.meta.url));
+
+const { storeDir } = loadConfig();
+const launcher = join(repository, 'runtime/native/build/oncebox-launcher');
+for (const path of [launcher, join(storeDir, 'layers')]) {
+  if (!existsSync(path)) throw new Error(`cannot run the VM tests: ${path} is missing; run "npm run setup"`);
+}
+
+await installTools();
+const kernel = await unpackKernel(cacheDir);
+const workDir = await mkdtemp(join(tmpdir(), 'oncebox-vm-'));
+try {
+  const initramfs = await buildInitramfs({
+    workDir,
+    busybox,
+    modulesDir: join(kernel, 'lib/modules'),
+    command: `cd ${quote(repository)} && ${quote(process.execPath)} --import tsx ${quote(guest)} ${quote(storeDir)}`,
+  });
+  process.exitCode = (await boot(await kernelImage(kernel), initramfs)) ? 0 : 1;
+} finally {
+  await rm(workDir, { recursive: true, force: true });
+}
+
+async function kernelImage(directory: string): Promise<string> {
+  const name = (await readdir(join(directory, 'boot'))).find((file) => file.startsWith('vmlinuz-'));
+  if (name === undefined) throw new Error(`cannot boot: no kernel in ${directory}/boot`);
+  return join(directory, 'boot', name);
+}
+
+/** Relays the serial console. Resolves with true when the guest counted at least one check passed and none failed. */
+async function boot(image: string, initramfs: string): Promise<boolean> {
+  const vm = spawn(qemu, qemuArguments(image, initramfs), { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise((resolve) => vm.once('close', resolve));
+  const deadline = setTimeout(() => {
+    console.error(`the VM took longer than ${bootAndChecksMs / 1000} s`);
+    vm.kill('SIGKILL');
+  }, bootAndChecksMs);
+  let passed = false;
+  for await (const line of createInterface({ input: vm.stdout })) {
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the firmware paints its screen with them
+    console.log(line.replace(/\x1b\[[0-9;?]*[a-zA-Z]|\x1bc|\r/g, ''));
+    const summary = /(\d+) passed, (\d+) failed/.exec(line);
+    if (summary === null) continue;
+    passed = Number(summary[1]) > 0 && summary[2] === '0';
+    vm.kill('SIGTERM');
+  }
+  await ended;
+  clearTimeout(deadline);
+  return passed;
+}
+
+function qemuArguments(image: string, initramfs: string): string[] {
+  return [
+    // Software emulation: it works where the machine is itself a guest. "max" has a random-number instruction, so
+    // that nothing waits for entropy.
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '2048'],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
+    ...['-kernel', image, '-initrd', initramfs, '-append', 'console=ttyS0 quiet panic=-1 random.trust_cpu=on'],
+    // security_model=none shows the files' true owners, which is what id maps are about; remap, because the host's
+    // root is more than one file system and inode numbers would collide.
+    ...['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],
+    ...['-device', `virtio-9p-pci,fsdev=host,mount_tag=${mountTag}`],
+  ];
+}
+
+function quote(text: string): string {
+  return `'${text.replaceAll("'", "'\\''")}'`;
+}
