@@ -17,7 +17,7 @@ import {
 } from './sandbox.ts';
 
 interface Wiring {
-  id: number;
+  id: string;
   layers: readonly string[];
   encodeJob(program: Program): Buffer;
   send(type: FrameType, ...payload: Uint8Array[]): void;
@@ -47,7 +47,7 @@ export class ZygoteSandbox implements Sandbox {
 
   constructor(wiring: Wiring) {
     this.#wiring = wiring;
-    this.id = wiring.id.toString(36);
+    this.id = wiring.id;
     this.layers = wiring.layers;
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject };

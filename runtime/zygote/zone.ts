@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Image } from '../image/image.ts';
@@ -41,6 +42,8 @@ class ZygoteZone implements Zone {
   readonly #socket: Socket;
   readonly #sandboxes = new Map<number, ZygoteSandbox>();
   readonly #freeSlots: number[] = [];
+  /** Tells sandboxes of different zones apart; ids count from one in each. */
+  readonly #name = randomBytes(2).toString('hex');
   #usedSlots = 0;
   #generation = 0;
   #open = true;
@@ -75,7 +78,7 @@ class ZygoteZone implements Zone {
     this.#generation = (this.#generation % 400_000) + 1;
     const id = this.#generation * maxSandboxes + slot;
     const sandbox = new ZygoteSandbox({
-      id,
+      id: `${this.#name}-${id.toString(36)}`,
       layers,
       encodeJob: (program) => encodeJob(this.interpreter, program),
       send: (type, ...payload) => this.#socket.write(encodeFrame(type, id, ...payload)),

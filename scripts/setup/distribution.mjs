@@ -52,8 +52,8 @@ export async function aptPackages(report) {
   try {
     await installOrRefresh(packages, report);
     // Ours is started by `npm start` with its own data: Debian's would sit on port 6379 from the next boot on.
-    if (packages.includes('redis-server') && onPath('systemctl')) {
-      await runCommand('systemctl', ['disable', '--quiet', 'redis-server']).catch(() => {});
+    if (packages.includes('redis-server')) {
+      await runCommand('update-rc.d', ['redis-server', 'disable']).catch(() => {});
     }
   } finally {
     allowServices();

@@ -27,7 +27,7 @@ export async function dispatch(
   const logger = c.get('logger').child({ invocationId: id, runtime: request.runtime });
   if (prefersAsync(c.req.header('prefer'))) {
     await queue.enqueue(id, request);
-    logger.info('invocation accepted');
+    logger.debug('invocation accepted');
     return c.json(unfinishedInvocation(id, request, 'queued'), 202, {
       location: `/v1/invocations/${id}`,
       'oncebox-invocation-id': id,
@@ -38,7 +38,7 @@ export async function dispatch(
     timeoutMs: request.limits.wallMs + queueAllowanceMs,
     signal: c.req.raw.signal,
   });
-  logger.info(
+  logger.debug(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },
     'invocation finished',
   );

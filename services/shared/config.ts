@@ -87,6 +87,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     Object.entries(environment).filter(([name]) => name.startsWith('ONCEBOX_')),
   );
   const parsed = configSchema.parse(ours);
+  // What no worker could ever have room for is refused when it is asked for.
+  const maxima = parsed.ONCEBOX_MAX_LIMITS;
+  maxima.memoryBytes = Math.min(maxima.memoryBytes, parsed.ONCEBOX_MEMORY_BYTES);
+  const defaults = parsed.ONCEBOX_DEFAULT_LIMITS;
+  for (const name of Object.keys(defaults) as LimitName[])
+    defaults[name] = Math.min(defaults[name], maxima[name]);
   return {
     ...parsed,
     storeDir: parsed.ONCEBOX_STORE_DIR ?? join(parsed.ONCEBOX_DATA_DIR, 'store'),
