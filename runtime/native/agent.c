@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 enum state { FREE, BUILDING, FORKING, PARKED, RUNNING, DYING, REMOVING };
-enum source { SOURCE_WORKER, SOURCE_LAUNCHER, SOURCE_ZYGOTE, SOURCE_READY, SOURCE_INIT, SOURCE_OUTPUT, SOURCE_ERROR,
+enum source { SOURCE_WORKER, SOURCE_LAUNCHER, SOURCE_ZYGOTE, SOURCE_ZYGOTE_OUTPUT, SOURCE_READY, SOURCE_INIT, SOURCE_OUTPUT, SOURCE_ERROR,
               SOURCE_CONTROL, SOURCE_STDIN };
 
 struct stream {
@@ -55,7 +55,7 @@ struct sandbox {
 
 static struct {
   struct zone *zone;
-  int epoll, zygote;
+  int epoll, zygote, zygote_output;
   struct buffer inbox;
   struct sandbox sandboxes[MAX_SANDBOXES];
   /* Slots in RUNNING and in REMOVING, so that timers look at few. */
@@ -473,11 +473,27 @@ static void hear_worker(void) {
   if (at > 0) buffer_drop_front(&agent.inbox, at);
 }
 
+/* The interpreter's own complaints, such as why it cannot start. Blank lines are its warming up. */
+static void hear_zygote_output(void) {
+  char text[900];
+  ssize_t got = read(agent.zygote_output, text, sizeof(text) - 1);
+  if (got <= 0) {
+    if (got == 0 || errno != EAGAIN) close_fd(&agent.zygote_output);
+    return;
+  }
+  text[got] = '\0';
+  while (got > 0 && text[got - 1] == '\n') text[--got] = '\0';
+  if (got > 0) log_line("oncebox-zygote: %s", text + strspn(text, "\n"));
+}
+
 static void hear_zygote(void) {
   struct zygote_event event;
   ssize_t got = recv(agent.zygote, &event, sizeof(event), MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got != sizeof(event)) die("the zygote ended; its zone ends with it");
+  if (got != sizeof(event)) {
+    hear_zygote_output(); /* its last words */
+    die("the zygote ended; its zone ends with it");
+  }
   if (event.kind == ZYGOTE_READY) {
     tell_worker(FRAME_READY, 0, NULL, 0, NULL, 0);
     return;
@@ -513,6 +529,7 @@ static void dispatch(const struct epoll_event *event) {
     case SOURCE_WORKER: hear_worker(); return;
     case SOURCE_LAUNCHER: _exit(0); /* nobody writes to it: it has been closed */
     case SOURCE_ZYGOTE: hear_zygote(); return;
+    case SOURCE_ZYGOTE_OUTPUT: hear_zygote_output(); return;
     default: break;
   }
   if (sandbox->state == FREE || sandbox->state == REMOVING) return; /* closed earlier in this batch */
@@ -533,13 +550,12 @@ void agent_main(struct zone *zone) {
   agent.zone = zone;
   agent.epoll = epoll_create1(EPOLL_CLOEXEC);
   if (agent.epoll < 0) die("cannot make an epoll: %m");
-  pid_t zygote_pid;
-  agent.zygote = zone_start_zygote(zone, &zygote_pid);
+  agent.zygote = zone_start_zygote(zone, &agent.zygote_output);
   if (agent.zygote < 0) die("cannot start the zygote: %m");
-  /* Nothing of the launcher's: what is not ours by now is closed. */
   watch(zone->worker, SOURCE_WORKER, 0, EPOLLIN);
   watch(zone->launcher, SOURCE_LAUNCHER, 0, EPOLLIN);
   watch(agent.zygote, SOURCE_ZYGOTE, 0, EPOLLIN);
+  watch(agent.zygote_output, SOURCE_ZYGOTE_OUTPUT, 0, EPOLLIN);
   for (;;) {
     struct epoll_event events[64];
     int count = epoll_wait(agent.epoll, events, 64, check_active());

@@ -159,8 +159,9 @@ struct zone {
   char **zygote_argv;                             /* empty: the built-in exec zygote */
 };
 void zone_enter_root(const char *layers_dir, const char *platform_dir);
-/* Starts the zygote; returns our end of its socket. */
-int zone_start_zygote(const struct zone *zone, pid_t *pid);
+/* Starts the zygote; returns our end of its socket, and of the pipe that is its stdout and stderr. The caller ends
+ * with the zone when it fails: nothing is undone. */
+int zone_start_zygote(const struct zone *zone, int *output);
 
 /* ---- agent.c ---- */
 void agent_main(struct zone *zone) __attribute__((noreturn));

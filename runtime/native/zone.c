@@ -133,13 +133,15 @@ static void load_filter(const struct filter *filter) {
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) die("cannot load the zygote's seccomp filter: %m");
 }
 
-static void zygote_main(const struct zone *zone, int socket) __attribute__((noreturn));
-static void zygote_main(const struct zone *zone, int socket) {
+static void zygote_main(const struct zone *zone, int socket, int output) __attribute__((noreturn));
+static void zygote_main(const struct zone *zone, int socket, int output) {
   prctl(PR_SET_NAME, "zygote");
   /* Nothing of the agent's: no worker, no cgroup directory. */
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (dup2(socket, ZYGOTE_SOCKET_FD) < 0 && socket != ZYGOTE_SOCKET_FD) die("cannot place the zygote's socket: %m");
-  if (null < 0 || dup2(null, 0) < 0 || dup2(STDERR_FILENO, 1) < 0) die("cannot set the zygote's stdio: %m");
+  /* A pipe, as every child has one: what node prepares for its own output stays valid in them. */
+  if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
+    die("cannot set the zygote's stdio: %m");
   syscall(SYS_close_range, ZYGOTE_SOCKET_FD + 1, ~0u, 0);
   if (!zone->zygote_argv[0]) exec_zygote_main(ZYGOTE_SOCKET_FD);
   if (unshare(CLONE_NEWNS) < 0) die("cannot make the zygote's mount namespace: %m");
@@ -159,16 +161,19 @@ static void zygote_main(const struct zone *zone, int socket) {
  * and so would be the first of a zone: every child would draw the same numbers. So the zygote's is chosen. */
 #define ZYGOTE_PID 299
 
-int zone_start_zygote(const struct zone *zone, pid_t *pid) {
-  int pair[2];
+int zone_start_zygote(const struct zone *zone, int *output) {
+  int pair[2], pipes[2];
+  if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) < 0) return -1;
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) return -1;
   pid_t wanted = ZYGOTE_PID;
   struct clone_args arguments = {
       .exit_signal = SIGCHLD, .set_tid = (uint64_t)(uintptr_t)&wanted, .set_tid_size = 1};
-  *pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
-  if (*pid == 0) zygote_main(zone, pair[1]);
+  pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
+  if (pid == 0) zygote_main(zone, pair[1], pipes[1]);
   close(pair[1]);
-  if (*pid < 0 || send(pair[0], zone->filters.sandbox.bpf, zone->filters.sandbox.length, MSG_NOSIGNAL) < 0) {
+  close(pipes[1]);
+  *output = pipes[0];
+  if (pid < 0 || send(pair[0], zone->filters.sandbox.bpf, zone->filters.sandbox.length, MSG_NOSIGNAL) < 0) {
     close(pair[0]);
     return -1;
   }

@@ -8,7 +8,9 @@ export class StoppedError extends Error {
   stopped = true;
 }
 
-const lastLinesShown = 20;
+// The cause is often in the first lines (npm puts its usage after it), and else in the last.
+const firstLinesShown = 8;
+const lastLinesShown = 15;
 const frames = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 
 /** Runs a step and says that it runs, what it reports on the way, and how long it took. */
@@ -48,10 +50,12 @@ export function runCommand(command, args, options = {}) {
   const { onLine, ...rest } = options;
   const env = { ...process.env, LC_ALL: 'C.UTF-8', ...rest.env };
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...rest, env });
+  const first = [];
   const last = [];
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => {
-      last.push(line);
+      if (first.length < firstLinesShown) first.push(line);
+      else last.push(line);
       if (last.length > lastLinesShown) last.shift();
       if (stream === child.stdout) onLine?.(line);
     });
@@ -73,7 +77,9 @@ export function runCommand(command, args, options = {}) {
       else
         reject(
           new CommandError(
-            [`"${shown}" ended with ${code ?? killedBy}:`, ...last.map((l) => `  ${l}`)].join('\n'),
+            [`"${shown}" ended with ${code ?? killedBy}:`, ...[...first, ...last].map((l) => `  ${l}`)].join(
+              '\n',
+            ),
           ),
         );
     });

@@ -49,7 +49,11 @@ async function run(runtime: RuntimeName, code: string, caps: Partial<Limits> = {
   const sandbox = await zone.create((await store.resolve(runtime)).layers);
   const report = await sandbox.run({ program, limits, stdin: Buffer.alloc(0) });
   await sandbox.dead;
-  return { outcome: outcomeOf(report, program, limits), report, stdout: Buffer.from(report.stdout).toString() };
+  return {
+    outcome: outcomeOf(report, program, limits),
+    report,
+    stdout: Buffer.from(report.stdout).toString(),
+  };
 }
 
 async function check(name: string, body: () => Promise<void>): Promise<void> {
@@ -122,7 +126,14 @@ for (const runtime of ['node', 'python', 'bash'] as const) {
 await check('every cap is in the kernel as it was asked for', async () => {
   const zone = zones.get('bash') as Zone;
   const sandbox = await zone.create((await store.resolve('bash')).layers);
-  const limits = { ...defaultLimits(), memoryBytes: 64 * MiB, cpus: 0.5, pids: 10, wallMs: 60_000, cpuMs: 60_000 };
+  const limits = {
+    ...defaultLimits(),
+    memoryBytes: 64 * MiB,
+    cpus: 0.5,
+    pids: 10,
+    wallMs: 60_000,
+    cpuMs: 60_000,
+  };
   const files = [{ path: 'main.sh', content: 'echo started; sleep 1000', encoding: 'utf8' as const }];
   const program: Program = { kind: 'snippet', files, entry: 'main.sh', args: [], env: {} };
   const ran = sandbox.run({ program, limits, stdin: Buffer.alloc(0) });
@@ -193,7 +204,11 @@ await check('a fork beyond the pids cap is refused and named', async () => {
 });
 
 await check('a fork bomb is contained', async () => {
-  const ran = await run('bash', ':() { : | : & }; :; wait; sleep 1000', { pids: 20, wallMs: 3000, cpuMs: 60_000 });
+  const ran = await run('bash', ':() { : | : & }; :; wait; sleep 1000', {
+    pids: 20,
+    wallMs: 3000,
+    cpuMs: 60_000,
+  });
   expect(ran.outcome.status !== 'ok' && ran.report.pidsRefused > 0, ran);
 });
 
@@ -234,7 +249,10 @@ await check('a launcher that was killed leaves nothing that the next one does no
 
 await check('after SIGTERM no cgroup and no process is left', async () => {
   await openZoneOf('python');
-  expect((await run('python', 'print(1 + 1)')).stdout === '2\n', 'the zone of a second launcher does not work');
+  expect(
+    (await run('python', 'print(1 + 1)')).stdout === '2\n',
+    'the zone of a second launcher does not work',
+  );
   launcher.kill('SIGTERM');
   await once(launcher, 'exit');
   expect(!(await exists(join(cgroupRoot, 'oncebox'))), 'cgroups are left');

@@ -7,8 +7,8 @@ const run = promisify(execFile);
 
 /** In the order in which they depend on each other; what this kernel has built in is not there and not needed. */
 const modules = [
-  'virtio',
   'virtio_ring',
+  'virtio',
   'virtio_pci_legacy_dev',
   'virtio_pci_modern_dev',
   'virtio_pci',
@@ -44,7 +44,13 @@ export async function buildInitramfs(options: InitramfsOptions): Promise<string>
   await copyFile(options.busybox, join(root, 'bin/busybox'));
   const found = await findModules(options.modulesDir);
   for (const path of found) await copyFile(path, join(root, 'modules', basename(path)));
-  await writeFile(join(root, 'init'), initScript(found.map((path) => basename(path)), options.command));
+  await writeFile(
+    join(root, 'init'),
+    initScript(
+      found.map((path) => basename(path)),
+      options.command,
+    ),
+  );
   await chmod(join(root, 'init'), 0o755);
   await run('sh', ['-c', 'find . | cpio --quiet -o -H newc | gzip -1 > "$1"', 'sh', archive], { cwd: root });
   return archive;

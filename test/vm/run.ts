@@ -69,7 +69,14 @@ function qemuArguments(image: string, initramfs: string): string[] {
     // that nothing waits for entropy.
     ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '2048'],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
-    ...['-kernel', image, '-initrd', initramfs, '-append', 'console=ttyS0 quiet panic=-1 random.trust_cpu=on'],
+    ...[
+      '-kernel',
+      image,
+      '-initrd',
+      initramfs,
+      '-append',
+      'console=ttyS0 quiet panic=-1 random.trust_cpu=on',
+    ],
     // security_model=none shows the files' true owners, which is what id maps are about; remap, because the host's
     // root is more than one file system and inode numbers would collide.
     ...['-fsdev', 'local,id=host,path=/,security_model=none,readonly=on,multidevs=remap'],

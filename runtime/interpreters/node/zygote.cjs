@@ -40,6 +40,13 @@ for (const name of [
 void [globalThis.fetch, globalThis.Headers, globalThis.Request, globalThis.Response, globalThis.performance];
 void [globalThis.crypto, globalThis.AbortController, globalThis.structuredClone, globalThis.URLSearchParams];
 
+// A program runs once, so that its children find node's loader, console and streams compiled and in place. Their
+// stdout is this one: fd 1 is a pipe here as it is there.
+console.log();
+console.error();
+Module.runMain('/.oncebox/warm-up/index.js');
+delete require.cache['/.oncebox/warm-up/index.js'];
+
 // The collector's work is done before the fork, so that it does not copy shared pages after it.
 v8.setFlagsFromString('--expose-gc');
 require('node:vm').runInNewContext('gc')();
