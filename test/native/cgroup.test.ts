@@ -73,18 +73,23 @@ describe('finding the hierarchies in mountinfo', () => {
     });
   });
 
+  /** A directory in the place of a cgroup2 mount: what it offers is in a file of it, not in mountinfo. */
+  async function cgroup2Mount(controllers: string): Promise<string> {
+    await writeFile(join(directory, 'cgroup.controllers'), `${controllers}\n`);
+    return `26 23 0:23 / ${directory} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot`;
+  }
+
   it('takes v2 where there is nothing else', async () => {
-    const pure =
-      '26 23 0:23 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate,memory_recursiveprot';
-    expect(await detect(pure)).toMatchObject({ version: 2, mounts: ['/sys/fs/cgroup'] });
+    const pure = await cgroup2Mount('cpuset cpu io memory hugetlb pids rdma misc');
+    expect(await detect(pure)).toMatchObject({ version: 2, mounts: [directory] });
   });
 
   it('takes v2 on a hybrid host whose v1 holds no controller that we need', async () => {
     const noControllers = `
       40 31 0:37 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
       42 31 0:39 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset
-      41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw`;
-    expect(await detect(noControllers)).toMatchObject({ version: 2, mounts: ['/sys/fs/cgroup/unified'] });
+      ${await cgroup2Mount('cpu io memory pids')}`;
+    expect(await detect(noControllers)).toMatchObject({ version: 2, mounts: [directory] });
   });
 
   it('is not misled by names that only contain a controller, nor by lines longer than its buffer', async () => {
@@ -93,8 +98,14 @@ describe('finding the hierarchies in mountinfo', () => {
       20 23 0:20 / /a/cgroup2 rw,relatime - ext4 /dev/cgroup rw,cpu,memory,pids,cpuacct
       21 23 0:21 / /overlay rw,relatime - overlay overlay rw,${lowerdirs}
       22 23 0:22 / /named rw,relatime - cgroup cgroup rw,name=cpu,memory_migrate,pids2
-      26 23 0:23 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw`;
-    expect(await detect(misleading)).toMatchObject({ version: 2, mounts: ['/sys/fs/cgroup'] });
+      ${await cgroup2Mount('cpu memory pids')}`;
+    expect(await detect(misleading)).toMatchObject({ version: 2, mounts: [directory] });
+  });
+
+  it('refuses v2 without a controller that we need', async () => {
+    for (const controllers of ['', 'hugetlb', 'cpuset memory pids', 'cpu io pids', 'cpu memory']) {
+      await expect(detect(await cgroup2Mount(controllers))).rejects.toThrow(/cannot detect/);
+    }
   });
 
   it('refuses a host with neither', async () => {
@@ -169,6 +180,7 @@ describe('v2 files', () => {
   beforeEach(async () => {
     await mkdir(join(directory, zone, 's7'), { recursive: true });
     for (const file of ['memory.max', 'memory.oom.group', 'cpu.max', 'pids.max']) await write(file, '');
+    await writeFile(join(directory, 'cgroup.controllers'), 'cpu memory pids\n');
     mountinfo = join(directory, 'mountinfo');
     await writeFile(mountinfo, `30 23 0:30 / ${directory} rw - cgroup2 cgroup2 rw\n`);
   });

@@ -66,7 +66,8 @@ async function findModules(directory: string): Promise<string[]> {
 
 /**
  * switch_root and not chroot: in a chroot the kernel refuses new user namespaces. The host's root is read-only;
- * what must be written lies in tmpfs. Quoting: the command goes into a file, the shell reads it from there.
+ * what must be written goes to /run and not to /tmp, where the checkout may be. The command is read from a file, as
+ * it was quoted for one shell and not for two.
  */
 function initScript(names: readonly string[], command: string): string {
   return `#!/bin/busybox sh
@@ -77,16 +78,17 @@ $b mount -t sysfs sysfs /sys
 $b mount -t devtmpfs devtmpfs /dev
 ${names.map((name) => `$b insmod /modules/${name} || fail "load ${name}"`).join('\n')}
 $b mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=524288,access=any ${mountTag} /host || fail "mount the host"
-for place in tmp run; do $b mount -t tmpfs -o mode=1777 tmpfs /host/$place; done
+$b mount -t tmpfs tmpfs /host/run
 $b mount -t cgroup2 cgroup2 /sys/fs/cgroup || fail "mount cgroup2"
 for place in dev proc sys; do $b mount --move /$place /host/$place; done
 $b cp /bin/busybox /host/run/busybox
 $b cat > /host/run/guest.sh <<'END'
 ${command}
+/run/busybox sleep 1 # for the console to drain
 echo o > /proc/sysrq-trigger
 /run/busybox sleep 60
 END
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/run TMPDIR=/run
 exec $b switch_root /host /run/busybox sh /run/guest.sh
 `;
 }

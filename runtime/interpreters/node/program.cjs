@@ -1,0 +1,137 @@
+'use strict';
+// What a child of the node zygote does with its job. Loaded by the zygote, run in the sandbox.
+const { existsSync, mkdirSync, writeFileSync } = require('node:fs');
+const { Module } = require('node:module');
+const { dirname, resolve } = require('node:path');
+const { pathToFileURL } = require('node:url');
+const { inspect } = require('node:util');
+const native = require('/.oncebox/zygote.node');
+
+const maxResultBytes = 6 * 1024 * 1024;
+/** Where the result goes. */
+let control;
+
+module.exports = { rehearse, run };
+
+/** Goes through what every job needs, with no effect: the files and the program are /dev/null. */
+function rehearse() {
+  const job = JSON.parse('{"files":[{"path":"/dev/null","content":"","encoding":"utf8"}],"env":{}}');
+  Object.assign(process.env, job.env);
+  writeFiles(job.files);
+  Module.runMain('/dev/null');
+  delete require.cache['/dev/null'];
+  for (const key of Object.keys(Module._pathCache)) delete Module._pathCache[key];
+  native.sendResult(-1, Buffer.from(JSON.stringify({ type: 'result', value: null })));
+}
+
+/** The clock starts when the program does: to it, the wait of the parked process has not happened. */
+function renewClock() {
+  const { performance } = globalThis;
+  const prototype = Object.getPrototypeOf(performance);
+  const { now } = prototype;
+  const started = now.call(performance);
+  const timeOrigin = performance.timeOrigin + started;
+  Object.defineProperty(prototype, 'now', {
+    ...Object.getOwnPropertyDescriptor(prototype, 'now'),
+    value: { now: () => now.call(performance) - started }.now,
+  });
+  Object.defineProperty(prototype, 'timeOrigin', {
+    get: () => timeOrigin,
+    enumerable: true,
+    configurable: true,
+  });
+  process.uptime = { uptime: () => (now.call(performance) - started) / 1000 }.uptime;
+}
+
+function run(job, socket) {
+  control = socket;
+  renewClock();
+  Object.assign(process.env, job.env);
+  leaveByExit();
+  reportUncaught();
+  if (job.kind === 'snippet') runSnippet(job);
+  else callHandler(job);
+}
+
+function runSnippet(job) {
+  writeFiles(job.files);
+  process.argv = [process.execPath, resolve(job.entry), ...job.args];
+  // Node's own way to start a program: ESM or CommonJS by extension, package.json or syntax.
+  Module.runMain(process.argv[1]);
+}
+
+function writeFiles(files) {
+  for (const { path, content, encoding } of files) {
+    if (path.includes('/')) mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, Buffer.from(content, encoding));
+  }
+}
+
+async function callHandler({ handler, eventJson, context }) {
+  process.argv = [process.execPath];
+  const dot = handler.lastIndexOf('.');
+  const file = handler.slice(0, dot);
+  const name = handler.slice(dot + 1);
+  try {
+    const extension = ['.mjs', '.js', '.cjs'].find((candidate) =>
+      existsSync(`/function/${file}${candidate}`),
+    );
+    const module = await import(pathToFileURL(`/function/${file}${extension}`).href);
+    const callee = module[name] ?? module.default?.[name];
+    if (typeof callee !== 'function') {
+      throw new TypeError(`${file}${extension} does not export a function named ${name}`);
+    }
+    const value = await callee(JSON.parse(eventJson), {
+      ...context,
+      awsRequestId: context.invocationId,
+      getRemainingTimeInMillis: () => Math.max(0, context.deadlineMs - Date.now()),
+    });
+    send({ type: 'result', value });
+    process.exit(0);
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function send(message) {
+  const text = JSON.stringify(message);
+  const bytes = Buffer.from(text);
+  if (bytes.length > maxResultBytes) {
+    throw new RangeError(`the handler's result is ${bytes.length} bytes; the most is ${maxResultBytes}`);
+  }
+  native.sendResult(control, bytes);
+}
+
+/** Prints the error as node would and makes it the outcome. */
+function fail(error) {
+  const isError = error instanceof Error || Object.prototype.toString.call(error) === '[object Error]';
+  const shown = isError ? inspect(error) : `Uncaught ${inspect(error)}`;
+  process.stderr.write(`${shown}\n`);
+  const cut = (value) => String(value).slice(0, 65536);
+  send({
+    type: 'error',
+    name: cut(isError ? error.name : 'Error').slice(0, 256),
+    message: cut(isError ? error.message : inspect(error)),
+    stack: cut((isError && error.stack) || shown),
+  });
+  process.exit(1);
+}
+
+/** A fork must leave by _exit(2): a normal exit joins threads that exist only in the zygote. */
+function leaveByExit() {
+  process.reallyExit = (code) => native.exit(code || 0);
+  const { emit } = process;
+  process.emit = function (event, ...args) {
+    const result = emit.call(this, event, ...args);
+    // Node's last word, whether the loop ran dry or process.exit() was called; exit handlers have run.
+    if (event === 'exit') native.exit(process.exitCode ?? args[0] ?? 0);
+    return result;
+  };
+}
+
+/** Node prints an uncaught error after 'exit', which here never returns. */
+function reportUncaught() {
+  process.on('uncaughtExceptionMonitor', (error) => {
+    if (process.listenerCount('uncaughtException') === 0) fail(error);
+  });
+}
