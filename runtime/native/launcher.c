@@ -38,7 +38,8 @@ static struct {
   struct {
     pid_t pid; /* 0: free */
     uint32_t id;
-    int alive; /* write end of the pipe whose closing tells the agent that we are gone */
+    int alive;      /* write end of the pipe whose closing tells the agent that we are gone */
+    int connection; /* the worker sees it close only when nothing of the zone is left */
   } zones[MAX_ZONES];
   uint32_t next_zone;
   char **argv;
@@ -174,7 +175,10 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
       close(mapped[1]);
       close(alive[1]);
       for (int i = 0; i < MAX_ZONES; i++)
-        if (launcher.zones[i].pid != 0) close(launcher.zones[i].alive);
+        if (launcher.zones[i].pid != 0) {
+          close(launcher.zones[i].alive);
+          close(launcher.zones[i].connection);
+        }
       zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
@@ -192,6 +196,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     launcher.zones[slot].pid = pid;
     launcher.zones[slot].id = id;
     launcher.zones[slot].alive = alive[1];
+    launcher.zones[slot].connection = fcntl(worker, F_DUPFD_CLOEXEC, 0);
     if (failure) kill(pid, SIGKILL);
   } else {
     if (alive[1] >= 0) close(alive[1]);
@@ -236,7 +241,7 @@ static void accept_connection(int listener) {
     log_line("oncebox-launcher: refused a zone: %s", text);
     frame_send(connection, FRAME_FAILED, 0, text, strlen(text), NULL, 0);
   }
-  close(connection); /* The agent has its own copy. */
+  close(connection); /* The agent has its own copy, and we another. */
 }
 
 static void reap_zones(void) {
@@ -245,6 +250,7 @@ static void reap_zones(void) {
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
         cgroup_zone_remove(&launcher.cgroups, launcher.instance, launcher.zones[i].id);
+        close(launcher.zones[i].connection);
         launcher.zones[i].pid = 0;
       }
 }

@@ -90,7 +90,8 @@ class ZygoteZone implements Zone {
   }
 
   async close(): Promise<void> {
-    this.#socket.destroy();
+    // The agent ends when it reads the end of the stream; the launcher closes our side when the zone is gone.
+    this.#socket.end();
     await this.closed;
   }
 

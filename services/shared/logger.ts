@@ -2,7 +2,14 @@ import { type Logger, pino } from 'pino';
 
 export type { Logger };
 
-/** JSON lines on stdout, written by this thread: a transport's worker thread would load files after root is dropped. */
+/**
+ * JSON lines on stdout, one an event; `service` is on each. Written through process.stdout and not pino's own
+ * destination: that one, when whoever read our output is gone, tries for ever and blocks the process it logs for.
+ */
 export function createLogger(level: string, service: string): Logger {
-  return pino({ level, base: { service, pid: process.pid } });
+  process.stdout.on('error', () => {});
+  return pino(
+    { level, base: { service, pid: process.pid } },
+    { write: (line: string) => void process.stdout.write(line) },
+  );
 }

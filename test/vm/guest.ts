@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { openStore } from '../../runtime/image/store.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
@@ -298,9 +299,10 @@ await check("the drivers' unit tests pass on cgroup v2", async () => {
   const vitest = fileURLToPath(new URL('../../node_modules/vitest/vitest.mjs', import.meta.url));
   const args = [vitest, 'run', '--cache=false', '--configLoader=runner', 'test/native/cgroup.test.ts'];
   const env = { ...process.env, ONCEBOX_MUST_WORK: '1' };
-  const tests = spawn(process.execPath, args, { stdio: ['ignore', 'inherit', 'inherit'], env });
+  const tests = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env });
+  const output = text(tests.stdout);
   const [code] = await once(tests, 'exit');
-  expect(code === 0, code);
+  expect(code === 0, await output);
 });
 
 console.log(`${passed} passed, ${failed} failed`);
