@@ -1,16 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
-import { type Config, loadConfig } from '../../services/shared/config.ts';
+import type { Config } from '../../services/shared/config.ts';
 import { deployExample, examples, invokeExample } from '../../services/up/examples.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
+import { leftovers, mountCount, pathsOf, testConfig } from '../support/platform.ts';
 
 const patience = { timeout: 20_000, interval: 50 };
 const nothing = { processes: [], cgroups: [] };
@@ -113,22 +111,6 @@ test('when the supervisor is killed, everything else ends by itself', async () =
   await rm(other.ONCEBOX_DATA_DIR, { recursive: true });
 });
 
-async function testConfig(): Promise<Config> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'oncebox-up-'));
-  return loadConfig({
-    ONCEBOX_DATA_DIR: dataDir,
-    ONCEBOX_PORT: '0',
-    ONCEBOX_STORE_DIR: process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store',
-    ONCEBOX_POOL_NODE: '2',
-    ONCEBOX_POOL_PYTHON: '2',
-    ONCEBOX_POOL_BASH: '2',
-  });
-}
-
-function pathsOf({ ONCEBOX_DATA_DIR, storeDir }: Config) {
-  return { ONCEBOX_DATA_DIR, ONCEBOX_STORE_DIR: storeDir };
-}
-
 async function run(runtime: string, code: string): Promise<Invocation> {
   const response = await fetch(`${platform.url}/v1/run`, {
     method: 'POST',
@@ -142,29 +124,4 @@ async function running(): Promise<number> {
   const response = await fetch(`${platform.url}/v1/sandboxes`);
   const { sandboxes } = (await response.json()) as { sandboxes: { state: string }[] };
   return sandboxes.filter(({ state }) => state === 'running').length;
-}
-
-/** What this instance has on the host: others may run beside it. */
-async function leftovers({ ONCEBOX_DATA_DIR, instance }: Config) {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && name !== String(process.pid));
-  const processes = [];
-  for (const pid of pids) {
-    // Services and Redis name the directory; zones and sandboxes are known by their cgroup.
-    const [commandLine, environment, cgroup] = await Promise.all(
-      ['cmdline', 'environ', 'cgroup'].map((file) =>
-        readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => ''),
-      ),
-    );
-    const isOurs = commandLine?.includes(ONCEBOX_DATA_DIR) || environment?.includes(ONCEBOX_DATA_DIR);
-    if (isOurs || cgroup?.includes(`oncebox/${instance}`)) processes.push(pid);
-  }
-  const hierarchies = await readdir('/sys/fs/cgroup');
-  const cgroups = [...hierarchies.map((name) => `${name}/`), '']
-    .map((hierarchy) => `/sys/fs/cgroup/${hierarchy}oncebox/${instance}`)
-    .filter((path) => existsSync(path));
-  return { processes, cgroups };
-}
-
-async function mountCount(): Promise<number> {
-  return (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n').length;
 }

@@ -1,0 +1,47 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Config, loadConfig } from '../../services/shared/config.ts';
+
+/** A platform of its own, on any free port, with the images that set-up made. */
+export async function testConfig(): Promise<Config> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'oncebox-up-'));
+  return loadConfig({
+    ONCEBOX_DATA_DIR: dataDir,
+    ONCEBOX_PORT: '0',
+    ONCEBOX_STORE_DIR: process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store',
+    ONCEBOX_POOL_NODE: '2',
+    ONCEBOX_POOL_PYTHON: '2',
+    ONCEBOX_POOL_BASH: '2',
+  });
+}
+
+export function pathsOf({ ONCEBOX_DATA_DIR, storeDir }: Config) {
+  return { ONCEBOX_DATA_DIR, ONCEBOX_STORE_DIR: storeDir };
+}
+
+/** What this instance has on the host: others may run beside it. */
+export async function leftovers({ ONCEBOX_DATA_DIR, instance }: Config) {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && name !== String(process.pid));
+  const processes = [];
+  for (const pid of pids) {
+    // Services and Redis name the directory; zones and sandboxes are known by their cgroup.
+    const [commandLine, environment, cgroup] = await Promise.all(
+      ['cmdline', 'environ', 'cgroup'].map((file) =>
+        readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => ''),
+      ),
+    );
+    const isOurs = commandLine?.includes(ONCEBOX_DATA_DIR) || environment?.includes(ONCEBOX_DATA_DIR);
+    if (isOurs || cgroup?.includes(`oncebox/${instance}`)) processes.push(pid);
+  }
+  const hierarchies = await readdir('/sys/fs/cgroup');
+  const cgroups = [...hierarchies.map((name) => `${name}/`), '']
+    .map((hierarchy) => `/sys/fs/cgroup/${hierarchy}oncebox/${instance}`)
+    .filter((path) => existsSync(path));
+  return { processes, cgroups };
+}
+
+export async function mountCount(): Promise<number> {
+  return (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n').length;
+}
