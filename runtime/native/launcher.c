@@ -298,7 +298,7 @@ int main(int argc, char **argv) {
     setrlimit(RLIMIT_NOFILE, &files);
   }
   if (cgroup_detect("/proc/self/mountinfo", &launcher.cgroups) < 0)
-    die("cannot find cgroups: neither v1 controllers (cpu, cpuacct, memory, pids) nor a cgroup2 mount");
+    die("cannot find cgroups: neither v1 controllers (cpu, cpuacct, memory, pids) nor a cgroup2 mount with cpu, memory and pids");
   cgroup_sweep(&launcher.cgroups, launcher.instance);
   if (!seccomp_compile(&launcher.filters)) die("cannot compile the seccomp filters");
   sigset_t mask;

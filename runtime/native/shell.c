@@ -51,6 +51,14 @@ static void name_user(uint32_t uid) {
   close(fd);
 }
 
+/* Where programs write is a directory of the tmpfs itself and no part of the overlay: to rename a directory overlayfs
+ * marks it with a user xattr, and tmpfs has those since Linux 6.6 only. Before, rename(2) would fail with EXDEV. */
+static void place_writable(int ready, const char *source, const char *target, mode_t mode, uid_t owner) {
+  make_dir(ready, source, mode, owner);
+  make_dir(ready, target, 0755, -1);
+  if (mount(source, target, NULL, MS_BIND, NULL) < 0) shell_fail(ready, target);
+}
+
 static void mount_root(int ready, int tmpfs, const char *layers, uint32_t uid) {
   if (syscall(SYS_move_mount, tmpfs, "", AT_FDCWD, "/shell", MOVE_MOUNT_F_EMPTY_PATH) < 0)
     shell_fail(ready, "mount the writable layer");
@@ -71,10 +79,10 @@ static void mount_root(int ready, int tmpfs, const char *layers, uint32_t uid) {
   make_dir(ready, ROOT "/dev", 0755, -1);
   if (mount("proc", ROOT "/proc", "proc", MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0) shell_fail(ready, "mount /proc");
   if (mount("/dev", ROOT "/dev", NULL, MS_BIND | MS_REC, NULL) < 0) shell_fail(ready, "mount /dev");
-  make_dir(ready, ROOT "/tmp", 01777, 0);
+  place_writable(ready, "/shell/tmp", ROOT "/tmp", 01777, 0);
   make_dir(ready, ROOT "/run", 0755, -1);
   make_dir(ready, ROOT "/run/shm", 01777, 0); /* what /dev/shm points at */
-  make_dir(ready, ROOT "/work", 0755, uid);
+  place_writable(ready, "/shell/home", ROOT "/work", 0755, uid);
   name_user(uid);
 }
 

@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { openStore } from '../runtime/image/store.ts';
+import { outcomeOf } from '../runtime/sandbox/outcome.ts';
+import { openZone } from '../runtime/zygote/zone.ts';
+import { defaultLimits } from '../sdk/contract/limits.ts';
+import type { Program } from '../sdk/contract/program.ts';
+import { type BenchRuntime, snippets } from './snippets.ts';
+import { rateOf, type Spread, spreadOf } from './statistics.ts';
+
+export interface SandboxFloor {
+  /** Create, run, gone; one after another, milliseconds. */
+  serialMs: Spread;
+  ratePerSecond: number;
+}
+
+interface Options {
+  nativeDir: string;
+  storeDir: string;
+  /** For the launcher's socket. */
+  directory: string;
+  runtimes: readonly BenchRuntime[];
+  serialCount: number;
+  rateCount: number;
+}
+
+/** Full sandboxes without HTTP and queue, from a launcher of our own that is gone when this settles. */
+export async function measureSandboxes(options: Options): Promise<Record<BenchRuntime, SandboxFloor>> {
+  const { nativeDir, storeDir, directory } = options;
+  const launcherSocket = join(directory, 'floor.sock');
+  const launcher = spawn(
+    join(nativeDir, 'build/oncebox-launcher'),
+    [
+      ...['--socket', launcherSocket, '--layers', join(storeDir, 'layers')],
+      ...['--platform', join(nativeDir, 'build/platform'), '--worker-uid', '0'],
+      ...['--instance', `bench-${process.pid}`],
+    ],
+    // Its stdin is a pipe: closing tells it that we have gone.
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  const exited = once(launcher, 'exit');
+  try {
+    const failed = exited.then(([code]): never => {
+      throw new Error(`cannot measure sandboxes: the launcher exited with ${code}`);
+    });
+    failed.catch(() => {});
+    await Promise.race([once(launcher.stdout, 'data'), failed]);
+    const entries: [BenchRuntime, SandboxFloor][] = [];
+    for (const runtime of options.runtimes) entries.push([runtime, await measure(runtime)]);
+    return Object.fromEntries(entries) as Record<BenchRuntime, SandboxFloor>;
+  } finally {
+    launcher.kill('SIGTERM');
+    await exited;
+  }
+
+  async function measure(runtime: BenchRuntime): Promise<SandboxFloor> {
+    const image = await openStore(storeDir).resolve(runtime);
+    const zone = await openZone({ launcherSocket, interpreter: runtime, image });
+    const { code, entry, stdout } = snippets[runtime];
+    const program: Program = {
+      kind: 'snippet',
+      files: [{ path: entry, content: code, encoding: 'utf8' }],
+      entry,
+      args: [],
+      env: {},
+    };
+    const limits = defaultLimits();
+
+    async function once() {
+      const sandbox = await zone.create(image.layers);
+      const report = await sandbox.run({ program, limits, stdin: new Uint8Array() });
+      await sandbox.dead;
+      const outcome = outcomeOf(report, program, limits);
+      const text = Buffer.from(report.stdout).toString();
+      if (outcome.status !== 'ok' || text !== stdout) {
+        throw new Error(`cannot measure ${runtime}: ${JSON.stringify(outcome)}, stdout ${JSON.stringify(text)}`);
+      }
+    }
+
+    for (let i = 0; i < 10; i++) await once();
+    const samples: number[] = [];
+    for (let i = 0; i < options.serialCount; i++) {
+      const startedAt = performance.now();
+      await once();
+      samples.push(performance.now() - startedAt);
+    }
+    const ratePerSecond = await rateOf(options.rateCount, 8, once);
+    await zone.close();
+    return { serialMs: spreadOf(samples), ratePerSecond };
+  }
+}
