@@ -74,7 +74,9 @@ export async function measureSandboxes(options: Options): Promise<Record<BenchRu
       const outcome = outcomeOf(report, program, limits);
       const text = Buffer.from(report.stdout).toString();
       if (outcome.status !== 'ok' || text !== stdout) {
-        throw new Error(`cannot measure ${runtime}: ${JSON.stringify(outcome)}, stdout ${JSON.stringify(text)}`);
+        throw new Error(
+          `cannot measure ${runtime}: ${JSON.stringify(outcome)}, stdout ${JSON.stringify(text)}`,
+        );
       }
     }
 

@@ -81,8 +81,9 @@ export class WarmPool {
     for (const entry of this.#entries.values()) {
       if (entry.state !== 'parked' || entry.sandbox.state === 'dead') continue;
       this.#unpark(entry);
-      // The next turn of the event loop: the caller's hand-over goes to the kernel before the replacement's.
-      setImmediate(() => this.#refill());
+      // Making its replacement costs as much CPU as the caller's run, so it waits until that is over, unless the
+      // pool runs low; then the next turn of the event loop, for the hand-over goes to the kernel first.
+      if (this.#parked * 2 < this.#target) setImmediate(() => this.#refill());
       return { sandbox: entry.sandbox, start: 'warm' };
     }
     const sandbox = await this.#create();
@@ -171,7 +172,8 @@ export class WarmPool {
   #watch(entry: PoolEntry): void {
     this.#entries.set(entry.sandbox, entry);
     void entry.sandbox.dead.then(() => {
-      if (!this.#entries.delete(entry.sandbox) || entry.state !== 'parked') return;
+      if (!this.#entries.delete(entry.sandbox)) return;
+      if (entry.state === 'leased') return this.#refill();
       this.#parked -= 1;
       // Not at once: what kills parked sandboxes, such as a crashed zone, would kill their replacements in a hot loop.
       this.#backOff();

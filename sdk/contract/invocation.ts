@@ -5,7 +5,7 @@ export const startKindSchema = z.enum(['warm', 'fork', 'cold']);
 /** `warm`: from the pool; `fork`: the pool was empty, the zygote ready; `cold`: the zygote had to boot. */
 export type StartKind = z.infer<typeof startKindSchema>;
 
-export const timingsSchema = z.object({
+const timingsSchema = z.object({
   /** Enqueued until a worker took it. */
   queueMs: z.number(),
   /** Taken until a sandbox was leased: ~0 when warm, shell and fork when not. */
@@ -19,12 +19,11 @@ export const timingsSchema = z.object({
 });
 export type Timings = z.infer<typeof timingsSchema>;
 
-export const usageSchema = z.object({
+const usageSchema = z.object({
   cpuMs: z.number(),
   memoryPeakBytes: z.number(),
   wallMs: z.number(),
 });
-export type Usage = z.infer<typeof usageSchema>;
 
 /** The record of an invocation: the reply of `/v1/run` and of `GET /v1/invocations/:id`. */
 export const invocationSchema = z.object({

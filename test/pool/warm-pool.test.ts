@@ -77,12 +77,22 @@ test('a lease takes the oldest parked sandbox, and it is warm', async () => {
   expect([pool.parked, pool.leased]).toEqual([1, 1]);
 });
 
-test('a leased sandbox is replaced in the background', async () => {
+test('a leased sandbox is replaced once it is dead: until then its run has the CPU', async () => {
+  const { pool, made } = await useFullPool(4);
+  const { sandbox } = await pool.lease();
+  await nextTurn();
+  expect([made.length, pool.parked, pool.leased]).toEqual([4, 3, 1]);
+  await sandbox.kill();
+  await pool.full();
+  expect([made.length, pool.parked, pool.leased]).toEqual([5, 4, 0]);
+});
+
+test('a pool that is less than half full is refilled at once', async () => {
   const { pool, made } = await useFullPool(2);
   await pool.lease();
+  await pool.lease();
   await pool.full();
-  expect(made).toHaveLength(3);
-  expect([pool.parked, pool.leased]).toEqual([2, 1]);
+  expect([made.length, pool.parked, pool.leased]).toEqual([4, 2, 2]);
 });
 
 test('no sandbox is leased twice', async () => {

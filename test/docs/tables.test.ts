@@ -1,0 +1,68 @@
+import { expect, test } from 'vitest';
+import { errorStatus } from '../../sdk/contract/error.ts';
+import { startKindSchema } from '../../sdk/contract/invocation.ts';
+import { limitTable } from '../../sdk/contract/limits.ts';
+import { outcomeSchema } from '../../sdk/contract/outcome.ts';
+import { configSchema } from '../../services/shared/config.ts';
+import { tableOf } from './markdown.ts';
+
+test("the README's configuration table and the schema name the same variables, with the same words", () => {
+  const rows = tableOf('README.md', 'Variable').map(([name, , meaning]) => [name, meaning]);
+  const schema = Object.entries(configSchema.shape).map(([name, field]) => [
+    name,
+    field.description?.replaceAll('`', ''),
+  ]);
+  expect(rows).toEqual(schema);
+});
+
+test("the README's defaults of the configuration are the schema's", () => {
+  // What follows the machine or another table is put in words there.
+  const inWords = [
+    'ONCEBOX_STORE_DIR',
+    'ONCEBOX_CONCURRENCY',
+    'ONCEBOX_MEMORY_BYTES',
+    'ONCEBOX_DEFAULT_LIMITS',
+    'ONCEBOX_MAX_LIMITS',
+  ];
+  const defaults = Object.entries(configSchema.parse({}))
+    .filter(([name]) => !inWords.includes(name))
+    .map(([name, value]) => [name, value === '' ? '(empty)' : String(value)]);
+  const rows = tableOf('README.md', 'Variable').map(([name, value]) => [name, value]);
+  expect(rows.filter(([name = '']) => !inWords.includes(name))).toEqual(defaults);
+});
+
+test("the README's limits are those of the contract, with defaults and ranges", () => {
+  const rows = tableOf('README.md', 'Limit').map(([name, , ...range]) => [
+    name,
+    ...range.slice(0, 3).map(Number),
+  ]);
+  const table = Object.entries(limitTable).map(([name, { defaultValue, min, max }]) => [
+    name,
+    defaultValue,
+    min,
+    max,
+  ]);
+  expect(rows).toEqual(table);
+});
+
+test("the README's outcomes are those of the contract, with their fields", () => {
+  const rows = tableOf('README.md', 'Outcome').map(([status, , , fields = '']) => [
+    status,
+    fields.split(', ').filter((field) => field !== ''),
+  ]);
+  const outcomes = outcomeSchema.options.map(({ shape }) => [
+    shape.status.value,
+    Object.keys(shape).filter((field) => field !== 'status'),
+  ]);
+  expect(rows).toEqual(outcomes);
+});
+
+test("the README's error codes and outcomes together are the closed table of codes, with their statuses", () => {
+  const outcomes = tableOf('README.md', 'Outcome').filter(([status]) => status !== 'ok');
+  const rows = [...tableOf('README.md', 'Code'), ...outcomes].map(([code, status]) => [code, Number(status)]);
+  expect(Object.fromEntries(rows)).toEqual(errorStatus);
+});
+
+test("the README's kinds of start are those of the contract", () => {
+  expect(tableOf('README.md', 'start').map(([kind]) => kind)).toEqual(startKindSchema.options);
+});
