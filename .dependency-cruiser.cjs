@@ -2,15 +2,33 @@
 module.exports = {
   forbidden: [
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
-    { name: 'contract-imports-zod-only', severity: 'error', from: { path: '^sdk/contract' }, to: { pathNot: ['^sdk/contract', 'node_modules/zod'] } },
-    { name: 'gateway-never-imports-runtime', severity: 'error', from: { path: '^services/(gateway|registry|queue|shared)' }, to: { path: '^runtime' } },
-    { name: 'runtime-never-imports-services', severity: 'error', from: { path: '^runtime' }, to: { path: '^services' } },
+    {
+      name: 'contract-imports-zod-only',
+      severity: 'error',
+      from: { path: '^sdk/contract' },
+      to: { pathNot: ['^sdk/contract', 'node_modules/zod'] },
+    },
+    {
+      name: 'gateway-never-imports-runtime',
+      severity: 'error',
+      from: { path: '^services/(gateway|registry|queue|shared)' },
+      to: { path: '^runtime' },
+    },
+    {
+      name: 'runtime-never-imports-services',
+      severity: 'error',
+      from: { path: '^runtime' },
+      to: { path: '^services' },
+    },
     { name: 'only-tests-import-tests', severity: 'error', from: { pathNot: '^test' }, to: { path: '^test' } },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+    },
   },
 };

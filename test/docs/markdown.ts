@@ -10,7 +10,7 @@ export function pathInTree(path: string): string {
 /** The rows under the table's heading row, which starts with `heading`, as cells without backticks. */
 export function tableOf(file: string, heading: string): string[][] {
   const lines = readFileSync(pathInTree(file), 'utf8').split('\n');
-  const start = lines.findIndex((line) => line.startsWith(`| ${heading} |`));
+  const start = lines.findIndex((line) => new RegExp(`^\\| ${heading} +\\|`).test(line));
   if (start < 0) throw new Error(`${file} has no table that starts with "${heading}"`);
   const end = lines.findIndex((line, index) => index > start && !line.startsWith('|'));
   return lines.slice(start + 2, end < 0 ? undefined : end).map((line) =>

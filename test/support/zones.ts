@@ -18,7 +18,7 @@ export const storeDir = process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store
 const interpreters = { node: 'node', python: 'python', bash: 'exec' } as const;
 const entries = { node: 'index.js', python: 'main.py', bash: 'main.sh' } as const;
 
-export interface SnippetOptions {
+interface SnippetOptions {
   limits?: Partial<Limits>;
   stdin?: string | Uint8Array;
   env?: Record<string, string>;
@@ -27,7 +27,7 @@ export interface SnippetOptions {
   entry?: string;
 }
 
-export interface Ran {
+interface Ran {
   outcome: Outcome;
   stdout: string;
   stderr: string;
