@@ -2,7 +2,7 @@
  * agent.c: pid 1 of a zone. One thread, one epoll. For every sandbox it goes through
  *
  *   BUILDING  the shell is being made            -> ready pipe says so
- *   FORKING   the zygote's child is joining it   -> control socket says "P"
+ *   FORKING   the zygote's child is joining it   -> its result pipe says "P"
  *   PARKED    ready for its one job              -> FRAME_RUN
  *   RUNNING   user code                          -> exit, a cap, FRAME_KILL
  *   DYING     init was killed                    -> init's pidfd: the kernel has ended every process inside
@@ -29,7 +29,12 @@
 
 enum state { FREE, BUILDING, FORKING, PARKED, RUNNING, DYING, REMOVING };
 enum source { SOURCE_WORKER, SOURCE_LAUNCHER, SOURCE_ZYGOTE, SOURCE_ZYGOTE_OUTPUT, SOURCE_READY, SOURCE_INIT, SOURCE_OUTPUT, SOURCE_ERROR,
-              SOURCE_CONTROL, SOURCE_STDIN };
+              SOURCE_RESULT, SOURCE_JOB, SOURCE_STDIN };
+
+/* Forks asked of the zygote and not answered yet, at most: both ends of its socket block when it is full. */
+#define MAX_FORKS_ASKED 32
+/* A sandbox that is not ready by then never will be, microseconds. */
+#define READY_WITHIN 30000000u
 
 struct stream {
   int fd;
@@ -45,11 +50,10 @@ struct sandbox {
   enum end_cause cause;
   struct shell shell;
   struct stream output, error;
-  int control, stdin_fd;
+  int job_fd, result_fd, stdin_fd;
   struct buffer job, input, result;
   struct run_limits limits;
-  uint64_t run_at, job_sent_at, ended_at, cpu_check_at;
-  uint32_t removal_attempts;
+  uint64_t created_at, run_at, job_sent_at, ended_at, cpu_check_at, buried_at, remove_at;
   bool disk_full, inodes_full;
 };
 
@@ -58,7 +62,10 @@ static struct {
   int epoll, zygote, zygote_output;
   struct buffer inbox;
   struct sandbox sandboxes[MAX_SANDBOXES];
-  /* Slots in RUNNING and in REMOVING, so that timers look at few. */
+  /* Ids whose shell is ready and whose fork has to wait. One may be dead by the time it comes up. */
+  uint32_t waiting[2 * MAX_SANDBOXES];
+  uint32_t waiting_first, waiting_count, forks_asked;
+  /* Slots in all states but PARKED and DYING, so that timers look at few. */
   uint32_t active[MAX_SANDBOXES];
   uint32_t active_count;
 } agent;
@@ -111,6 +118,9 @@ static void discard(struct sandbox *sandbox, enum end_cause cause) {
   }
   sandbox->state = DYING;
   close_fd(&sandbox->stdin_fd);
+  close_fd(&sandbox->job_fd);
+  /* Read once more when all is over; until then its hang-up would wake us again and again. */
+  if (sandbox->result_fd >= 0) epoll_ctl(agent.epoll, EPOLL_CTL_DEL, sandbox->result_fd, NULL);
   if (syscall(SYS_pidfd_send_signal, sandbox->shell.init_pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
     die("cannot kill a sandbox: %m");
 }
@@ -149,15 +159,15 @@ static bool pump(struct sandbox *sandbox, struct stream *stream, enum frame_type
 
 static void take_result(struct sandbox *sandbox) {
   static uint8_t chunk[65536];
-  for (ssize_t got; sandbox->control >= 0;) {
-    got = read(sandbox->control, chunk, sizeof(chunk));
+  for (ssize_t got; sandbox->result_fd >= 0;) {
+    got = read(sandbox->result_fd, chunk, sizeof(chunk));
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) {
-      close_fd(&sandbox->control);
+      close_fd(&sandbox->result_fd);
       return;
     }
     if (sandbox->result.length + (size_t)got > MAX_RESULT) {
-      close_fd(&sandbox->control);
+      close_fd(&sandbox->result_fd);
       discard(sandbox, END_OUTPUT);
       return;
     }
@@ -171,6 +181,9 @@ static void report(struct sandbox *sandbox, uint64_t now) {
   const struct cgroup_zone *cgroup = &agent.zone->cgroup;
   uint64_t memory_now, memory_peak;
   cgroup_sandbox_memory(cgroup, sandbox->id, &memory_now, &memory_peak);
+  /* Which of its end and its last output we saw first is chance; the verdict is not. */
+  bool truncated = sandbox->output.truncated || sandbox->error.truncated;
+  if (sandbox->cause == END_EXITED && truncated) sandbox->cause = END_OUTPUT;
   bool signaled = !sandbox->exited || WIFSIGNALED(sandbox->status);
   struct run_report done = {
       .cause = sandbox->cause,
@@ -210,22 +223,27 @@ static void bury(struct sandbox *sandbox) {
   close_fd(&sandbox->shell.ready);
   close_fd(&sandbox->output.fd);
   close_fd(&sandbox->error.fd);
-  close_fd(&sandbox->control);
+  close_fd(&sandbox->job_fd);
+  close_fd(&sandbox->result_fd);
   close_fd(&sandbox->stdin_fd);
   buffer_free(&sandbox->job);
   buffer_free(&sandbox->input);
   buffer_free(&sandbox->result);
   sandbox->state = REMOVING;
+  sandbox->buried_at = sandbox->remove_at = now_usec();
   activate(sandbox);
 }
 
 /* Called after a batch of events, so that a slot is never reused while an old event of it is in hand. */
-static bool remove_cgroup(struct sandbox *sandbox) {
-  if (cgroup_sandbox_remove(&agent.zone->cgroup, sandbox->id) < 0 && ++sandbox->removal_attempts < 5000) return false;
-  if (sandbox->removal_attempts >= 5000) log_line("oncebox-agent: a cgroup stays busy: s%u", sandbox->id);
+static void remove_cgroup(struct sandbox *sandbox, uint64_t now) {
+  if (now < sandbox->remove_at) return;
+  if (cgroup_sandbox_remove(&agent.zone->cgroup, sandbox->id) < 0) {
+    sandbox->remove_at = now + 1000;
+    if (now - sandbox->buried_at < 5000000) return;
+    log_line("oncebox-agent: a cgroup stays busy: s%u", sandbox->id);
+  }
   sandbox->state = FREE;
   tell_worker(FRAME_GONE, sandbox->id, NULL, 0, NULL, 0);
-  return true;
 }
 
 /* ---- creating ---- */
@@ -250,7 +268,7 @@ static void create(uint32_t id, const uint8_t *payload, size_t length) {
   memcpy(layers, payload, length);
   layers[length] = '\0';
   if (!layers_are_names(layers)) failure = "a layer's name is no digest";
-  *sandbox = (struct sandbox){.id = id, .control = -1, .stdin_fd = -1, .output.fd = -1, .error.fd = -1};
+  *sandbox = (struct sandbox){.id = id, .job_fd = -1, .result_fd = -1, .stdin_fd = -1, .output.fd = -1, .error.fd = -1};
   errno = 0;
   if (!failure && cgroup_sandbox_make(&agent.zone->cgroup, id) < 0) failure = "cannot make the sandbox's cgroup";
   if (!failure && shell_start(layers, FIRST_SANDBOX_ID + slot_of(sandbox), &sandbox->shell) < 0) {
@@ -267,41 +285,63 @@ static void create(uint32_t id, const uint8_t *payload, size_t length) {
     return;
   }
   sandbox->state = BUILDING;
+  sandbox->created_at = now_usec();
+  activate(sandbox);
   watch(sandbox->shell.ready, SOURCE_READY, slot_of(sandbox), EPOLLIN);
   watch(sandbox->shell.init_pidfd, SOURCE_INIT, slot_of(sandbox), EPOLLIN);
 }
 
+/* One end for us, not blocking, the other for the child; both are closed by whoever holds them in the end. */
+static bool make_pipe(int *ours, int *theirs, bool we_write) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return false;
+  *ours = ends[we_write];
+  *theirs = ends[!we_write];
+  return fcntl(*ours, F_SETFL, O_NONBLOCK) == 0;
+}
+
 static int request_fork(struct sandbox *sandbox) {
-  int stdin_pair[2], output[2], error[2], control[2];
-  if (pipe2(stdin_pair, O_CLOEXEC) < 0) return -1;
-  sandbox->stdin_fd = stdin_pair[1];
   int fds[ZFD_CGROUP + MAX_CGROUP_DIRS], count = ZFD_CGROUP;
   for (int i = 0; i < ZFD_CGROUP; i++) fds[i] = -1;
-  fds[ZFD_STDIN] = stdin_pair[0];
   int result = -1;
-  if (pipe2(output, O_CLOEXEC) == 0) {
-    sandbox->output.fd = output[0];
-    fds[ZFD_STDOUT] = output[1];
-    if (pipe2(error, O_CLOEXEC) == 0) {
-      sandbox->error.fd = error[0];
-      fds[ZFD_STDERR] = error[1];
-      if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) == 0) {
-        sandbox->control = control[0];
-        fds[ZFD_CONTROL] = control[1];
-        int cgroups = cgroup_sandbox_procs(&agent.zone->cgroup, sandbox->id, fds + ZFD_CGROUP);
-        if (cgroups > 0) {
-          count += cgroups;
-          fds[ZFD_SHELL] = sandbox->shell.init_pidfd;
-          struct fork_request request = {sandbox->id, FIRST_SANDBOX_ID + slot_of(sandbox)};
-          if (send_fds(agent.zygote, &request, sizeof(request), fds, count) == sizeof(request)) result = 0;
-        }
-      }
+  if (make_pipe(&sandbox->stdin_fd, &fds[ZFD_STDIN], true) &&
+      make_pipe(&sandbox->output.fd, &fds[ZFD_STDOUT], false) &&
+      make_pipe(&sandbox->error.fd, &fds[ZFD_STDERR], false) && make_pipe(&sandbox->job_fd, &fds[ZFD_JOB], true) &&
+      make_pipe(&sandbox->result_fd, &fds[ZFD_RESULT], false)) {
+    int cgroups = cgroup_sandbox_procs(&agent.zone->cgroup, sandbox->id, fds + ZFD_CGROUP);
+    if (cgroups > 0) {
+      count += cgroups;
+      fds[ZFD_SHELL] = sandbox->shell.init_pidfd;
+      struct fork_request request = {sandbox->id, FIRST_SANDBOX_ID + slot_of(sandbox)};
+      if (send_fds(agent.zygote, &request, sizeof(request), fds, count) == sizeof(request)) result = 0;
     }
   }
   int saved = errno;
-  for (int i = ZFD_STDIN; i < count; i++) close_fd(&fds[i]);
+  for (int i = ZFD_STDIN; i < count; i++)
+    if (fds[i] >= 0) close(fds[i]);
   errno = saved;
   return result;
+}
+
+static void fork_shell(struct sandbox *sandbox) {
+  if (request_fork(sandbox) < 0) {
+    char text[128];
+    snprintf(text, sizeof(text), "cannot ask the zygote for a fork: %m");
+    fail_sandbox(sandbox, text);
+    return;
+  }
+  agent.forks_asked++;
+  sandbox->state = FORKING;
+  watch(sandbox->result_fd, SOURCE_RESULT, slot_of(sandbox), EPOLLIN);
+}
+
+static void fork_waiting(void) {
+  while (agent.forks_asked < MAX_FORKS_ASKED && agent.waiting_count > 0) {
+    struct sandbox *sandbox = find(agent.waiting[agent.waiting_first]);
+    agent.waiting_first = (agent.waiting_first + 1) % (2 * MAX_SANDBOXES);
+    agent.waiting_count--;
+    if (sandbox && sandbox->state == BUILDING) fork_shell(sandbox);
+  }
 }
 
 static void shell_is_ready(struct sandbox *sandbox) {
@@ -312,22 +352,17 @@ static void shell_is_ready(struct sandbox *sandbox) {
   text[got > 0 ? got : 0] = '\0';
   if (got != 1 || text[0] != 'R') {
     fail_sandbox(sandbox, got > 0 ? text : "the shell died while it was built");
-    return;
+  } else if (agent.waiting_count == 2 * MAX_SANDBOXES) {
+    fail_sandbox(sandbox, "too many sandboxes wait for the zygote");
+  } else {
+    agent.waiting[(agent.waiting_first + agent.waiting_count++) % (2 * MAX_SANDBOXES)] = sandbox->id;
+    fork_waiting();
   }
-  if (request_fork(sandbox) < 0) {
-    snprintf(text, sizeof(text), "cannot ask the zygote for a fork: %m");
-    fail_sandbox(sandbox, text);
-    return;
-  }
-  int *ours[] = {&sandbox->stdin_fd, &sandbox->output.fd, &sandbox->error.fd, &sandbox->control};
-  for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++) fcntl(*ours[i], F_SETFL, O_NONBLOCK);
-  sandbox->state = FORKING;
-  watch(sandbox->control, SOURCE_CONTROL, slot_of(sandbox), EPOLLIN);
 }
 
 static void child_is_parked(struct sandbox *sandbox) {
   char byte;
-  ssize_t got = read(sandbox->control, &byte, 1);
+  ssize_t got = read(sandbox->result_fd, &byte, 1);
   if (got < 0 && errno == EAGAIN) return;
   if (got != 1 || byte != 'P') {
     fail_sandbox(sandbox, "the zygote's child died while it joined the shell");
@@ -342,7 +377,7 @@ static void child_is_parked(struct sandbox *sandbox) {
 /* Writes what fits; true when all is written or the reader has closed. */
 static bool push(int fd, struct buffer *buffer) {
   while (buffer->length > 0) {
-    ssize_t written = write(fd, buffer->data, buffer->length);
+    ssize_t written = write(fd, buffer->data + buffer->start, buffer->length);
     if (written < 0 && errno == EINTR) continue;
     if (written < 0 && errno == EAGAIN) return false;
     if (written < 0) break;
@@ -353,12 +388,13 @@ static bool push(int fd, struct buffer *buffer) {
 }
 
 static void send_job(struct sandbox *sandbox) {
-  if (!push(sandbox->control, &sandbox->job)) {
-    watch(sandbox->control, SOURCE_CONTROL, slot_of(sandbox), EPOLLIN | EPOLLOUT);
+  if (sandbox->job_fd < 0) return;
+  if (!push(sandbox->job_fd, &sandbox->job)) {
+    watch(sandbox->job_fd, SOURCE_JOB, slot_of(sandbox), EPOLLOUT);
     return;
   }
+  close_fd(&sandbox->job_fd);
   sandbox->job_sent_at = now_usec();
-  watch(sandbox->control, SOURCE_CONTROL, slot_of(sandbox), EPOLLIN);
 }
 
 static void send_input(struct sandbox *sandbox) {
@@ -417,8 +453,13 @@ static int check_active(void) {
   uint64_t next = UINT64_MAX, now = now_usec();
   for (uint32_t i = 0; i < agent.active_count;) {
     struct sandbox *sandbox = &agent.sandboxes[agent.active[i]];
-    if (sandbox->state == REMOVING && !remove_cgroup(sandbox)) {
-      if (now + 1000 < next) next = now + 1000;
+    if (sandbox->state == REMOVING) {
+      remove_cgroup(sandbox, now);
+      if (sandbox->state == REMOVING && sandbox->remove_at < next) next = sandbox->remove_at;
+    } else if (sandbox->state == BUILDING || sandbox->state == FORKING) {
+      uint64_t ready_by = sandbox->created_at + READY_WITHIN;
+      if (now >= ready_by) fail_sandbox(sandbox, "it was not ready in time");
+      else if (ready_by < next) next = ready_by;
     } else if (sandbox->state == RUNNING) {
       uint64_t wall_end = sandbox->run_at + (uint64_t)sandbox->limits.wall_ms * 1000;
       if (now >= sandbox->cpu_check_at) {
@@ -426,14 +467,14 @@ static int check_active(void) {
         uint64_t used = cgroup_sandbox_cpu_usec(&agent.zone->cgroup, sandbox->id);
         if (used >= cap) discard(sandbox, END_CPU);
         /* All cores busy, the rest lasts at least so long; never look more often than every 5 ms. */
-        uint64_t cores = (sandbox->limits.cpu_milli + 999) / 1000, rest = used < cap ? (cap - used) / cores : 0;
+        uint64_t cores = sandbox->limits.cpu_milli / 1000 + 1, rest = used < cap ? (cap - used) / cores : 0;
         sandbox->cpu_check_at = now + (rest > 5000 ? rest : 5000);
       }
       if (now >= wall_end) discard(sandbox, END_WALL);
       if (wall_end < next) next = wall_end;
       if (sandbox->cpu_check_at < next) next = sandbox->cpu_check_at;
     }
-    if (sandbox->state == RUNNING || sandbox->state == REMOVING) i++;
+    if (sandbox->state != FREE && sandbox->state != PARKED && sandbox->state != DYING) i++;
     else agent.active[i] = agent.active[--agent.active_count];
   }
   if (next == UINT64_MAX) return -1;
@@ -450,7 +491,7 @@ static void hear_worker(void) {
   buffer_append(&agent.inbox, chunk, (size_t)got);
   size_t at = 0;
   while (agent.inbox.length - at >= 9) {
-    uint8_t *frame = agent.inbox.data + at;
+    uint8_t *frame = agent.inbox.data + agent.inbox.start + at;
     uint32_t rest, id;
     memcpy(&rest, frame, 4);
     memcpy(&id, frame + 5, 4);
@@ -486,40 +527,46 @@ static void hear_zygote_output(void) {
   if (got > 0) log_line("oncebox-zygote: %s", text + strspn(text, "\n"));
 }
 
-static void hear_zygote(void) {
+/* False when there is nothing more to hear. */
+static bool hear_zygote_once(void) {
   struct zygote_event event;
   ssize_t got = recv(agent.zygote, &event, sizeof(event), MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got != sizeof(event)) {
     hear_zygote_output(); /* its last words */
     die("the zygote ended; its zone ends with it");
   }
   if (event.kind == ZYGOTE_READY) {
     tell_worker(FRAME_READY, 0, NULL, 0, NULL, 0);
-    return;
+    return true;
+  }
+  if (event.kind == ZYGOTE_FORKED || event.kind == ZYGOTE_FORK_FAILED) {
+    agent.forks_asked--; /* every request is answered by one of the two */
+    fork_waiting();
   }
   struct sandbox *sandbox = find(event.sandbox);
-  if (!sandbox) return;
+  if (!sandbox) return true;
   if (event.kind == ZYGOTE_FORK_FAILED && sandbox->state == FORKING) {
     char text[128];
     snprintf(text, sizeof(text), "cannot fork the zygote: %s", strerror(event.status));
     fail_sandbox(sandbox, text);
   }
-  if (event.kind != ZYGOTE_EXITED) return;
+  if (event.kind != ZYGOTE_EXITED) return true;
   sandbox->exited = true;
   sandbox->status = event.status;
   if (sandbox->state == RUNNING) discard(sandbox, END_EXITED);
   else if (sandbox->state < RUNNING) fail_sandbox(sandbox, "the parked process died");
+  return true;
 }
 
-static void hear_control(struct sandbox *sandbox, uint32_t events) {
+static void hear_zygote(void) {
+  while (hear_zygote_once()) continue;
+}
+
+static void hear_result(struct sandbox *sandbox) {
   if (sandbox->state == FORKING) child_is_parked(sandbox);
-  else if (sandbox->state == RUNNING) {
-    if (events & EPOLLOUT && sandbox->job_sent_at == 0) send_job(sandbox);
-    if (events & (EPOLLIN | EPOLLHUP)) take_result(sandbox);
-  } else if (sandbox->state == PARKED) {
-    fail_sandbox(sandbox, "the parked process closed its control socket");
-  }
+  else if (sandbox->state == RUNNING) take_result(sandbox);
+  else if (sandbox->state == PARKED) fail_sandbox(sandbox, "the parked process spoke out of turn");
 }
 
 static void dispatch(const struct epoll_event *event) {
@@ -540,7 +587,10 @@ static void dispatch(const struct epoll_event *event) {
     case SOURCE_INIT: bury(sandbox); break;
     case SOURCE_OUTPUT: pump(sandbox, &sandbox->output, FRAME_STDOUT); break;
     case SOURCE_ERROR: pump(sandbox, &sandbox->error, FRAME_STDERR); break;
-    case SOURCE_CONTROL: hear_control(sandbox, event->events); break;
+    case SOURCE_RESULT: hear_result(sandbox); break;
+    case SOURCE_JOB:
+      if (sandbox->state == RUNNING) send_job(sandbox);
+      break;
     case SOURCE_STDIN: send_input(sandbox); break;
     default: break;
   }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,9 +73,9 @@ static void write_source(const char *path, const char *content, size_t length) {
 }
 
 void exec_zygote_main(int socket) {
-  int control = zygote_serve(socket);
+  zygote_serve(socket);
   size_t length;
-  uint8_t *job = zygote_wait_job(control, &length);
+  uint8_t *job = zygote_wait_job(&length);
   struct strings strings = {job, length};
   char **arguments = next_vector(&strings);
   char **environment = next_vector(&strings);
@@ -85,6 +86,7 @@ void exec_zygote_main(int socket) {
     write_source(path, content, content_length);
   }
   if (!arguments[0]) malformed();
+  signal(SIGPIPE, SIG_DFL); /* the agent ignores it, and that would be inherited */
   execve(arguments[0], arguments, environment);
   int saved = errno;
   fprintf(stderr, "oncebox: cannot execute %s: %s\n", arguments[0], strerror(saved));

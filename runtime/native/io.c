@@ -39,6 +39,10 @@ void die(const char *format, ...) {
 
 void buffer_append(struct buffer *buffer, const void *data, size_t length) {
   if (length == 0) return;
+  if (length > buffer->capacity - buffer->start - buffer->length) {
+    if (buffer->length > 0) memmove(buffer->data, buffer->data + buffer->start, buffer->length);
+    buffer->start = 0;
+  }
   if (length > buffer->capacity - buffer->length) {
     size_t capacity = buffer->capacity ? buffer->capacity : 4096;
     while (capacity < buffer->length + length) capacity *= 2;
@@ -46,15 +50,18 @@ void buffer_append(struct buffer *buffer, const void *data, size_t length) {
     if (!buffer->data) die("cannot grow a buffer to %zu bytes: %m", capacity);
     buffer->capacity = capacity;
   }
-  memcpy(buffer->data + buffer->length, data, length);
+  memcpy(buffer->data + buffer->start + buffer->length, data, length);
   buffer->length += length;
 }
 
+/* Moves nothing: a reader that takes little at a time must not cost the square of what it takes. */
 void buffer_drop_front(struct buffer *buffer, size_t length) {
+  buffer->start += length;
   buffer->length -= length;
-  memmove(buffer->data, buffer->data + length, buffer->length);
+  if (buffer->length > 0) return;
+  buffer->start = 0;
   /* A large job must not keep its memory for the life of the agent. */
-  if (buffer->length == 0 && buffer->capacity > (1u << 20)) buffer_free(buffer);
+  if (buffer->capacity > (1u << 20)) buffer_free(buffer);
 }
 
 void buffer_free(struct buffer *buffer) {

@@ -34,6 +34,7 @@ static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
   uid_t worker_uid;
   struct cgroup_layout cgroups;
+  int listener, signals;
   struct filters filters;
   struct {
     pid_t pid; /* 0: free */
@@ -131,6 +132,10 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   static struct zone zone;
   char go;
   if (read(mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
+  close(launcher.listener);
+  close(launcher.signals);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) die("cannot let go of stdio: %m");
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -255,20 +260,20 @@ static void reap_zones(void) {
       }
 }
 
-static void serve(int listener, int signals) {
+static void serve(void) {
   for (;;) {
-    struct pollfd events[3] = {{.fd = listener, .events = POLLIN},
-                               {.fd = signals, .events = POLLIN},
+    struct pollfd events[3] = {{.fd = launcher.listener, .events = POLLIN},
+                               {.fd = launcher.signals, .events = POLLIN},
                                {.fd = STDIN_FILENO, .events = POLLIN}};
     if (poll(events, 3, -1) < 0 && errno != EINTR) die("cannot poll: %m");
     if (events[1].revents & POLLIN) {
       struct signalfd_siginfo signal_info;
-      if (read(signals, &signal_info, sizeof(signal_info)) == sizeof(signal_info)) {
+      if (read(launcher.signals, &signal_info, sizeof(signal_info)) == sizeof(signal_info)) {
         if (signal_info.ssi_signo != SIGCHLD) return;
         reap_zones();
       }
     }
-    if (events[0].revents & POLLIN) accept_connection(listener);
+    if (events[0].revents & POLLIN) accept_connection(launcher.listener);
     if (events[2].revents) {
       char ignored[64];
       if (read(STDIN_FILENO, ignored, sizeof(ignored)) <= 0) return; /* whoever started us is gone */
@@ -310,11 +315,11 @@ int main(int argc, char **argv) {
   signal(SIGINT, SIG_IGN);
   sigdelset(&mask, SIGINT);
   sigprocmask(SIG_BLOCK, &mask, NULL);
-  int signals = signalfd(-1, &mask, SFD_CLOEXEC);
-  if (signals < 0) die("cannot watch signals: %m");
-  int listener = listen_socket();
+  launcher.signals = signalfd(-1, &mask, SFD_CLOEXEC);
+  if (launcher.signals < 0) die("cannot watch signals: %m");
+  launcher.listener = listen_socket();
   if (write_all(STDOUT_FILENO, "ready\n", 6) < 0) die("cannot say that we are ready: %m");
-  serve(listener, signals);
+  serve();
   end_zones();
   return 0;
 }

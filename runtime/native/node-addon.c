@@ -13,43 +13,36 @@ static napi_value raise(napi_env env, const char *message) {
   return NULL;
 }
 
-/* serve(): number. Blocks; returns the control socket, in a child. */
+/* serve(). Blocks; returns in a child. */
 static napi_value serve(napi_env env, napi_callback_info info) {
   (void)info;
-  int control = zygote_serve(ZYGOTE_SOCKET_FD);
+  zygote_serve(ZYGOTE_SOCKET_FD);
   struct uv_loop_s *loop;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok || uv_loop_fork(loop) != 0)
     return raise(env, "cannot renew the event loop after the fork");
-  napi_value value;
-  napi_create_int32(env, control, &value);
-  return value;
+  return NULL;
 }
 
-/* waitJob(control): string */
+/* waitJob(): string */
 static napi_value wait_job(napi_env env, napi_callback_info info) {
-  napi_value argument, value;
-  size_t count = 1, length;
-  int32_t control;
-  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok ||
-      napi_get_value_int32(env, argument, &control) != napi_ok)
-    return raise(env, "waitJob takes a descriptor");
-  uint8_t *job = zygote_wait_job(control, &length);
+  (void)info;
+  napi_value value;
+  size_t length;
+  uint8_t *job = zygote_wait_job(&length);
   napi_status status = napi_create_string_utf8(env, (char *)job, length, &value);
   free(job);
   return status == napi_ok ? value : raise(env, "cannot read the job");
 }
 
-/* sendResult(control, buffer) */
+/* sendResult(buffer) */
 static napi_value send_result(napi_env env, napi_callback_info info) {
-  napi_value arguments[2];
-  size_t count = 2, length;
-  int32_t control;
+  napi_value argument;
+  size_t count = 1, length;
   void *data;
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok ||
-      napi_get_value_int32(env, arguments[0], &control) != napi_ok ||
-      napi_get_buffer_info(env, arguments[1], &data, &length) != napi_ok)
-    return raise(env, "sendResult takes a descriptor and a buffer");
-  zygote_send_result(control, data, length); /* It fails when user code closed the socket: no result then. */
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok ||
+      napi_get_buffer_info(env, argument, &data, &length) != napi_ok)
+    return raise(env, "sendResult takes a buffer");
+  zygote_send_result(data, length); /* It fails when user code closed the pipe: no result then. */
   return NULL;
 }
 

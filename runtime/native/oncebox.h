@@ -90,6 +90,7 @@ struct stat_report {
 /* ---- io.c ---- */
 struct buffer {
   uint8_t *data;
+  size_t start; /* what is in it lies at data + start */
   size_t length;
   size_t capacity;
 };
@@ -178,7 +179,7 @@ int shell_start(const char *layers, uint32_t uid, struct shell *out);
 int shell_resize(const struct shell *shell, uint64_t bytes, uint64_t inodes);
 
 /* ---- zygote.c: the only part that is also loaded into interpreters; it needs nothing of the above ---- */
-enum zygote_fd { ZFD_SHELL, ZFD_STDIN, ZFD_STDOUT, ZFD_STDERR, ZFD_CONTROL, ZFD_CGROUP };
+enum zygote_fd { ZFD_SHELL, ZFD_STDIN, ZFD_STDOUT, ZFD_STDERR, ZFD_JOB, ZFD_RESULT, ZFD_CGROUP };
 struct fork_request {
   uint32_t sandbox;
   uint32_t uid;
@@ -192,13 +193,15 @@ struct zygote_event {
 enum { ZYGOTE_FORKED = 1, ZYGOTE_EXITED = 2, ZYGOTE_READY = 3, ZYGOTE_FORK_FAILED = 4 };
 #define ZYGOTE_SOCKET_FD 3
 
-/* Serves forks until the agent goes, then ends the process. Returns only in a child, which by then is confined:
- * the return value is its control socket. */
-int zygote_serve(int socket);
+/* Serves forks until the agent goes, then ends the process. Returns only in a child, which by then is confined. A
+ * child has two pipes to the agent, for its job and its result. Pipes, for user code inherits the second: what can be
+ * sent over a socket, descriptors, would be closed by the agent, and closing can be made to take for ever. */
+void zygote_serve(int socket);
 /* Says "parked" and waits for the job. Returns its bytes (malloc) and sets *length; ends the process when the
  * agent goes. */
-uint8_t *zygote_wait_job(int control, size_t *length);
-int zygote_send_result(int control, const void *data, size_t length);
+uint8_t *zygote_wait_job(size_t *length);
+/* -1 when nobody listens any more; SIGPIPE must be ignored. */
+int zygote_send_result(const void *data, size_t length);
 
 /* ---- exec.c ---- */
 void exec_zygote_main(int socket) __attribute__((noreturn));

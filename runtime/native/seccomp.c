@@ -51,6 +51,11 @@ static int add_rules(scmp_filter_ctx filter) {
                          SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)) < 0)
       return -1;
   }
+  /* Inotify instances are few, and on the account of the host's root too; and a watch on a device node tells what
+   * others do. As if the limit were reached, which programs know. */
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init1), 0) < 0) return -1;
+  int old = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init), 0);
+  if (old < 0 && old != -EDOM) return -1;
   /* clone3's flags are in memory, where a filter cannot look. ENOSYS makes every libc fall back to clone. */
   return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }

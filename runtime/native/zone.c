@@ -62,7 +62,8 @@ static void place_devices(const int *trees) {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (fd < 0) die("cannot make %s: %m", path);
     close(fd);
-    place_tree(trees[i], path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    /* Read-only is the node, which is the host's; what is written to the device still arrives. */
+    place_tree(trees[i], path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
   }
   make_link("/proc/self/fd", NEW_ROOT "/dev/fd");
   make_link("/proc/self/fd/0", NEW_ROOT "/dev/stdin");

@@ -33,6 +33,7 @@
 
 static struct {
   int socket;
+  int job, result; /* of a child: its pipes to the agent */
   int own_pid_ns;
   ino_t pipes[HIGHEST_FD + 1]; /* 0: not a pipe */
   int child_ended[2]; /* a pipe from the signal handler to the loop */
@@ -108,11 +109,11 @@ static bool is_own_pipe(int fd) {
 /* Nothing that leads back: not the zygote's socket, not the shell's pidfd, not a cgroup, and none of the pipes and
  * event descriptors of the interpreter, at whose other end the zygote and every sibling sit. Their numbers stay
  * taken, by /dev/null, since libuv closes and renews its own by number. */
-static void let_go_of_the_zygote(int control) {
+static void let_go_of_the_zygote(void) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0 || control > HIGHEST_FD) fail("open /dev/null");
+  if (null < 0 || zygote.job > HIGHEST_FD || zygote.result > HIGHEST_FD) fail("open /dev/null");
   for (int fd = 3; fd <= HIGHEST_FD; fd++)
-    if (fd != control && fd != null && fcntl(fd, F_GETFD) >= 0 && !is_own_pipe(fd) && dup3(null, fd, O_CLOEXEC) < 0)
+    if (fd != zygote.job && fd != zygote.result && fd != null && fcntl(fd, F_GETFD) >= 0 && !is_own_pipe(fd) && dup3(null, fd, O_CLOEXEC) < 0)
       fail("close an inherited descriptor");
   if (syscall(SYS_close_range, HIGHEST_FD + 1, ~0u, 0) < 0) fail("close inherited descriptors");
   close(null);
@@ -136,12 +137,17 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
     if (dup2(fds[ZFD_STDIN + i], i) < 0) fail("set stdio");
   for (int i = ZFD_STDIN; i <= ZFD_STDERR; i++) close(fds[i]);
   signal(SIGCHLD, SIG_DFL);
-  let_go_of_the_zygote(fds[ZFD_CONTROL]);
+  zygote.job = fds[ZFD_JOB];
+  zygote.result = fds[ZFD_RESULT];
+  let_go_of_the_zygote();
   /* Resource limits while we still may; they guard what cgroups do not count. */
   set_rlimit(RLIMIT_CORE, 0, 0);
   set_rlimit(RLIMIT_NOFILE, 1024, 4096);
-  set_rlimit(RLIMIT_MEMLOCK, 65536, 65536);
-  set_rlimit(RLIMIT_MSGQUEUE, 819200, 819200);
+  /* These are on the account of the zone's owner too, who is the host's root: with the host's own limits, one sandbox
+   * would take what all others and the host need. */
+  set_rlimit(RLIMIT_SIGPENDING, 256, 256);
+  set_rlimit(RLIMIT_MEMLOCK, 0, 0);
+  set_rlimit(RLIMIT_MSGQUEUE, 0, 0);
   /* The bounding set before the ids: emptying it needs CAP_SETPCAP, which goes with uid 0. */
   empty_bounding_set();
   if (setgroups(0, NULL) < 0) fail("drop groups");
@@ -189,15 +195,14 @@ static void reap_children(void) {
       }
 }
 
-/* Returns the control socket in the child, -1 in the zygote. */
-static int fork_into_shell(const struct fork_request *request, int *fds, int count) {
+/* True in the child. */
+static bool fork_into_shell(const struct fork_request *request, int *fds, int count) {
   /* Binds children only: the zygote itself stays where it is. */
   pid_t pid = -1;
   if (setns(fds[ZFD_SHELL], CLONE_NEWPID) == 0) pid = fork();
   if (pid == 0) {
-    int control = fds[ZFD_CONTROL];
     enter_sandbox(request, fds, count);
-    return control;
+    return true;
   }
   int saved = errno;
   if (setns(zygote.own_pid_ns, CLONE_NEWPID) < 0) fail("return to the zone's pid namespace");
@@ -208,10 +213,10 @@ static int fork_into_shell(const struct fork_request *request, int *fds, int cou
     remember_child(pid, request->sandbox);
     tell(ZYGOTE_FORKED, request->sandbox, pid, 0);
   }
-  return -1;
+  return false;
 }
 
-int zygote_serve(int socket) {
+void zygote_serve(int socket) {
   zygote.socket = socket;
   fcntl(socket, F_SETFD, FD_CLOEXEC);
   zygote.own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
@@ -235,8 +240,7 @@ int zygote_serve(int socket) {
     ssize_t got = receive(&request, sizeof(request), fds, &count);
     if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) _exit(0); /* the agent is gone */
     if (got != (ssize_t)sizeof(request) || count < ZFD_CGROUP) fail("understand a fork request");
-    int control = fork_into_shell(&request, fds, count);
-    if (control >= 0) return control;
+    if (fork_into_shell(&request, fds, count)) return;
   }
 }
 
@@ -260,23 +264,24 @@ static void close_placeholders(void) {
     if (fstat(fd, &file) == 0 && S_ISCHR(file.st_mode) && file.st_rdev == null.st_rdev) close(fd);
 }
 
-uint8_t *zygote_wait_job(int control, size_t *length) {
+uint8_t *zygote_wait_job(size_t *length) {
   uint32_t size;
   close_placeholders();
-  if (send(control, "P", 1, MSG_NOSIGNAL) != 1) _exit(125);
-  if (!receive_all(control, &size, sizeof(size)) || size > MAX_FRAME) _exit(125);
+  if (zygote_send_result("P", 1) < 0) _exit(125);
+  if (!receive_all(zygote.job, &size, sizeof(size)) || size > MAX_FRAME) _exit(125);
   uint8_t *job = malloc((size_t)size + 1);
   if (!job) fail("find memory for the job");
-  if (!receive_all(control, job, size)) _exit(125);
+  if (!receive_all(zygote.job, job, size)) _exit(125);
   job[size] = '\0';
   *length = size;
+  close(zygote.job);
   return job;
 }
 
-int zygote_send_result(int control, const void *data, size_t length) {
+int zygote_send_result(const void *data, size_t length) {
   const uint8_t *at = data;
   while (length > 0) {
-    ssize_t sent = send(control, at, length, MSG_NOSIGNAL);
+    ssize_t sent = write(zygote.result, at, length);
     if (sent < 0 && errno == EINTR) continue;
     if (sent < 0) return -1;
     at += sent;

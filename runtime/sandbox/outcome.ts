@@ -68,10 +68,31 @@ function failed(report: RunReport, limits: Limits): Outcome {
   return { status: 'exited', exitCode: report.exitCode ?? 1 };
 }
 
+/** JSON.parse takes any depth, but JSON.stringify overflows the stack of whoever passes the result on. */
+const maxResultDepth = 512;
+
+/** How deep JSON text nests, without recursion. */
+function depthOf(text: string): number {
+  let depth = 0;
+  let deepest = 0;
+  let inString = false;
+  for (let at = 0; at < text.length; at++) {
+    const character = text[at];
+    if (inString && character === '\\') at++;
+    else if (character === '"') inString = !inString;
+    else if (inString) continue;
+    else if (character === '[' || character === '{') deepest = Math.max(deepest, ++depth);
+    else if (character === ']' || character === '}') depth--;
+  }
+  return deepest;
+}
+
 function parseResult(bytes: Uint8Array): z.infer<typeof resultMessageSchema> | undefined {
   if (bytes.length === 0) return undefined;
+  const text = Buffer.from(bytes).toString('utf8');
+  if (depthOf(text) > maxResultDepth) return undefined;
   try {
-    return resultMessageSchema.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+    return resultMessageSchema.parse(JSON.parse(text));
   } catch {
     return undefined;
   }

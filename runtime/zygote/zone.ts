@@ -63,7 +63,12 @@ class ZygoteZone implements Zone {
     const decoder = new FrameDecoder();
     socket.on('error', () => {}); // 'close' follows, and says it all
     socket.on('data', (chunk) => {
-      for (const frame of decoder.push(chunk)) this.#hear(frame);
+      try {
+        for (const frame of decoder.push(chunk)) this.#hear(frame);
+      } catch (error) {
+        this.#lose(`the zone's agent sent what is no frame: ${error}`);
+        socket.destroy();
+      }
     });
   }
 

@@ -38,6 +38,13 @@ test('sandboxes killed in every phase leave nothing', async () => {
   expect(census.processes - before.processes).toBe(2); // init and child of the one that gave us its layers: still parked
 });
 
+test('a thousand sandboxes asked for at once are all made', async () => {
+  const bash = await zone('bash');
+  const { layers } = await park('bash');
+  const all = await Promise.all(Array.from({ length: 1000 }, () => bash.create(layers)));
+  await Promise.all(all.map((sandbox) => sandbox.kill()));
+});
+
 test('a layer that is not there is said, and the zone goes on', async () => {
   const bash = await zone('bash');
   await expect(bash.create(['f'.repeat(64)])).rejects.toThrow(/overlay/);

@@ -57,6 +57,19 @@ test('garbage on the result channel is no result', () => {
   }
 });
 
+test('a result nested deeper than anybody could pass on is no result', () => {
+  const nested = (depth: number) =>
+    Buffer.from(`{"type":"result","value":${'['.repeat(depth)}${']'.repeat(depth)}}`);
+  expect(ofHandler({ result: nested(100_000) })).toMatchObject({
+    status: 'function_error',
+    name: 'NoResult',
+  });
+  expect(ofHandler({ result: nested(500) })).toMatchObject({ status: 'ok' });
+  expect(ofHandler({ result: said({ type: 'result', value: '["{'.repeat(1000) }) })).toMatchObject({
+    status: 'ok',
+  });
+});
+
 test('an error that was sent is the outcome of a failed run, and of no other', () => {
   const result = said({ type: 'error', name: 'TypeError', message: 'm', stack: 's' });
   expect(ofSnippet({ exitCode: 1, result })).toEqual({

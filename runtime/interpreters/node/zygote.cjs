@@ -43,12 +43,12 @@ v8.setFlagsFromString('--expose-gc');
 require('node:vm').runInNewContext('gc')();
 v8.setFlagsFromString('--no-expose-gc');
 
-const control = native.serve();
+native.serve();
 
 renew();
 // Once more, in the child: it takes most of the page faults of a first run while nobody waits.
 rehearse();
-run(JSON.parse(native.waitJob(control)), control);
+run(JSON.parse(native.waitJob()));
 
 /** What every fork would otherwise have in common with its siblings, or could tell itself a fork by. */
 function renew() {

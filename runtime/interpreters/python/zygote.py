@@ -35,8 +35,8 @@ ZYGOTE_SOCKET = 3
 # PyDLL keeps the interpreter lock over the call: the fork happens with the lock held, as os.fork() does it.
 native = ctypes.PyDLL("/.oncebox/zygote.so")
 native.zygote_wait_job.restype = ctypes.POINTER(ctypes.c_char)
-native.zygote_wait_job.argtypes = [ctypes.c_int, ctypes.POINTER(ctypes.c_size_t)]
-native.zygote_send_result.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
+native.zygote_wait_job.argtypes = [ctypes.POINTER(ctypes.c_size_t)]
+native.zygote_send_result.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 
 
 def main():
@@ -44,13 +44,13 @@ def main():
     gc.disable()
     gc.freeze()  # the collector must not write to, and so copy, pages that all children share
     ctypes.pythonapi.PyOS_BeforeFork()
-    control = native.zygote_serve(ZYGOTE_SOCKET)
+    native.zygote_serve(ZYGOTE_SOCKET)
     ctypes.pythonapi.PyOS_AfterFork_Child()
     renew()
     length = ctypes.c_size_t()
-    data = native.zygote_wait_job(control, ctypes.byref(length))
+    data = native.zygote_wait_job(ctypes.byref(length))
     job = json.loads(ctypes.string_at(data, length.value))
-    run(job, control)
+    run(job)
 
 
 def renew():
@@ -68,7 +68,7 @@ def renew():
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
 
 
-def run(job, control):
+def run(job):
     # The child knows nothing of the zygote: its `__main__` is the user's.
     os.environ.update(job["env"])
     code = 1
@@ -76,12 +76,12 @@ def run(job, control):
         if job["kind"] == "snippet":
             run_snippet(job)
         else:
-            send(control, {"type": "result", "value": call_handler(job)})
+            send({"type": "result", "value": call_handler(job)})
         code = 0
     except SystemExit as exit_request:
         code = exit_code(exit_request)
     except BaseException as error:
-        send(control, describe(error))
+        send(describe(error))
     leave(code)
 
 
@@ -136,14 +136,14 @@ def call_handler(job):
     return value
 
 
-def send(control, message):
+def send(message):
     try:
         text = json.dumps(message, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"the handler's result cannot be written as JSON: {error}") from None
     if len(text) > MAX_RESULT_BYTES:
         raise ValueError(f"the handler's result is {len(text)} bytes; the most is {MAX_RESULT_BYTES}")
-    native.zygote_send_result(control, text, len(text))
+    native.zygote_send_result(text, len(text))
 
 
 def describe(error):
