@@ -248,17 +248,6 @@ static void remove_cgroup(struct sandbox *sandbox, uint64_t now) {
 
 /* ---- creating ---- */
 
-static bool layers_are_names(const char *layers) {
-  size_t count = 0;
-  for (const char *name = layers; *name; count++) {
-    if (strspn(name, "0123456789abcdef") != LAYER_NAME) return false;
-    name += LAYER_NAME;
-    if (*name == ':' && name[1] != '\0') name++;
-    else if (*name != '\0') return false;
-  }
-  return count > 0 && count <= MAX_LAYERS;
-}
-
 static void create(uint32_t id, const uint8_t *payload, size_t length) {
   struct sandbox *sandbox = &agent.sandboxes[id % MAX_SANDBOXES];
   char layers[MAX_LAYERS * (LAYER_NAME + 1) + 1];

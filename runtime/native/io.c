@@ -153,3 +153,14 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
   }
   return sendmsg(socket, &message, MSG_NOSIGNAL);
 }
+
+bool layers_are_names(const char *layers) {
+  size_t count = 0;
+  for (const char *name = layers; *name; count++) {
+    if (strspn(name, "0123456789abcdef") != LAYER_NAME) return false;
+    name += LAYER_NAME;
+    if (*name == ':' && name[1] != '\0') name++;
+    else if (*name != '\0') return false;
+  }
+  return count > 0 && count <= MAX_LAYERS;
+}

@@ -98,14 +98,8 @@ static const char *parse_zone_request(uint8_t *payload, size_t length, struct zo
   static char *argv[64];
   if (length == 0 || payload[length - 1] != '\0') return "the request is not a list of strings";
   request->layers = (char *)payload;
-  size_t at = strlen(request->layers) + 1, layers = 0;
-  for (const char *name = request->layers; *name; layers++) {
-    if (layers == MAX_LAYERS || strspn(name, "0123456789abcdef") != LAYER_NAME) return "a layer's name is no digest";
-    name += LAYER_NAME;
-    if (*name == ':' && name[1] != '\0') name++;
-    else if (*name != '\0') return "a layer's name is no digest";
-  }
-  if (layers == 0) return "no layers are given";
+  if (!layers_are_names(request->layers)) return "a layer's name is no digest";
+  size_t at = strlen(request->layers) + 1;
   size_t count = 0;
   while (at < length) {
     if (count == sizeof(argv) / sizeof(argv[0]) - 1) return "too many arguments";

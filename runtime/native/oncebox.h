@@ -105,6 +105,8 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
 int write_file_at(int dirfd, const char *path, const char *text);
 ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
 uint64_t now_usec(void);
+/* Layers as they cross the wire: digests in hex with colons between, nothing that could be a path. */
+bool layers_are_names(const char *layers);
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Logs with %m expanded by the caller's format and ends the process. */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
