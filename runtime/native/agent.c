@@ -28,8 +28,12 @@
 #include <unistd.h>
 
 enum state { FREE, BUILDING, FORKING, PARKED, RUNNING, DYING, REMOVING };
-enum source { SOURCE_WORKER, SOURCE_LAUNCHER, SOURCE_ZYGOTE, SOURCE_ZYGOTE_OUTPUT, SOURCE_READY, SOURCE_INIT, SOURCE_OUTPUT, SOURCE_ERROR,
-              SOURCE_RESULT, SOURCE_JOB, SOURCE_STDIN };
+enum source {
+  /* of the zone */
+  SOURCE_WORKER, SOURCE_LAUNCHER, SOURCE_ZYGOTE, SOURCE_ZYGOTE_OUTPUT,
+  /* of a sandbox */
+  SOURCE_READY, SOURCE_INIT, SOURCE_OUTPUT, SOURCE_ERROR, SOURCE_RESULT, SOURCE_JOB, SOURCE_STDIN,
+};
 
 /* Forks asked of the zygote and not answered yet, at most: both ends of its socket block when it is full. */
 #define MAX_FORKS_ASKED 32

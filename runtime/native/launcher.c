@@ -126,6 +126,7 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   static struct zone zone;
   char go;
   if (read(mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
+  close(mapped);
   close(launcher.listener);
   close(launcher.signals);
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -228,8 +229,8 @@ static const char *serve_connection(int connection) {
   return "too many zones";
 }
 
-static void accept_connection(int listener) {
-  int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+static void accept_connection(void) {
+  int connection = accept4(launcher.listener, NULL, NULL, SOCK_CLOEXEC);
   if (connection < 0) return;
   errno = 0;
   const char *failure = serve_connection(connection);
@@ -267,7 +268,7 @@ static void serve(void) {
         reap_zones();
       }
     }
-    if (events[0].revents & POLLIN) accept_connection(launcher.listener);
+    if (events[0].revents & POLLIN) accept_connection();
     if (events[2].revents) {
       char ignored[64];
       if (read(STDIN_FILENO, ignored, sizeof(ignored)) <= 0) return; /* whoever started us is gone */

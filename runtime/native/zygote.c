@@ -100,7 +100,8 @@ static void note_pipes(void) {
     zygote.pipes[fd] = fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode) ? file.st_ino : 0;
 }
 
-/* A pipe that libuv made anew in its own pthread_atfork() handler, before we got here. */
+/* A pipe that the zygote has not: the child's job and result, and what libuv made anew in its own pthread_atfork()
+ * handler, before we got here. */
 static bool is_own_pipe(int fd) {
   struct stat file;
   return fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode) && file.st_ino != zygote.pipes[fd];
@@ -113,7 +114,7 @@ static void let_go_of_the_zygote(void) {
   int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (null < 0 || zygote.job > HIGHEST_FD || zygote.result > HIGHEST_FD) fail("open /dev/null");
   for (int fd = 3; fd <= HIGHEST_FD; fd++)
-    if (fd != zygote.job && fd != zygote.result && fd != null && fcntl(fd, F_GETFD) >= 0 && !is_own_pipe(fd) && dup3(null, fd, O_CLOEXEC) < 0)
+    if (fd != null && fcntl(fd, F_GETFD) >= 0 && !is_own_pipe(fd) && dup3(null, fd, O_CLOEXEC) < 0)
       fail("close an inherited descriptor");
   if (syscall(SYS_close_range, HIGHEST_FD + 1, ~0u, 0) < 0) fail("close inherited descriptors");
   close(null);
@@ -177,7 +178,8 @@ static void remember_child(pid_t pid, uint32_t sandbox) {
 static void on_child_ended(int number) {
   (void)number;
   int saved = errno;
-  if (write(zygote.child_ended[1], "", 1) < 0) errno = saved; /* full: it is readable, which is all we need */
+  ssize_t ignored = write(zygote.child_ended[1], "", 1); /* full: it is readable, which is all we need */
+  (void)ignored;
   errno = saved;
 }
 

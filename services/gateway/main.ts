@@ -22,8 +22,8 @@ const logger = createLogger(config.ONCEBOX_LOG_LEVEL, 'gateway');
 const undo = createUndoStack(logger);
 onStopRequest(async (reason) => {
   logger.debug({ reason }, 'stopping');
-  // Without Redis the orderly way may never end.
-  setTimeout(() => process.exit(1), drainMs + 3_000).unref();
+  // Without Redis the orderly way may never end; with our parent gone the embedded one is gone too.
+  setTimeout(() => process.exit(1), reason === 'parent gone' ? 2_000 : drainMs + 3_000).unref();
   await undo.run();
   process.exit(0);
 });

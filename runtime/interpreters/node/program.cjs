@@ -19,7 +19,7 @@ function rehearse() {
   Module.runMain('/dev/null');
   delete require.cache['/dev/null'];
   for (const key of Object.keys(Module._pathCache)) delete Module._pathCache[key];
-  native.sendResult(Buffer.from(JSON.stringify('')).subarray(2));
+  native.sendResult(Buffer.alloc(0));
 }
 
 /** The clock starts when the program does: to it, the wait of the parked process has not happened. */

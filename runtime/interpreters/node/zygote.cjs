@@ -13,22 +13,10 @@ const { rehearse, run } = require('/.oncebox/program.cjs');
 v8.setFlagsFromString('--lazy');
 
 // Loaded here, once: what most programs reach for.
-const preloaded = [
-  ...[
-    'assert',
-    'buffer',
-    'child_process',
-    'events',
-    'fs/promises',
-    'http',
-    'https',
-    'net',
-    'os',
-    'perf_hooks',
-  ],
-  ...['querystring', 'readline', 'stream', 'stream/promises', 'timers/promises'],
-];
-for (const name of preloaded) require(`node:${name}`);
+const preloaded =
+  'assert buffer child_process events fs/promises http https net os perf_hooks querystring readline stream ' +
+  'stream/promises timers/promises';
+for (const name of preloaded.split(' ')) require(`node:${name}`);
 void [globalThis.fetch, globalThis.Headers, globalThis.Request, globalThis.Response, globalThis.performance];
 void [globalThis.crypto, globalThis.AbortController, globalThis.structuredClone, globalThis.URLSearchParams];
 
