@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { openStore } from '../runtime/image/store.ts';
 import { outcomeOf } from '../runtime/sandbox/outcome.ts';
+import { scratchSpec } from '../runtime/sandbox/sandbox.ts';
 import { openZone } from '../runtime/zygote/zone.ts';
 import { defaultLimits } from '../sdk/contract/limits.ts';
 import type { Program } from '../sdk/contract/program.ts';
@@ -68,7 +69,7 @@ export async function measureSandboxes(options: Options): Promise<Record<BenchRu
     const limits = defaultLimits();
 
     async function once() {
-      const sandbox = await zone.create(image.layers);
+      const sandbox = await zone.create(scratchSpec(image.layers));
       const report = await sandbox.run({ program, limits, stdin: new Uint8Array() });
       await sandbox.dead;
       const outcome = outcomeOf(report, program, limits);

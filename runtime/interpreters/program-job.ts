@@ -26,9 +26,10 @@ export const zygoteArguments: Record<Interpreter, readonly string[]> = {
 
 /** The bytes a parked process of this interpreter waits for. */
 export function encodeJob(interpreter: Interpreter, program: Program): Buffer {
-  const env = { ...baseEnvironment, ...program.env };
+  const env: Record<string, string> = { ...baseEnvironment, ...program.env };
   if (interpreter !== 'exec') return Buffer.from(JSON.stringify({ ...program, env }));
-  if (program.kind !== 'snippet') throw new Error('bash runs snippets only');
+  if (program.kind === 'command') return encodeExecJob(program.argv, program.env, program.files);
+  if (program.kind !== 'snippet') throw new Error('exec runs snippets and commands only');
   return encodeExecJob(['/bin/bash', program.entry, ...program.args], env, program.files);
 }
 

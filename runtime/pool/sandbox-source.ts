@@ -1,6 +1,6 @@
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { Image } from '../image/image.ts';
-import type { Sandbox, Zone } from '../sandbox/sandbox.ts';
+import { type Sandbox, scratchSpec, type Zone } from '../sandbox/sandbox.ts';
 import { type Lease, type PoolState, WarmPool } from './warm-pool.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
@@ -108,7 +108,7 @@ function openRuntime(runtime: RuntimeName, options: SandboxSourceOptions): Runti
   const open = () => options.openZone({ interpreter: interpreterOf[runtime], image });
   const keeper = new ZoneKeeper({ open, onError });
   const base = new WarmPool({
-    create: () => keeper.create(image.layers),
+    create: () => keeper.create(scratchSpec(image.layers)),
     target: options.targets[runtime],
     onError,
   });
@@ -128,7 +128,7 @@ function leaseFrom(
   }
   const layers = [codeLayer, ...pools.image.layers];
   const pool = new WarmPool({
-    create: () => pools.keeper.create(layers),
+    create: () => pools.keeper.create(scratchSpec(layers)),
     target: 0,
     onError: (error) => options.onError(error, pools.runtime),
   });

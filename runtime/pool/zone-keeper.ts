@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Sandbox, SandboxLostError, type Zone } from '../sandbox/sandbox.ts';
+import { type Sandbox, SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 
 const backoffFirstMs = 50;
 const backoffMaxMs = 5_000;
@@ -37,16 +37,16 @@ export class ZoneKeeper {
   }
 
   /** Waits for the zone to boot when there is none. Rejects when it cannot be opened. */
-  async create(layers: readonly string[]): Promise<Sandbox> {
+  async create(spec: SandboxSpec): Promise<Sandbox> {
     const zone = await this.#zone;
     try {
-      return await zone.create(layers);
+      return await zone.create(spec);
     } catch (error) {
       if (!(error instanceof SandboxLostError) || this.#stop.signal.aborted) throw error;
       // No program has been handed over yet, so asking the next zone repeats nothing. An error that the zone
       // survives ends here at its second occurrence.
       await Promise.race([zone.closed, delay(100, undefined, { ref: false })]);
-      return (await this.#zone).create(layers);
+      return (await this.#zone).create(spec);
     }
   }
 

@@ -42,7 +42,7 @@ function outputCap(report: RunReport, limits: Limits): number {
 }
 
 function succeeded(report: RunReport, program: Program): Outcome {
-  if (program.kind === 'snippet') return { status: 'ok' };
+  if (program.kind !== 'handler') return { status: 'ok' };
   const message = parseResult(report.result);
   if (message?.type === 'result') return { status: 'ok', result: message.value ?? null };
   // The handler ended the process itself, so nobody was there to return its value.

@@ -32,6 +32,36 @@ export interface RunRequest {
   program: Program;
   limits: Limits;
   stdin: Uint8Array;
+  /** Report what the program left in the writable layer. */
+  captureChanges?: boolean;
+}
+
+/** Ids inside the zone, 0 to 65535, as the image's /etc/passwd has them. */
+export interface SandboxUser {
+  uid: number;
+  gid: number;
+  /** Supplementary groups, at most 32. */
+  groups: readonly number[];
+}
+
+/** What a sandbox is made of. Two with equal specs are interchangeable until one has run. */
+export interface SandboxSpec {
+  /** Digest hex of every read-only layer, uppermost first. */
+  layers: readonly string[];
+  /** Undefined: a user of the sandbox's own, that no other sandbox has. */
+  user?: SandboxUser | undefined;
+  /** Absolute; made, owned by the user, where the image has none. */
+  workingDir: string;
+  /**
+   * Whether `/work` and `/tmp` are directories of the writable layer itself, hiding those of the image. Renaming a
+   * directory works there on every kernel; in an overlay only since Linux 6.6.
+   */
+  scratch: boolean;
+}
+
+/** What snippets and handlers run in: `/work` is theirs, and so is their user. */
+export function scratchSpec(layers: readonly string[]): SandboxSpec {
+  return { layers, workingDir: '/work', scratch: true };
 }
 
 /** Why the run ended, as the kernel and our timers saw it; `outcomeOf` turns it into the contract's outcome. */
@@ -57,6 +87,11 @@ export interface RunReport {
   pidsRefused: number;
   diskFull: boolean;
   inodesFull: boolean;
+  /**
+   * With `captureChanges`: the writable layer as an OCI layer tar (whiteouts and all). User content: nothing in it is
+   * believed. Undefined when not asked for, or when it could not be read.
+   */
+  changes?: Uint8Array;
   /** Phases, microseconds. */
   startUsec: number;
   runUsec: number;
@@ -81,7 +116,7 @@ export class SandboxLostError extends Error {
 export interface Zone {
   readonly interpreter: 'node' | 'python' | 'exec';
   /** Rejects with SandboxLostError when the zone is gone; the caller opens another. */
-  create(layers: readonly string[]): Promise<Sandbox>;
+  create(spec: SandboxSpec): Promise<Sandbox>;
   /** Kills all of it. Resolves when every process of the zone is gone. */
   close(): Promise<void>;
   /** Resolves when the zone has gone, closed or crashed. Never rejects. */

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Image } from '../image/image.ts';
 import { encodeJob, zygoteArguments } from '../interpreters/program-job.ts';
-import { type Sandbox, SandboxLostError, type Zone } from '../sandbox/sandbox.ts';
+import { type Sandbox, SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 import { ZygoteSandbox } from '../sandbox/zygote-sandbox.ts';
 import { encodeFrame, encodeStrings, type Frame, FrameDecoder, frameType, maxSandboxes } from './protocol.ts';
 
@@ -72,7 +72,7 @@ class ZygoteZone implements Zone {
     });
   }
 
-  async create(layers: readonly string[]): Promise<Sandbox> {
+  async create({ layers }: SandboxSpec): Promise<Sandbox> {
     if (!this.#open) throw new SandboxLostError('the zone is gone');
     const slot = this.#freeSlots.pop() ?? this.#usedSlots++;
     if (slot >= maxSandboxes) {

@@ -9,13 +9,24 @@ export const errorStatus = {
   function_not_found: 404,
   /** Never existed, or finished so long ago that its record is gone. */
   invocation_not_found: 404,
+  image_not_found: 404,
   method_not_allowed: 405,
+  /** Sandboxes stand on the image, or a function's version does. */
+  image_in_use: 409,
   body_too_large: 413,
+  /** An archive, manifest or layer that is malformed, incomplete, or not what its digest says. */
+  invalid_image: 422,
+  /** The builder refused the Dockerfile, or one of its steps failed. */
+  build_failed: 422,
   /** Too many invocations wait; Retry-After says when to come back. */
   queue_full: 429,
   internal: 500,
+  /** The registry could not be reached, or refused. */
+  registry_failed: 502,
   /** Redis does not answer, or no worker is registered. */
   unavailable: 503,
+  /** The disk of the images is full. */
+  storage_full: 507,
   /** The reply took too long; the invocation goes on and its record can be read later. */
   result_pending: 504,
 

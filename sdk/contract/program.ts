@@ -45,7 +45,8 @@ export const handlerSchema = z
 
 /**
  * What a sandbox runs. A *snippet* is files put into the working directory and an entry that is executed as a
- * program; a *handler* is an export of a function version's code layer, called with one event.
+ * program; a *handler* is an export of a function version's code layer, called with one event; a *command* is what an
+ * image's configuration and the request make of it.
  */
 export const programSchema = z.discriminatedUnion('kind', [
   z.object({
@@ -67,6 +68,15 @@ export const programSchema = z.discriminatedUnion('kind', [
       deadlineMs: z.number().describe('Unix time, milliseconds'),
     }),
     env: envSchema,
+  }),
+  z.object({
+    kind: z.literal('command'),
+    /** The first is looked up in the PATH of `env`. */
+    argv: z.array(z.string()).min(1),
+    /** All of it: nothing is added. */
+    env: envSchema,
+    /** Put into the working directory before. */
+    files: z.array(fileSchema),
   }),
 ]);
 export type Program = z.infer<typeof programSchema>;

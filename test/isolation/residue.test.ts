@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
-import { SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
+import { SandboxLostError, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import { encodeFrame, encodeStrings, FrameDecoder, frameType } from '../../runtime/zygote/protocol.ts';
 import { descendants, takeCensus } from '../support/host.ts';
 import { useZones } from '../support/zones.ts';
@@ -31,7 +31,7 @@ test('sandboxes killed in every phase leave nothing', async () => {
   const before = await takeCensus(launcherPid());
   const bash = await zone('bash');
   const { layers } = await park('bash');
-  const doomed = Array.from({ length: 40 }, () => bash.create(layers));
+  const doomed = Array.from({ length: 40 }, () => bash.create(scratchSpec(layers)));
   const parked = await Promise.all(doomed);
   await Promise.all(parked.map((sandbox) => sandbox.kill()));
   const census = await takeCensus(launcherPid());
@@ -41,14 +41,14 @@ test('sandboxes killed in every phase leave nothing', async () => {
 test('a thousand sandboxes asked for at once are all made', async () => {
   const bash = await zone('bash');
   const { layers } = await park('bash');
-  const all = await Promise.all(Array.from({ length: 1000 }, () => bash.create(layers)));
+  const all = await Promise.all(Array.from({ length: 1000 }, () => bash.create(scratchSpec(layers))));
   await Promise.all(all.map((sandbox) => sandbox.kill()));
 });
 
 test('a layer that is not there is said, and the zone goes on', async () => {
   const bash = await zone('bash');
-  await expect(bash.create(['f'.repeat(64)])).rejects.toThrow(/overlay/);
-  await expect(bash.create(['../../etc'])).rejects.toThrow(/digest/);
+  await expect(bash.create(scratchSpec(['f'.repeat(64)]))).rejects.toThrow(/overlay/);
+  await expect(bash.create(scratchSpec(['../../etc']))).rejects.toThrow(/digest/);
   expect((await run('bash', 'echo still')).stdout).toBe('still\n');
 });
 
@@ -60,7 +60,7 @@ test('a zone whose zygote is killed says so, and leaves nothing', async () => {
   process.kill(zygote, 'SIGKILL');
   await doomed.closed;
   await sandbox.dead;
-  await expect(doomed.create(sandbox.layers)).rejects.toThrow(SandboxLostError);
+  await expect(doomed.create(scratchSpec(sandbox.layers))).rejects.toThrow(SandboxLostError);
   expect((await descendants(launcherPid())).includes(zygote)).toBe(false);
 });
 

@@ -3,6 +3,7 @@ import {
   type RunRequest,
   type Sandbox,
   SandboxLostError,
+  type SandboxSpec,
   type SandboxState,
   type Zone,
 } from '../../runtime/sandbox/sandbox.ts';
@@ -79,7 +80,7 @@ export class FakeZone implements Zone {
     });
   }
 
-  async create(layers: readonly string[]): Promise<Sandbox> {
+  async create({ layers }: SandboxSpec): Promise<Sandbox> {
     if (!this.#isOpen) throw new SandboxLostError('the zone is gone');
     const sandbox = new FakeSandbox(layers);
     this.sandboxes.push(sandbox);

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { openStore } from '../../runtime/image/store.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
-import type { RunReport, Sandbox, Zone } from '../../runtime/sandbox/sandbox.ts';
+import { type RunReport, type Sandbox, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
@@ -81,7 +81,7 @@ export function useZones(): TestZones {
       return zone;
     },
     async park(runtime) {
-      return (await tools.zone(runtime)).create(await layersOf(runtime));
+      return (await tools.zone(runtime)).create(scratchSpec(await layersOf(runtime)));
     },
     async run(runtime, code, options = {}) {
       const sandbox = await tools.park(runtime);

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openStore } from '../../runtime/image/store.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
-import type { RunReport, Zone } from '../../runtime/sandbox/sandbox.ts';
+import { type RunReport, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
@@ -44,7 +44,7 @@ export async function run(runtime: RuntimeName, code: string, caps: Partial<Limi
     args: [],
     env: {},
   };
-  const sandbox = await zone.create((await store.resolve(runtime)).layers);
+  const sandbox = await zone.create(scratchSpec((await store.resolve(runtime)).layers));
   const report = await sandbox.run({ program, limits, stdin: Buffer.alloc(0) });
   await sandbox.dead;
   return {

@@ -4,7 +4,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import type { Zone } from '../../runtime/sandbox/sandbox.ts';
+import { scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import {
@@ -44,7 +44,7 @@ for (const runtime of ['node', 'python', 'bash'] as const) {
 
 await check('every cap is in the kernel as it was asked for', async () => {
   const zone = zones.get('bash') as Zone;
-  const sandbox = await zone.create((await store.resolve('bash')).layers);
+  const sandbox = await zone.create(scratchSpec((await store.resolve('bash')).layers));
   const limits = {
     ...defaultLimits(),
     memoryBytes: 64 * MiB,
