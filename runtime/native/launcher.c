@@ -1,7 +1,8 @@
 /*
  * launcher.c: the only part of oncebox that is root. It listens on a Unix socket for its worker; every connection
- * starts with one FRAME_ZONE and becomes the socket of that zone's agent. Beyond that it makes the zone's cgroup,
- * waits for the zone to end and takes the cgroup away. It reads nothing else, from anyone.
+ * starts with one frame. FRAME_ZONE makes it the socket of a new zone's agent; the launcher makes the zone's cgroup,
+ * waits for the zone to end and takes the cgroup away. FRAME_UNPACK and FRAME_REMOVE_LAYER are for layers.c. It reads
+ * nothing else, from anyone.
  */
 #define _GNU_SOURCE
 #include "oncebox.h"
@@ -9,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <linux/mount.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -16,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -28,7 +31,7 @@
 #include <unistd.h>
 
 #define MAX_ZONES 64
-#define MAX_ZONE_FRAME 16384
+#define MAX_FIRST_FRAME 16384
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
@@ -84,6 +87,25 @@ static int listen_socket(void) {
   if (chown(launcher.socket_path, launcher.worker_uid, (gid_t)-1) < 0 || listen(fd, 64) < 0)
     die("cannot listen on %s: %m", launcher.socket_path);
   return fd;
+}
+
+/* Laid over itself, in our own mount namespace: zones are cloned from that, and the kernel lets no one in a user
+ * namespace of theirs take these flags away (mount_namespaces(7)), whatever capabilities he has there. */
+static void make_read_only(const char *path) {
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (tree < 0 || syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0 ||
+      syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+    die("cannot lay a read-only mount over %s: %m", path);
+  close(tree);
+}
+
+static void enter_mount_namespace(void) {
+  if (unshare(CLONE_NEWNS) < 0) die("cannot make a mount namespace: %m");
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) die("cannot make mounts private: %m");
+  layers_open(launcher.layers_dir); /* through the mount below, which stays writable */
+  make_read_only(launcher.layers_dir);
+  make_read_only(launcher.platform_dir);
 }
 
 /* ---- one zone ---- */
@@ -148,13 +170,6 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   agent_main(&zone);
 }
 
-static int write_map(pid_t pid, const char *name) {
-  char path[64], text[64];
-  snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
-  snprintf(text, sizeof(text), "0 %u %u", ID_BASE, ID_COUNT);
-  return write_file_at(AT_FDCWD, path, text);
-}
-
 static const char *start_zone(int slot, int worker, const struct zone_request *request) {
   uint32_t id = ++launcher.next_zone;
   struct cgroup_zone cgroup;
@@ -179,10 +194,11 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
           close(launcher.zones[i].alive);
           close(launcher.zones[i].connection);
         }
+      layers_leave();
       zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
-    else if (write_map(pid, "gid_map") < 0 || write_map(pid, "uid_map") < 0) failure = "cannot map the zone's ids";
+    else if (write_id_map(pid, ID_COUNT) < 0) failure = "cannot map the zone's ids";
     else if (cgroup_zone_enter(&cgroup, pid) < 0) failure = "cannot enter the zone's cgroup";
     else if (write(mapped[1], "", 1) != 1) failure = "cannot start the zone";
   }
@@ -214,13 +230,16 @@ static const char *serve_connection(int connection) {
   /* The worker sends its frame with the connection; one that does not is not waited for long. */
   struct timeval patience = {.tv_sec = 1}, none = {0};
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  static uint8_t frame[9 + MAX_ZONE_FRAME];
+  static uint8_t frame[9 + MAX_FIRST_FRAME];
   uint32_t length;
   if (recv(connection, frame, 9, MSG_WAITALL) != 9) return "the request is incomplete";
   memcpy(&length, frame, 4);
-  if (frame[4] != FRAME_ZONE || length < 5 || length - 5 > MAX_ZONE_FRAME) return "the request is no zone request";
+  if (length < 5 || length - 5 > MAX_FIRST_FRAME) return "the request is too long";
   if (recv(connection, frame + 9, length - 5, MSG_WAITALL) != (ssize_t)(length - 5)) return "the request is incomplete";
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
+  if (frame[4] == FRAME_UNPACK) return layers_unpack(connection, frame + 9, length - 5);
+  if (frame[4] == FRAME_REMOVE_LAYER) return layers_remove(connection, frame + 9, length - 5);
+  if (frame[4] != FRAME_ZONE) return "the request is for nothing we do";
   struct zone_request request;
   const char *failure = parse_zone_request(frame + 9, length - 5, &request);
   if (failure) return failure;
@@ -238,14 +257,16 @@ static void accept_connection(void) {
     char text[256];
     if (errno) snprintf(text, sizeof(text), "%s: %s", failure, strerror(errno));
     else snprintf(text, sizeof(text), "%s", failure);
-    log_line("oncebox-launcher: refused a zone: %s", text);
+    log_line("oncebox-launcher: refused a request: %s", text);
     frame_send(connection, FRAME_FAILED, 0, text, strlen(text), NULL, 0);
   }
-  close(connection); /* The agent has its own copy, and we another. */
+  close(connection); /* Who serves it has a copy of his own, and we another. */
 }
 
-static void reap_zones(void) {
-  for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;)
+static void reap(void) {
+  int status;
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (layers_reap(pid, status)) continue;
     for (int i = 0; i < MAX_ZONES; i++)
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
@@ -253,21 +274,24 @@ static void reap_zones(void) {
         close(launcher.zones[i].connection);
         launcher.zones[i].pid = 0;
       }
+  }
 }
 
 static void serve(void) {
   for (;;) {
-    struct pollfd events[3] = {{.fd = launcher.listener, .events = POLLIN},
-                               {.fd = launcher.signals, .events = POLLIN},
-                               {.fd = STDIN_FILENO, .events = POLLIN}};
-    if (poll(events, 3, -1) < 0 && errno != EINTR) die("cannot poll: %m");
+    struct pollfd events[3 + MAX_UNPACKINGS] = {{.fd = launcher.listener, .events = POLLIN},
+                                                {.fd = launcher.signals, .events = POLLIN},
+                                                {.fd = STDIN_FILENO, .events = POLLIN}};
+    size_t watched = layers_watch(events + 3);
+    if (poll(events, 3 + watched, -1) < 0 && errno != EINTR) die("cannot poll: %m");
     if (events[1].revents & POLLIN) {
       struct signalfd_siginfo signal_info;
       if (read(launcher.signals, &signal_info, sizeof(signal_info)) == sizeof(signal_info)) {
         if (signal_info.ssi_signo != SIGCHLD) return;
-        reap_zones();
+        reap();
       }
     }
+    layers_heard(events + 3, watched);
     if (events[0].revents & POLLIN) accept_connection();
     if (events[2].revents) {
       char ignored[64];
@@ -284,6 +308,7 @@ static void end_zones(void) {
     waitpid(launcher.zones[i].pid, NULL, 0);
     launcher.zones[i].pid = 0;
   }
+  layers_end();
   cgroup_sweep(&launcher.cgroups, launcher.instance);
   unlink(launcher.socket_path);
 }
@@ -312,6 +337,8 @@ int main(int argc, char **argv) {
   sigprocmask(SIG_BLOCK, &mask, NULL);
   launcher.signals = signalfd(-1, &mask, SFD_CLOEXEC);
   if (launcher.signals < 0) die("cannot watch signals: %m");
+  enter_mount_namespace();
+  layers_sweep();
   launcher.listener = listen_socket();
   if (write_all(STDOUT_FILENO, "ready\n", 6) < 0) die("cannot say that we are ready: %m");
   serve();

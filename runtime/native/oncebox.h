@@ -47,7 +47,11 @@ enum frame_type {
   FRAME_STDERR = 8, /* agent: bytes */
   FRAME_DONE = 9,   /* agent: struct run_report, result bytes */
   FRAME_GONE = 10,  /* agent: nothing of the sandbox is left */
-  FRAME_FAILED = 11 /* agent: text; sandbox 0: the zone cannot be made */
+  FRAME_FAILED = 11, /* agent: text; sandbox 0: the zone cannot be made. Layers: `sandbox` is an enum unpack_fault */
+  /* Layers: each the first frame of a connection of its own. */
+  FRAME_UNPACK = 12,       /* worker: strings: lowers "a:b" or "", bytes, entries, stall ms; then the tar, then EOF */
+  FRAME_REMOVE_LAYER = 13, /* worker: name of the directory; GONE is the answer */
+  FRAME_UNPACKED = 14      /* launcher, after READY with the directory's name: struct unpack_report, paths left out */
 };
 
 enum end_cause { END_EXITED = 0, END_WALL = 1, END_CPU = 2, END_KILLED = 3, END_OUTPUT = 4 };
@@ -86,6 +90,16 @@ struct stat_report {
   uint64_t memory_peak_bytes;
   uint64_t writable_bytes;
 };
+
+/* Whose fault a failed unpacking is: the archive's, the full disk's, or neither's. */
+enum unpack_fault { FAULT_INVALID = 1, FAULT_FULL = 2, FAULT_LOST = 3 };
+
+struct unpack_report {
+  uint64_t disk_bytes;
+  uint64_t entries;
+  uint32_t depends; /* 1: the layers below were asked, so the content may be another above others */
+  uint32_t skipped; /* devices and sockets left out; some of their paths follow */
+} __attribute__((packed));
 
 /* ---- io.c ---- */
 struct buffer {
@@ -207,5 +221,73 @@ int zygote_send_result(const void *data, size_t length);
 
 /* ---- exec.c ---- */
 void exec_zygote_main(int socket) __attribute__((noreturn));
+
+/* ---- layers.c: the launcher's part of unpacking and removing layers ---- */
+/* Ids that files of an image may have; those above are the services' and sandboxes' own. */
+#define IMAGE_ID_COUNT 65536u
+#define MAX_UNPACKINGS 16
+struct pollfd;
+/* Before the read-only view of the directory is laid over it. */
+void layers_open(const char *layers_dir);
+/* Removes what dead launchers left half-unpacked. */
+void layers_sweep(void);
+/* Both take a frame's payload and answer on the connection; a text when they refuse. */
+const char *layers_unpack(int connection, uint8_t *payload, size_t length);
+const char *layers_remove(int connection, uint8_t *payload, size_t length);
+/* True when the process was one of ours. */
+bool layers_reap(pid_t pid, int status);
+/* Fills in whom to poll, MAX_UNPACKINGS at most, and returns how many; layers_heard then looks at the same. */
+size_t layers_watch(struct pollfd *events);
+void layers_heard(const struct pollfd *events, size_t count);
+/* In a zone's process: gives up everything of ours. */
+void layers_leave(void);
+void layers_end(void);
+int write_id_map(pid_t pid, uint32_t count);
+
+/* ---- unpack.c: the confined program; it starts with these descriptors, and its root is the layer ---- */
+enum unpack_fd { UFD_CONNECTION = 3, UFD_TREE, UFD_RESULT, UFD_LOWERS };
+#define UNPACK_TEXT 32768
+struct unpack_result { /* what it leaves in UFD_RESULT; the launcher believes no length in it */
+  uint32_t fault;      /* 0: done */
+  uint32_t text_length;
+  struct unpack_report report;
+  char text[UNPACK_TEXT]; /* the reason; when done, NUL-terminated paths left out */
+};
+void unpack_fail(enum unpack_fault fault, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+/* By errno: "cannot WHAT PATH: reason". A full disk is told from the rest. */
+void unpack_fail_errno(const char *what, const char *path) __attribute__((noreturn));
+
+/* ---- confine.c ---- */
+void confine(void);
+
+/* ---- tree.c: the layer that is being unpacked, above those below it ---- */
+#define TREE_PATH 4096
+#define TREE_NAME 256
+/* A directory of the layer whose time of change is put back when we are done with it. */
+struct parent {
+  int fd; /* -1: none */
+  int64_t blocks;
+  int64_t changed_sec, changed_nsec;
+  char asked[TREE_PATH], path[TREE_PATH];
+};
+enum tree_kind { TREE_NOTHING, TREE_DIRECTORY, TREE_LINK, TREE_WHITEOUT, TREE_OTHER };
+void tree_open(const int *lowers, int count, uint64_t max_bytes);
+bool tree_depends(void);
+uint64_t tree_disk_bytes(void);
+/* Bytes that a file is about to have; ends the program above the cap. */
+void tree_claim(uint64_t bytes);
+/* The directory of the last name in `path`, made if it has to be, symbolic links followed. */
+int tree_parent(struct parent *parent, const char *path, char name[TREE_NAME]);
+void tree_settle(struct parent *parent); /* puts the time back */
+void tree_drop(struct parent *parent);   /* and closes it */
+enum tree_kind tree_look(int dir, const char *name);
+/* Removes it with all that is in it, and says what it was. */
+enum tree_kind tree_remove(int dir, const char *name);
+void tree_empty(int dir);
+void tree_made(int dir, const char *name); /* accounts for a new inode, once complete */
+void tree_set_opaque(int dir);
+/* Brings a file of the layers below into this one, if it is there and not here; false when it is nowhere. */
+bool tree_bring_up(struct parent *parent, const char *name);
+bool tree_xattr_allowed(const char *name);
 
 #endif

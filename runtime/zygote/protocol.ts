@@ -17,8 +17,14 @@ export const frameType = {
   DONE: 9,
   GONE: 10,
   FAILED: 11,
+  UNPACK: 12,
+  REMOVE_LAYER: 13,
+  UNPACKED: 14,
 } as const;
 export type FrameType = (typeof frameType)[keyof typeof frameType];
+
+/** `enum unpack_fault`. */
+export const unpackFault = { INVALID: 1, FULL: 2, LOST: 3 } as const;
 
 /** By their number in `enum end_cause`. */
 export const endCauses = ['exited', 'wall', 'cpu', 'killed', 'output'] as const satisfies readonly EndCause[];
@@ -136,6 +142,18 @@ export function decodeStat(payload: Buffer): SandboxStat {
     memoryBytes: Number(payload.readBigUInt64LE(0)),
     memoryPeakBytes: Number(payload.readBigUInt64LE(8)),
     writableBytes: Number(payload.readBigUInt64LE(16)),
+  };
+}
+
+const unpackReportBytes = 24;
+
+/** `struct unpack_report`, then paths left out. They come from an archive and may be any bytes. */
+export function decodeUnpackReport(payload: Buffer) {
+  return {
+    diskBytes: Number(payload.readBigUInt64LE(0)),
+    entries: Number(payload.readBigUInt64LE(8)),
+    depends: payload.readUInt32LE(16) === 1,
+    skipped: payload.subarray(unpackReportBytes).toString().split('\0').slice(0, -1),
   };
 }
 
