@@ -1,8 +1,6 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { openStore } from '../../runtime/image/store.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
@@ -12,8 +10,8 @@ import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program, SourceFile } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
+import { startLauncher, type TestLauncher } from './launcher.ts';
 
-const native = resolve(import.meta.dirname, '../../runtime/native/build');
 export const storeDir = process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store';
 const interpreters = { node: 'node', python: 'python', bash: 'exec' } as const;
 const entries = { node: 'index.js', python: 'main.py', bash: 'main.sh' } as const;
@@ -49,25 +47,22 @@ export interface TestZones {
 /** A launcher of the test file's own, with real zones; all of it gone afterwards. */
 export function useZones(): TestZones {
   const zones = new Map<RuntimeName, Promise<Zone>>();
-  let launcher: ReturnType<typeof startLauncher>;
+  let launcher: TestLauncher;
   let directory: string;
   const layersOf = async (runtime: RuntimeName) => (await openStore(storeDir).resolve(runtime)).layers;
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'oncebox-test-zones-'));
-    launcher = startLauncher(directory);
-    await once(launcher.stdout, 'data');
+    launcher = await startLauncher(directory, join(storeDir, 'layers'));
   });
   afterAll(async () => {
-    const exited = once(launcher, 'exit');
-    launcher.kill('SIGTERM');
-    await exited;
+    await launcher.stop();
     await rm(directory, { recursive: true });
   });
 
   const tools: TestZones = {
-    launcherPid: () => launcher.pid as number,
-    socket: () => join(directory, 'launcher.sock'),
+    launcherPid: () => launcher.pid,
+    socket: () => launcher.socket,
     zone(runtime) {
       let zone = zones.get(runtime);
       if (zone === undefined) {
@@ -104,16 +99,4 @@ export function useZones(): TestZones {
     },
   };
   return tools;
-}
-
-function startLauncher(directory: string) {
-  return spawn(
-    join(native, 'oncebox-launcher'),
-    [
-      ...['--socket', join(directory, 'launcher.sock'), '--layers', join(storeDir, 'layers')],
-      ...['--platform', join(native, 'platform'), '--worker-uid', '0'],
-      ...['--instance', `test-${process.pid}`],
-    ],
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
 }

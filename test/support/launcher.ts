@@ -1,0 +1,39 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join, resolve } from 'node:path';
+
+const native = resolve(import.meta.dirname, '../../runtime/native/build');
+let instances = 0;
+
+export interface TestLauncher {
+  readonly pid: number;
+  /** Path of its socket. */
+  readonly socket: string;
+  /** Ends it in order, or at once, and waits until it is gone. */
+  stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+}
+
+/** A launcher with a socket in `directory`; resolves when it listens. */
+export async function startLauncher(directory: string, layersDir: string): Promise<TestLauncher> {
+  const socket = join(directory, 'launcher.sock');
+  instances += 1;
+  const child = spawn(
+    join(native, 'oncebox-launcher'),
+    [
+      ...['--socket', socket, '--layers', layersDir, '--platform', join(native, 'platform')],
+      ...['--worker-uid', '0', '--instance', `test-${process.pid}-${instances}`],
+    ],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  const exited = once(child, 'exit');
+  await Promise.race([once(child.stdout, 'data'), exited]);
+  if (child.exitCode !== null) throw new Error(`the launcher ended with exit code ${child.exitCode}`);
+  return {
+    pid: child.pid as number,
+    socket,
+    async stop(signal = 'SIGTERM') {
+      child.kill(signal);
+      await exited;
+    },
+  };
+}
