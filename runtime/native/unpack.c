@@ -98,6 +98,11 @@ static const char *compression_of(const uint8_t *data, size_t length) {
   return NULL;
 }
 
+static const char *reason(struct archive *archive) {
+  const char *text = archive_error_string(archive);
+  return text ? text : "it makes no sense";
+}
+
 static la_ssize_t read_block(struct archive *archive, void *data, const void **block) {
   static uint8_t buffer[1 << 17];
   static bool begun;
@@ -246,7 +251,7 @@ static void unpack_file(struct archive *archive, struct archive_entry *entry, in
   }
   if (result != ARCHIVE_EOF)
     unpack_fail(FAULT_INVALID, "the archive ends or breaks within \"%.200s\": %.200s", path,
-                archive_error_string(archive));
+                reason(archive));
   /* A hole at its end is in no block. */
   if (ftruncate(fd, size) < 0) unpack_fail_errno("write the file", path);
   set_attributes(fd, entry, path);
@@ -397,7 +402,7 @@ static void unpack_main(int lowers, uint64_t max_bytes) {
   if (!archive || archive_read_support_format_tar(archive) != ARCHIVE_OK)
     unpack_fail(FAULT_LOST, "cannot set up libarchive");
   if (archive_read_open(archive, NULL, NULL, read_block, NULL) != ARCHIVE_OK)
-    unpack_fail(FAULT_INVALID, "the archive is no tar: %.200s", archive_error_string(archive));
+    unpack_fail(FAULT_INVALID, "the archive is no tar: %.200s", reason(archive));
   /* A warning is about a name that is not UTF-8, which comes as it is; or an attribute that is left out. */
   while ((result = archive_read_next_header(archive, &entry)) == ARCHIVE_OK || result == ARCHIVE_WARN) {
     if (++unpack.result.report.entries > unpack.max_entries)
@@ -405,7 +410,7 @@ static void unpack_main(int lowers, uint64_t max_bytes) {
     unpack_entry(archive, entry);
   }
   if (result != ARCHIVE_EOF)
-    unpack_fail(FAULT_INVALID, "the archive is no tar, or breaks off: %.200s", archive_error_string(archive));
+    unpack_fail(FAULT_INVALID, "the archive is no tar, or breaks off: %.200s", reason(archive));
   /* What follows the end of a tar is padding, but is part of its digest. */
   static char rest[1 << 16];
   for (ssize_t got; (got = receive(rest, sizeof(rest))) != 0;)
