@@ -21,7 +21,7 @@ const listTree = resolve(import.meta.dirname, '../image/unpack/list-tree.py');
 /** What a path is: its mode, owner, time, content's digest, attributes. */
 export type Tree = Record<string, Record<string, unknown>>;
 
-export interface TestLayers {
+export interface UnpackedLayers {
   /** A directory of the test's own, with `layers/` in it. */
   readonly dir: string;
   readonly layersDir: string;
@@ -34,7 +34,7 @@ export interface TestLayers {
 }
 
 /** An empty layers directory with a launcher; both are gone when the test has finished. */
-export async function useLayers(limits: Partial<UnpackLimits> = {}): Promise<TestLayers> {
+export async function useUnpackedLayers(limits: Partial<UnpackLimits> = {}): Promise<UnpackedLayers> {
   const dir = await mkdtemp(join(tmpdir(), 'oncebox-layers-'));
   const layersDir = join(dir, 'layers');
   await mkdir(layersDir);
