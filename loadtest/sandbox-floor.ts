@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { openStore } from '../runtime/image/store.ts';
+import { defaultSearchPath } from '../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../runtime/sandbox/outcome.ts';
 import { scratchSpec } from '../runtime/sandbox/sandbox.ts';
 import { openZone } from '../runtime/zygote/zone.ts';
@@ -57,7 +58,12 @@ export async function measureSandboxes(options: Options): Promise<Record<BenchRu
 
   async function measure(runtime: BenchRuntime): Promise<SandboxFloor> {
     const image = await openStore(storeDir).resolve(runtime);
-    const zone = await openZone({ launcherSocket, interpreter: runtime, image });
+    const zone = await openZone({
+      launcherSocket,
+      interpreter: runtime,
+      layers: image.layers,
+      searchPath: defaultSearchPath,
+    });
     const { code, entry, stdout } = snippets[runtime];
     const program: Program = {
       kind: 'snippet',

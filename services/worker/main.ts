@@ -3,6 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openStore } from '../../runtime/image/store.ts';
+import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { openSandboxSource } from '../../runtime/pool/sandbox-source.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { cancelChannel } from '../queue/job.ts';
@@ -46,7 +47,8 @@ const [node, python, bash] = await Promise.all(['node', 'python', 'bash'].map((n
 if (!node || !python || !bash) throw new Error('cannot serve: a base image is missing');
 const launcherSocket = join(config.runDir, 'launcher.sock');
 const source = await openSandboxSource({
-  openZone: (options) => openZone({ launcherSocket, ...options }),
+  openZone: ({ interpreter, image }) =>
+    openZone({ launcherSocket, interpreter, layers: image.layers, searchPath: defaultSearchPath }),
   images: { node, python, bash },
   targets: {
     node: config.ONCEBOX_POOL_NODE,

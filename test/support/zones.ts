@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { openStore } from '../../runtime/image/store.ts';
+import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, type Sandbox, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
@@ -74,7 +75,12 @@ export function useZones(): TestZones {
         zone = openStore(storeDir)
           .resolve(runtime)
           .then((image) =>
-            openZone({ launcherSocket: tools.socket(), interpreter: interpreters[runtime], image }),
+            openZone({
+              launcherSocket: tools.socket(),
+              interpreter: interpreters[runtime],
+              layers: image.layers,
+              searchPath: defaultSearchPath,
+            }),
           );
         zones.set(runtime, zone);
       }
