@@ -96,6 +96,13 @@ static int open_or_make(int ready, int root, const char *path, mode_t mode, uid_
 
 static void bind_onto(int ready, const char *source, int target, unsigned long flags, const char *what) {
   char path[FD_PATH_SIZE];
+  struct stat root, file;
+  /* A link of the image may lead to the root itself, and what lies on that is the root. */
+  if (stat(ROOT, &root) < 0 || fstat(target, &file) < 0) shell_fail(ready, what);
+  if (root.st_dev == file.st_dev && root.st_ino == file.st_ino) {
+    errno = EBUSY;
+    shell_fail(ready, what);
+  }
   if (mount(source, fd_path(target, path), NULL, MS_BIND | flags, NULL) < 0) shell_fail(ready, what);
   close(target);
 }

@@ -48,7 +48,7 @@ export interface TestZones {
 }
 
 /** A launcher of the test file's own, with real zones; all of it gone afterwards. */
-export function useZones(): TestZones {
+export function useZones({ layersDir = join(storeDir, 'layers') } = {}): TestZones {
   const zones = new Map<RuntimeName, Promise<Zone>>();
   let launcher: ReturnType<typeof startLauncher>;
   let directory: string;
@@ -56,7 +56,7 @@ export function useZones(): TestZones {
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'oncebox-test-zones-'));
-    launcher = startLauncher(directory);
+    launcher = startLauncher(directory, layersDir);
     await once(launcher.stdout, 'data');
   });
   afterAll(async () => {
@@ -112,11 +112,11 @@ export function useZones(): TestZones {
   return tools;
 }
 
-function startLauncher(directory: string) {
+function startLauncher(directory: string, layersDir: string) {
   return spawn(
     join(native, 'oncebox-launcher'),
     [
-      ...['--socket', join(directory, 'launcher.sock'), '--layers', join(storeDir, 'layers')],
+      ...['--socket', join(directory, 'launcher.sock'), '--layers', layersDir],
       ...['--platform', join(native, 'platform'), '--worker-uid', '0'],
       ...['--instance', `test-${process.pid}`],
     ],
