@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { openStore } from '../runtime/image/store.ts';
+import { defaultSearchPath } from '../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../runtime/sandbox/outcome.ts';
 import { scratchSpec } from '../runtime/sandbox/sandbox.ts';
 import { openZone } from '../runtime/zygote/zone.ts';
@@ -40,7 +41,12 @@ export async function measureSandboxes(options: Options): Promise<Record<BenchRu
 
   async function measure(runtime: BenchRuntime): Promise<SandboxFloor> {
     const image = await openStore(storeDir).resolve(runtime);
-    const zone = await openZone({ launcherSocket: launcher.socket, interpreter: runtime, image });
+    const zone = await openZone({
+      launcherSocket: launcher.socket,
+      interpreter: runtime,
+      layers: image.layers,
+      searchPath: defaultSearchPath,
+    });
     const { code, entry, stdout } = snippets[runtime];
     const program: Program = {
       kind: 'snippet',

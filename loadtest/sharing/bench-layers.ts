@@ -4,7 +4,6 @@ import { chmod, chown, lstat, mkdir, readdir, writeFile } from 'node:fs/promises
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { sandboxIdBase } from '../../runtime/image/ids.ts';
-import type { Image } from '../../runtime/image/image.ts';
 import { openStore } from '../../runtime/image/store.ts';
 
 const run = promisify(execFile);
@@ -17,8 +16,8 @@ export const payloadPath = '/usr/share/sharing';
 export interface BenchLayers {
   /** Where the launcher finds them. */
   readonly directory: string;
-  /** What the zygote runs on. */
-  readonly base: Image;
+  /** What the zygote runs on, uppermost first. */
+  readonly base: readonly string[];
   /** The payload, then the base image's, uppermost first. */
   readonly image: readonly string[];
   /** The same with a payload that no other sandbox has: what it would be without sharing. */
@@ -36,8 +35,7 @@ export async function makeBenchLayers(
 ): Promise<BenchLayers> {
   await mkdir(directory, { recursive: true });
   const { layersDir, resolve } = openStore(storeDir);
-  const base = await resolve(reference);
-  const { layers } = base;
+  const { layers } = await resolve(reference);
   for (const hex of layers) await run('cp', ['-a', join(layersDir, hex), join(directory, hex)]);
   const contents = Array.from({ length: payloadFiles }, () => randomBytes(payloadFileBytes));
 
@@ -59,7 +57,7 @@ export async function makeBenchLayers(
   const shared = await addPayload();
   return {
     directory,
-    base,
+    base: layers,
     image: [shared, ...layers],
     withPrivateCopy: async () => [await addPayload(), ...layers],
   };

@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { defaultSearchPath, defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { startLauncher } from '../bench-launcher.ts';
 import { slopeOf } from '../statistics.ts';
@@ -61,7 +62,12 @@ export async function measureSharing(options: Options): Promise<SharingSeries> {
 
   const launcher = await startLauncher({ nativeDir, layersDir: layers.directory, directory });
   try {
-    const zone = await openZone({ launcherSocket: launcher.socket, interpreter: kind, image: layers.base });
+    const zone = await openZone({
+      launcherSocket: launcher.socket,
+      interpreter: kind,
+      layers: layers.base,
+      searchPath: defaultSearchPath,
+    });
     const population = new Population(zone, kind);
     const availableBefore = await availableBytes();
     const rows: SharingRow[] = [];

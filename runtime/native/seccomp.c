@@ -7,9 +7,11 @@
 #include "oncebox.h"
 
 #include <errno.h>
+#include <linux/ioprio.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static const int refused[] = {
@@ -17,10 +19,9 @@ static const int refused[] = {
     SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(open_tree),
     SCMP_SYS(move_mount), SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(fspick),
     SCMP_SYS(mount_setattr), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(quotactl), SCMP_SYS(quotactl_fd),
-    /* namespaces: a sandbox cannot nest, and user namespaces are where kernel bugs are reached */
-    SCMP_SYS(unshare), SCMP_SYS(setns),
     /* other processes' memory, tracing, code in the kernel */
-    SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp), SCMP_SYS(bpf),
+    SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(process_madvise), SCMP_SYS(process_mrelease), SCMP_SYS(kcmp), SCMP_SYS(bpf),
     SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
     SCMP_SYS(io_uring_register), SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
     SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(lookup_dcookie),
@@ -36,14 +37,18 @@ static const int refused[] = {
     SCMP_SYS(personality),
 };
 
-static int add_rules(scmp_filter_ctx filter) {
+static int refuse(scmp_filter_ctx filter, int call) {
+  /* Not every architecture has every call; libseccomp says so with EDOM. */
+  int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0);
+  return result < 0 && result != -EDOM ? -1 : 0;
+}
+
+/* What neither a sandbox nor a zygote may. */
+static int add_common_rules(scmp_filter_ctx filter) {
   const uint64_t new_namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
                                   CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME;
-  for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-    /* Not every architecture has every call; libseccomp says so with EDOM. */
-    int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
-    if (result < 0 && result != -EDOM) return -1;
-  }
+  for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+    if (refuse(filter, refused[i]) < 0) return -1;
   for (int bit = 0; bit < 32; bit++) {
     uint64_t flag = 1ull << bit;
     if ((new_namespaces & flag) == 0 || flag == CLONE_NEWTIME) continue; /* NEWTIME is clone3's alone */
@@ -51,19 +56,41 @@ static int add_rules(scmp_filter_ctx filter) {
                          SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)) < 0)
       return -1;
   }
-  /* Inotify instances are few, and on the account of the host's root too; and a watch on a device node tells what
-   * others do. As if the limit were reached, which programs know. */
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init1), 0) < 0) return -1;
-  int old = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init), 0);
-  if (old < 0 && old != -EDOM) return -1;
   /* clone3's flags are in memory, where a filter cannot look. ENOSYS makes every libc fall back to clone. */
   return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
-/* A zygote must not own an io_uring: its rings are memory that a fork shares, and what a child wrote there the
- * zygote's kernel threads would carry out as the zone's root. libuv does without when the call is not there. */
+static int add_sandbox_rules(scmp_filter_ctx filter) {
+  if (add_common_rules(filter) < 0) return -1;
+  /* A sandbox cannot nest, and user namespaces are where kernel bugs are reached. */
+  if (refuse(filter, SCMP_SYS(unshare)) < 0 || refuse(filter, SCMP_SYS(setns)) < 0) return -1;
+  /* Inotify instances are few, and on the account of the host's root too; and a watch on a device node tells what
+   * others do. As if the limit were reached, which programs know. */
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init1), 0) < 0) return -1;
+  int old = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init), 0);
+  return old < 0 && old != -EDOM ? -1 : 0;
+}
+
+/* An image's own interpreter may be anything. It keeps what a join of a shell takes, setns and the change of ids, and
+ * none of what the agent does with its capabilities. Sandboxes inherit this filter and add their own. */
 static int add_zygote_rules(scmp_filter_ctx filter) {
-  return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(io_uring_setup), 0);
+  if (add_common_rules(filter) < 0) return -1;
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 1, SCMP_A0(SCMP_CMP_NE, CLONE_NEWCGROUP)) < 0)
+    return -1;
+  /* The agent is pid 1 of the zone and of the zygote's own user: what could be done to it by number. A pid is an int, so
+   * the kernel looks at the lower half only. In a sandbox pid 1 is the init, which nobody there may touch anyhow. */
+  static const int by_first[] = {SCMP_SYS(pidfd_open), SCMP_SYS(prlimit64), SCMP_SYS(sched_setaffinity),
+                                 SCMP_SYS(sched_setscheduler), SCMP_SYS(sched_setparam), SCMP_SYS(sched_setattr)};
+  const uint64_t pid = 0xffffffff;
+  for (size_t i = 0; i < sizeof(by_first) / sizeof(by_first[0]); i++)
+    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), by_first[i], 1, SCMP_A0(SCMP_CMP_MASKED_EQ, pid, 1)) < 0)
+      return -1;
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpriority), 2, SCMP_A0(SCMP_CMP_MASKED_EQ, pid, PRIO_PROCESS),
+                       SCMP_A1(SCMP_CMP_MASKED_EQ, pid, 1)) < 0 ||
+      seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 2,
+                       SCMP_A0(SCMP_CMP_MASKED_EQ, pid, IOPRIO_WHO_PROCESS), SCMP_A1(SCMP_CMP_MASKED_EQ, pid, 1)) < 0)
+    return -1;
+  return 0;
 }
 
 static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
@@ -72,7 +99,8 @@ static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
   bool done = false;
   /* Calls of another architecture (i386, x32) are refused outright: the list above speaks only of this one. */
   if (filter && memory >= 0 && seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) == 0 &&
-      add(filter) == 0 && seccomp_export_bpf(filter, memory) == 0) {
+      /* A tree instead of a list: the kernel looks through it for every call number when a filter is loaded. */
+      seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && add(filter) == 0 && seccomp_export_bpf(filter, memory) == 0) {
     ssize_t length = pread(memory, out->bpf, sizeof(out->bpf), 0);
     out->length = length > 0 ? (size_t)length : 0;
     done = length > 0 && lseek(memory, 0, SEEK_END) == length;
@@ -83,5 +111,5 @@ static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
 }
 
 bool seccomp_compile(struct filters *filters) {
-  return compile(add_rules, &filters->sandbox) && compile(add_zygote_rules, &filters->zygote);
+  return compile(add_sandbox_rules, &filters->sandbox) && compile(add_zygote_rules, &filters->zygote);
 }

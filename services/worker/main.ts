@@ -73,8 +73,8 @@ const [node, python, bash] = await Promise.all(
 if (!node || !python || !bash) throw new Error('cannot serve: a base image is missing');
 const bases = { node, python, bash };
 source = await openSandboxSource({
-  openZone: ({ interpreter, layers }) =>
-    openZone({ launcherSocket, interpreter, image: { digest: '', layers } }),
+  openZone: ({ interpreter, layers, searchPath }) =>
+    openZone({ launcherSocket, interpreter, layers, searchPath }),
   images: bases,
   targets: {
     node: config.ONCEBOX_POOL_NODE,
