@@ -33,6 +33,8 @@ export async function spoolContext(
     gunzipped,
     async function* watched(chunks: AsyncIterable<Buffer>) {
       for await (const chunk of chunks) {
+        // The tar parser would decompress once more, with no bound.
+        if (sizeBytes === 0 && chunk[0] === 0x1f) throw unreadable('it is compressed twice');
         sizeBytes += chunk.length;
         if (sizeBytes > maxBytes) throw unreadable(`it is larger than ${maxBytes} bytes`);
         finder.push(chunk);

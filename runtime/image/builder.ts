@@ -64,7 +64,9 @@ export async function buildImage(
 
     onEvent({ type: 'step', step: 'build', subject: query.reference });
     const output = new BuildOutput((line) => onEvent({ type: 'output', line }));
-    const receiver = new BuiltImageReceiver(scratch, limits.diskBytes);
+    const result = join(scratch, 'result');
+    await mkdir(result);
+    const receiver = new BuiltImageReceiver(result, limits.diskBytes);
     const report = await runConfinedBuild({
       launcherSocket,
       limits,

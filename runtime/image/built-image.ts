@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join, posix } from 'node:path';
-import { finished } from 'node:stream/promises';
-import { Parser, type ReadEntry } from 'tar';
+import { once } from 'node:events';
+import { createReadStream } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import * as tar from 'tar';
 import type { StoredImage } from './image.ts';
 import {
   checkLayers,
@@ -18,17 +18,19 @@ import {
 import { StoreError } from './store-error.ts';
 import type { TarItem } from './tar-stream.ts';
 
-const maxBlobs = 300;
 const maxJsonBytes = 4 * 1024 * 1024;
 
 /** What a builder made: an image whose lower layers are those of images that it was given. */
 export interface BuiltImage {
   manifestJson: string;
   configJson: string;
-  /** Blobs of the layers that are new, as files, by digest. */
-  blobs: ReadonlyMap<string, { path: string; sizeBytes: number }>;
-  /** Descriptors of the layers that it shares with an image it was built from. */
-  shared: readonly Descriptor[];
+  /** Of the layers that are new, by digest; what is in them is yet to be checked. */
+  blobs: ReadonlyMap<string, BuiltBlob>;
+}
+
+interface BuiltBlob {
+  path: string;
+  sizeBytes: number;
 }
 
 /** The image as an archive of an OCI layout, under a name, without the blobs that it shares. */
@@ -52,51 +54,62 @@ function blobPath(digest: string): string {
   return `blobs/sha256/${digest.slice('sha256:'.length)}`;
 }
 
-function sha256(bytes: Uint8Array): string {
+function sha256(bytes: Uint8Array | string): string {
   return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 /**
- * Receives the tar of an OCI image layout from a builder. It comes out of a confinement where anybody may have written
- * it: only blobs of the digest they are named by are kept, as files in `directory`, up to `maxBytes` together.
+ * Receives the tar of an OCI image layout from a builder, as files in `directory`. It comes out of a confinement where
+ * anybody may have written it: only what a layout is made of is kept, and more than `maxBytes` together is refused.
  */
 export class BuiltImageReceiver {
   readonly #directory: string;
   readonly #maxBytes: number;
-  readonly #parser: Parser;
-  readonly #blobs = new Map<string, { path: string; sizeBytes: number }>();
-  readonly #writing: Promise<void>[] = [];
-  #index: Buffer | undefined;
+  readonly #unpack: tar.Unpack;
+  readonly #ended: Promise<void>;
   #bytes = 0;
   #failure: Error | undefined;
 
   constructor(directory: string, maxBytes: number) {
     this.#directory = directory;
     this.#maxBytes = maxBytes;
-    this.#parser = new Parser({
+    this.#unpack = tar.extract({
+      cwd: directory,
       strict: true,
-      gzip: false,
+      noMtime: true,
+      preserveOwner: false,
       brotli: false,
       zstd: false,
-      onReadEntry: (entry) => this.#take(entry),
+      filter: (path, entry) => 'type' in entry && this.#wants(path, entry),
     });
-    this.#parser.on('error', (error: Error) => this.#fail(error));
+    this.#ended = new Promise((resolve) => {
+      this.#unpack.on('close', resolve).on('error', (error: Error) => {
+        this.#failure ??= unusable(error.message);
+        resolve();
+      });
+    });
   }
 
   /** Resolves when more may come. Rejects when what came cannot be used. */
   async push(chunk: Buffer): Promise<void> {
+    // Our builder packs no compressed tar, and one could hold more than anybody wants to read.
+    if (this.#bytes === 0 && chunk[0] === 0x1f) this.#failure ??= unusable('it is compressed');
+    this.#count(chunk.length);
     this.#check();
-    if (!this.#parser.write(chunk)) await this.#untilDrained();
+    if (!this.#unpack.write(chunk)) await Promise.race([once(this.#unpack, 'drain'), this.#ended]);
     this.#check();
   }
 
   /** After the last chunk. `bases` are the images the builder was given; layers in their places count as theirs. */
   async end(bases: readonly StoredImage[]): Promise<BuiltImage> {
-    this.#parser.end();
-    await Promise.all(this.#writing);
+    this.#unpack.end();
+    await this.#ended;
     this.#check();
-    if (this.#index === undefined) throw unusable('it has no index.json');
-    const { manifests } = parseJson(indexSchema, this.#index, 'the index of the built image');
+    const { manifests } = parseJson(
+      indexSchema,
+      await this.#read('index.json'),
+      'the index of the built image',
+    );
     const descriptor = manifests[0];
     if (descriptor === undefined || manifests.length !== 1) throw unusable('it is not one image');
     const manifest = parseJson(
@@ -107,86 +120,50 @@ export class BuiltImageReceiver {
     const configJson = await this.#json(manifest.config);
     const config = parseJson(configSchema, configJson, 'the configuration of the built image');
     checkLayers(manifest, config, 'the built image');
-    const known = sharedLayers(config.rootfs.diff_ids, bases);
-    const own = manifest.layers.slice(known.length);
-    const blobs = new Map<string, { path: string; sizeBytes: number }>();
-    for (const { digest } of own) {
-      const blob = this.#blobs.get(digest);
+
+    const shared = sharedLayers(config.rootfs.diff_ids, bases);
+    const blobs = new Map<string, BuiltBlob>();
+    const own: Descriptor[] = [];
+    for (const { mediaType, digest } of manifest.layers.slice(shared.length)) {
+      const path = join(this.#directory, blobPath(digest));
+      const { size } = await stat(path).catch(() => ({ size: 0 }));
       // A layer of the store that this build was not given is none of its business, whatever digest it knows.
-      if (!blob) throw unusable(`layer ${digest} is missing`);
-      blobs.set(digest, blob);
+      if (size === 0) throw unusable(`layer ${digest} is missing`);
+      blobs.set(digest, { path, sizeBytes: size });
+      own.push({ mediaType, digest, size });
     }
-    const layers = [
-      ...known,
-      ...own.map((layer) => bare({ ...layer, size: blobs.get(layer.digest)?.sizeBytes ?? 0 })),
-    ];
+    const { digest } = manifest.config;
     const manifestJson = JSON.stringify({
       schemaVersion: 2,
       mediaType: mediaTypes.manifest,
-      config: {
-        mediaType: mediaTypes.config,
-        digest: manifest.config.digest,
-        size: Buffer.byteLength(configJson),
-      },
-      layers,
+      config: { mediaType: mediaTypes.config, digest, size: Buffer.byteLength(configJson) },
+      layers: [...shared, ...own],
     });
-    return { manifestJson, configJson, blobs, shared: known };
+    return { manifestJson, configJson, blobs };
   }
 
-  #take(entry: ReadEntry): void {
-    const path = posix.normalize(entry.path);
-    const digest = /^blobs\/sha256\/([a-f0-9]{64})$/.exec(path)?.[1];
-    const isFile = entry.type === 'File' || entry.type === 'OldFile';
-    this.#bytes += isFile ? entry.size : 0;
-    if (this.#bytes > this.#maxBytes) this.#fail(unusable(`it has more than ${this.#maxBytes} bytes`));
-    // Empty ones stand for layers that the builder was told not to write again.
-    if (this.#failure === undefined && isFile && entry.size > 0) {
-      if (path === 'index.json' && entry.size <= maxJsonBytes) {
-        const chunks: Buffer[] = [];
-        entry.on('data', (chunk: Buffer) => chunks.push(chunk));
-        entry.on('end', () => {
-          this.#index = Buffer.concat(chunks);
-        });
-        return;
-      }
-      if (digest !== undefined && this.#writing.length < maxBlobs && !this.#blobs.has(`sha256:${digest}`)) {
-        this.#writing.push(this.#keep(entry, digest).catch((error: Error) => this.#fail(error)));
-        return;
-      }
-    }
-    entry.resume();
+  #wants(path: string, entry: { type: string; size: number }): boolean {
+    if (entry.type !== 'File' && entry.type !== 'OldFile') return false;
+    if (!/^(\.\/)?(index\.json|blobs\/sha256\/[a-f0-9]{64})$/.test(path)) return false;
+    return entry.size <= this.#maxBytes;
   }
 
-  async #keep(entry: ReadEntry, hex: string): Promise<void> {
-    const path = join(this.#directory, hex);
-    const hash = createHash('sha256');
-    const target = createWriteStream(path, { flags: 'wx', mode: 0o600 });
-    entry.on('data', (chunk: Buffer) => hash.update(chunk));
-    entry.pipe(target);
-    await finished(target);
-    if (hash.digest('hex') !== hex) throw unusable(`blob ${hex} has another digest`);
-    this.#blobs.set(`sha256:${hex}`, { path, sizeBytes: entry.size });
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    if (this.#bytes > this.#maxBytes) this.#failure ??= unusable(`it has more than ${this.#maxBytes} bytes`);
   }
 
   async #json({ digest }: Descriptor): Promise<string> {
-    const blob = this.#blobs.get(digest);
-    if (!blob || blob.sizeBytes > maxJsonBytes) throw unusable(`blob ${digest} is missing or too large`);
-    return readFile(blob.path, 'utf8');
+    const text = await this.#read(blobPath(digest));
+    if (sha256(text) !== digest) throw unusable(`blob ${digest} has another digest`);
+    return text;
   }
 
-  async #untilDrained(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        this.#parser.off('drain', done).off('error', done);
-        resolve();
-      };
-      this.#parser.on('drain', done).on('error', done);
-      if (this.#failure !== undefined) done();
-    });
-  }
-
-  #fail(error: Error): void {
-    this.#failure ??= error;
+  async #read(path: string): Promise<string> {
+    const file = join(this.#directory, path);
+    const { size } = await stat(file).catch(() => ({ size: Number.POSITIVE_INFINITY }));
+    if (size > maxJsonBytes) throw unusable(`${path} is missing or too large`);
+    return readFile(file, 'utf8');
   }
 
   #check(): void {
