@@ -84,7 +84,7 @@ export class BuiltImageReceiver {
     });
     this.#ended = new Promise((resolve) => {
       this.#unpack.on('close', resolve).on('error', (error: Error) => {
-        this.#failure ??= unusable(error.message);
+        this.#failure ??= 'errno' in error ? error : unusable(error.message); // our disk's fault, or the tar's
         resolve();
       });
     });

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { encodeFrame, FrameDecoder, frameType } from '../zygote/protocol.ts';
+import { StoreError } from './store-error.ts';
 
 /** Caps of one build. */
 export interface BuildLimits {
@@ -68,6 +69,7 @@ export async function runConfinedBuild(build: ConfinedBuild): Promise<BuildRepor
   } catch (error) {
     build.signal.throwIfAborted();
     if (signal.aborted) throw new Error('the builder did not end in time');
+    if (error instanceof StoreError) throw error;
     throw new Error(`cannot build: ${error instanceof Error ? error.message : error}`, { cause: error });
   } finally {
     signal.removeEventListener('abort', abort);
@@ -103,7 +105,8 @@ async function receive(
   let report: BuildReport | undefined;
   for await (const chunk of socket) {
     for (const { type, payload } of decoder.push(chunk)) {
-      if (type === frameType.FAILED) throw new Error(payload.toString());
+      // After the report it is about the directory, which the launcher then tries to remove again when it starts.
+      if (type === frameType.FAILED && report === undefined) throw new Error(payload.toString());
       if (type === frameType.STDOUT) onOutput(payload);
       if (type === frameType.BUILT) await onBuilt(payload);
       if (type === frameType.DONE) report = decodeReport(payload);

@@ -53,8 +53,8 @@ enum frame_type {
   FRAME_REMOVE_LAYER = 13, /* worker: name of the directory; GONE is the answer */
   FRAME_UNPACKED = 14,     /* launcher, after READY with the directory's name: struct unpack_report, paths left out */
   /* Images: the first frame of a connection of its own. */
-  FRAME_BUILD = 15, /* worker: struct build_limits, layers "a:b" or "", NUL; then a tar for /build, then EOF */
-  FRAME_BUILT = 16  /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
+  FRAME_BUILD = 16, /* worker: struct build_limits, layers "a:b" or "", NUL; then a tar for /build, then EOF */
+  FRAME_BUILT = 17  /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
 };
 
 enum end_cause { END_EXITED = 0, END_WALL = 1, END_CPU = 2, END_KILLED = 3, END_OUTPUT = 4 };

@@ -20,8 +20,8 @@ export const frameType = {
   UNPACK: 12,
   REMOVE_LAYER: 13,
   UNPACKED: 14,
-  BUILD: 15,
-  BUILT: 16,
+  BUILD: 16,
+  BUILT: 17,
 } as const;
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 
