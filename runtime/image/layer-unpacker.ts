@@ -122,22 +122,17 @@ export function openLayerUnpacker(options: LayerUnpackerOptions): LayerUnpacker 
     let doneBytes = 0;
     let toldAt = 0;
     const stop = AbortSignal.any([launcher.answered, ...(request.signal ? [request.signal] : [])]);
-    const interrupt = () => tar.destroy(stop.reason);
-    if (stop.aborted) interrupt();
-    stop.addEventListener('abort', interrupt);
-    try {
-      for await (const chunk of tar) {
-        hash.update(chunk);
-        doneBytes += chunk.length;
-        await launcher.write(chunk, stop);
-        if (Date.now() - toldAt < progressIntervalMs) continue;
-        toldAt = Date.now();
-        request.onProgress?.(doneBytes);
-      }
+    const chunks: AsyncIterator<Uint8Array> = tar[Symbol.asyncIterator]();
+    // A source need not heed its destruction while it waits for its own.
+    for (let next = await unless(stop, chunks.next()); !next.done; next = await unless(stop, chunks.next())) {
+      hash.update(next.value);
+      doneBytes += next.value.length;
+      await launcher.write(next.value, stop);
+      if (Date.now() - toldAt < progressIntervalMs) continue;
+      toldAt = Date.now();
       request.onProgress?.(doneBytes);
-    } finally {
-      stop.removeEventListener('abort', interrupt);
     }
+    request.onProgress?.(doneBytes);
     return hash.digest('hex');
   }
 
@@ -160,6 +155,21 @@ export function openLayerUnpacker(options: LayerUnpackerOptions): LayerUnpacker 
     } finally {
       launcher.close();
     }
+  }
+}
+
+/** Rejects with the reason of `stop` when that comes first. */
+async function unless<T>(stop: AbortSignal, promise: Promise<T>): Promise<T> {
+  stop.throwIfAborted();
+  let interrupt = () => {};
+  const stopped = new Promise<never>((_, reject) => {
+    interrupt = () => reject(stop.reason);
+  });
+  stop.addEventListener('abort', interrupt);
+  try {
+    return await Promise.race([promise, stopped]);
+  } finally {
+    stop.removeEventListener('abort', interrupt);
   }
 }
 

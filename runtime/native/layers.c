@@ -171,7 +171,7 @@ static const char *start(struct job *job, uint32_t ids, const int *lowers, int c
   fds[0] = job->state == UNPACKING ? job->connection : null;
   fds[UFD_TREE - UFD_CONNECTION] = tree;
   fds[UFD_RESULT - UFD_CONNECTION] = job->result;
-  memcpy(fds + UFD_LOWERS - UFD_CONNECTION, lowers, sizeof(int) * (size_t)count);
+  for (int i = 0; i < count; i++) fds[UFD_LOWERS - UFD_CONNECTION + i] = lowers[i];
   struct clone_args arguments = {
       .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
       .exit_signal = SIGCHLD};

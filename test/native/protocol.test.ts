@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { sandboxIdBase, sandboxIdCount, serviceId } from '../../runtime/image/ids.ts';
 import {
   decodeReport,
+  decodeUnpackReport,
   encodeFrame,
   encodeLimits,
   endCauses,
@@ -11,6 +12,7 @@ import {
   frameType,
   maxFrameBytes,
   maxSandboxes,
+  unpackFault,
 } from '../../runtime/zygote/protocol.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 
@@ -46,10 +48,19 @@ test('the end causes are the same in C and in TypeScript', () => {
   expect(Object.fromEntries(inC)).toEqual({ ...endCauses });
 });
 
+test('the faults of unpacking are the same in C and in TypeScript', () => {
+  const inC = Object.entries(enumOf('unpack_fault')).map(([name, value]) => [
+    name.replace('FAULT_', ''),
+    value,
+  ]);
+  expect(Object.fromEntries(inC)).toEqual(unpackFault);
+});
+
 test('ids and sizes are the same in C and in TypeScript', () => {
   expect(header).toContain(`#define ID_BASE 0x${sandboxIdBase.toString(16)}u`);
   expect(header).toContain(`#define ID_COUNT ${sandboxIdCount + 1}u`);
   expect(serviceId).toBe(sandboxIdBase + sandboxIdCount);
+  expect(header).toContain(`#define IMAGE_ID_COUNT ${sandboxIdCount}u`);
   expect(header).toContain(`#define MAX_SANDBOXES ${maxSandboxes}`);
   expect(header).toContain(`#define MAX_FRAME (${maxFrameBytes / 1024 / 1024}u << 20)`);
 });
@@ -58,6 +69,8 @@ test('the structures are as long in C as in TypeScript', () => {
   expect(encodeLimits(defaultLimits())).toHaveLength(structBytes('run_limits'));
   const report = Buffer.alloc(structBytes('run_report') + 3, 0);
   expect(decodeReport(report).result).toHaveLength(3);
+  const unpacked = Buffer.concat([Buffer.alloc(structBytes('unpack_report')), Buffer.from('a\0b\0')]);
+  expect(decodeUnpackReport(unpacked).skipped).toEqual(['a', 'b']);
 });
 
 test('frames come out as they went in, however the stream is cut', () => {

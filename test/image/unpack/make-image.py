@@ -114,7 +114,9 @@ def long_names(format):
     layer.hard(f"{kind}/hard", deep + "/" + "n" * 255)
     layer.file(f"{kind}/größe-日本", "text")
     layer.file(f"{kind}/e\u0301-decomposed", "not composed")
-    layer.file(f"{kind}/latin-\udce9", "not UTF-8") if kind == "gnu" else None
+    layer.hard(f"{kind}/größer-日本", f"{kind}/größe-日本")
+    layer.link(f"{kind}/größt", "größe-日本")
+    layer.file(f"{kind}/latin-\udce9", "not UTF-8")
     layer.file(f"{kind}/new\nline", "control characters")
     return layer.done()
 

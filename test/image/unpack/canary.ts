@@ -1,0 +1,33 @@
+import { lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { UnpackLimits } from '../../../runtime/image/layer-unpacker.ts';
+import { treeOf, useLayers } from '../../support/layers.ts';
+import { makeTar } from '../make-tar.ts';
+
+/** Layers with canaries around them. The check counts what is outside of the layer, and that the next one is unpacked. */
+export async function useCanary(limits?: Partial<UnpackLimits>) {
+  const layers = await useLayers(limits);
+  await mkdir(join(layers.dir, 'canary'));
+  await writeFile(join(layers.dir, 'canary', 'file'), 'alive');
+  await writeFile(join(layers.layersDir, 'canary'), 'alive');
+  const outside = async () => ({
+    around: await treeOf(join(layers.dir, 'canary')),
+    beside: await readdir(layers.dir),
+    canary: await lstat(join(layers.layersDir, 'canary')),
+    etc: (await lstat('/etc')).mtimeMs,
+    root: await readdir('/'),
+  });
+  const before = await outside();
+  const control = makeTar([{ path: 'control', data: 'x' }]);
+  return {
+    ...layers,
+    async nothingElseThan(names: readonly string[]) {
+      expect(await outside()).toEqual(before);
+      expect((await layers.names()).sort()).toEqual(['canary', ...names].sort());
+      const { name } = await layers.unpack(control);
+      await layers.unpacker.remove(name);
+      expect(await layers.names()).toHaveLength(names.length + 1);
+    },
+  };
+}
