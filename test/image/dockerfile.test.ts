@@ -13,12 +13,14 @@ describe('the images a Dockerfile stands on', () => {
   });
 
   it('are also those that are copied from or mounted', () => {
-    const text = 'FROM a\nCOPY --chown=1:1 --from=b /x /x\nRUN --mount=type=bind,from=c:1,target=/c ls --from=d';
+    const text =
+      'FROM a\nCOPY --chown=1:1 --from=b /x /x\nRUN --mount=type=bind,from=c:1,target=/c ls --from=d';
     expect(images(text)).toEqual(['a', 'b', 'c:1']);
   });
 
   it('are named with arguments, their defaults, and defaults of defaults', () => {
-    const text = 'ARG V=3 BASE="alpine"\nARG FULL=${BASE}:$V\nFROM --platform=linux/amd64 ${FULL}\nFROM ${NO:-node}${V:+1}';
+    const text =
+      'ARG V=3 BASE="alpine"\nARG FULL=${BASE}:$V\nFROM --platform=linux/amd64 ${FULL}\nFROM ${NO:-node}${V:+1}';
     expect(images(text)).toEqual(['alpine:3', 'node1']);
     expect(images(text, { V: '4', NO: 'own' })).toEqual(['alpine:4', 'node1']);
   });
@@ -33,7 +35,9 @@ describe('the images a Dockerfile stands on', () => {
   });
 
   it('are found behind comments, continued lines and another escape character', () => {
-    expect(images('# escape=`\n\nFROM `\n  # not this\n\n  a AS `\n x\n# FROM b\nRUN echo `\n FROM c')).toEqual(['a']);
+    expect(
+      images('# escape=`\n\nFROM `\n  # not this\n\n  a AS `\n x\n# FROM b\nRUN echo `\n FROM c'),
+    ).toEqual(['a']);
     expect(images('# FROM z\r\nFROM \\\r\n a\r\nRUN x \\\r\n && y\r\n')).toEqual(['a']);
   });
 
