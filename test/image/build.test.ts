@@ -138,7 +138,7 @@ describe('a build', () => {
 
   it('tells each step and every line as it comes', async () => {
     const events: string[] = [];
-    await builds.build('FROM bash\nRUN echo one; echo two >&2; echo three', {
+    await builds.build('FROM bash\nRUN echo one; echo two >&2; echo three > /three; cat /three', {
       onEvent: (event) => {
         if (event.type === 'step') events.push(event.step);
         if (event.type === 'output' && /^(one|two|three)$/.test(event.line)) events.push(event.line);

@@ -47,7 +47,7 @@ export interface TestBuilds {
   failure(dockerfile: string, task?: BuildTask): Promise<{ code: string; message: string }>;
   /** A file of an image, from the uppermost of its layers that has it. */
   read(image: StoredImage, path: string): Promise<string>;
-  /** Processes, mounts, cgroups, and directories of builds. */
+  /** Processes, mounts, cgroups and directories that are there because of builds. */
   census(): Promise<object>;
   /** Waits until the census is this again: what was cancelled goes in the background. */
   settled(census: object): Promise<void>;
@@ -132,8 +132,10 @@ export function useBuilds(): TestBuilds {
 
   tools.census = async () => ({
     processes: (await descendants(tools.launcherPid)).length,
-    mounts: (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').length,
-    cgroups: (await onceboxCgroups()).filter((path) => path.includes(instance)),
+    mounts: (await readFile('/proc/self/mountinfo', 'utf8'))
+      .split('\n')
+      .filter((line) => line.includes(tools.directory)),
+    cgroups: (await onceboxCgroups()).filter((path) => path.includes(`${instance}/`)),
     directories: (await readdir(layersDir())).filter((name) => name.startsWith('.')),
     scratch: await readdir(join(tools.directory, 'scratch')).catch(() => []),
   });
