@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultSearchPath, defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
+import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { startLauncher } from '../bench-launcher.ts';
 import { slopeOf } from '../statistics.ts';

@@ -88,6 +88,25 @@ int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout) {
   return -1;
 }
 
+/* The number behind `key` in a flat keyed file such as memory.events. */
+static uint64_t keyed(int dir, const char *path, const char *key) {
+  char text[4096];
+  if (read_file_at(dir, path, text, sizeof(text)) < 0) return 0;
+  size_t length = strlen(key);
+  for (char *line = text, *rest; (line = strtok_r(line, "\n", &rest)); line = NULL)
+    if (strncmp(line, key, length) == 0 && line[length] == ' ') return strtoull(line + length, NULL, 10);
+  return 0;
+}
+
+/* For cpu.max, or for cpu.cfs_quota_us, whose period is the same by default. */
+static void cpu_text(char *text, size_t size, bool v2, uint32_t cpu_milli) {
+  const uint64_t period = 100000;
+  uint64_t quota = cpu_milli * period / 1000;
+  if (quota < 1000) quota = 1000; /* the kernel's least */
+  if (v2) snprintf(text, size, "%llu %llu", (unsigned long long)quota, (unsigned long long)period);
+  else snprintf(text, size, "%llu", (unsigned long long)quota);
+}
+
 static void kill_members(int dir) {
   char text[65536];
   if (read_file_at(dir, "cgroup.procs", text, sizeof(text)) <= 0) return;
@@ -243,6 +262,34 @@ void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance
   }
 }
 
+int cgroup_zone_limit(const struct cgroup_zone *zone, const struct build_limits *limits) {
+  const struct cgroup_layout *layout = &zone->layout;
+  char memory[32], pids[16], cpu[64];
+  snprintf(memory, sizeof(memory), "%llu", (unsigned long long)limits->memory_bytes);
+  snprintf(pids, sizeof(pids), "%u", limits->pids);
+  bool v2 = layout->version == 2;
+  cpu_text(cpu, sizeof(cpu), v2, limits->cpu_milli);
+  if (write_file_at(zone->dir[layout->version == 2 ? 0 : layout->memory], v2 ? "memory.max" : "memory.limit_in_bytes",
+                    memory) < 0)
+    return -1;
+  if (write_file_at(zone->dir[v2 ? 0 : layout->cpu], v2 ? "cpu.max" : "cpu.cfs_quota_us", cpu) < 0) return -1;
+  return write_file_at(zone->dir[v2 ? 0 : layout->pids], "pids.max", pids);
+}
+
+uint32_t cgroup_zone_oom_kills(const struct cgroup_zone *zone) {
+  bool v2 = zone->layout.version == 2;
+  return (uint32_t)keyed(zone->dir[v2 ? 0 : zone->layout.memory],
+                         v2 ? "agent/memory.events" : "agent/memory.oom_control", "oom_kill");
+}
+
+/* v2 counts an event where the fork was tried, v1 where the cap is. */
+uint32_t cgroup_zone_pids_refused(const struct cgroup_zone *zone) {
+  bool v2 = zone->layout.version == 2;
+  int dir = zone->dir[v2 ? 0 : zone->layout.pids];
+  uint64_t below = keyed(dir, "agent/pids.events", "max"), here = keyed(dir, "pids.events", "max");
+  return (uint32_t)(below > here ? below : here);
+}
+
 /* ---- one sandbox; `s<id>` below the zone ---- */
 
 static int sandbox_path(char *path, size_t size, uint32_t id, const char *file) {
@@ -263,16 +310,11 @@ static uint64_t sandbox_number(const struct cgroup_zone *zone, int hierarchy, ui
   return strtoull(text, NULL, 10);
 }
 
-/* The number behind `key` in a flat keyed file such as memory.events. */
 static uint64_t sandbox_keyed(const struct cgroup_zone *zone, int hierarchy, uint32_t id, const char *file,
                               const char *key) {
-  char path[96], text[4096];
+  char path[96];
   sandbox_path(path, sizeof(path), id, file);
-  if (read_file_at(zone->dir[hierarchy], path, text, sizeof(text)) < 0) return 0;
-  size_t length = strlen(key);
-  for (char *line = text, *rest; (line = strtok_r(line, "\n", &rest)); line = NULL)
-    if (strncmp(line, key, length) == 0 && line[length] == ' ') return strtoull(line + length, NULL, 10);
-  return 0;
+  return keyed(zone->dir[hierarchy], path, key);
 }
 
 int cgroup_sandbox_make(const struct cgroup_zone *zone, uint32_t id) {
@@ -308,21 +350,17 @@ int cgroup_sandbox_procs(const struct cgroup_zone *zone, uint32_t id, int fds[MA
 
 int cgroup_sandbox_limit(const struct cgroup_zone *zone, uint32_t id, const struct run_limits *limits) {
   const struct cgroup_layout *layout = &zone->layout;
-  const uint64_t period = 100000;
   char memory[32], pids[16], cpu[64];
-  uint64_t quota = limits->cpu_milli * period / 1000;
-  if (quota < 1000) quota = 1000; /* the kernel's least */
+  cpu_text(cpu, sizeof(cpu), layout->version == 2, limits->cpu_milli);
   snprintf(memory, sizeof(memory), "%llu", (unsigned long long)limits->memory_bytes);
   snprintf(pids, sizeof(pids), "%u", limits->pids);
   if (layout->version == 2) {
-    snprintf(cpu, sizeof(cpu), "%llu %llu", (unsigned long long)quota, (unsigned long long)period);
     if (sandbox_write(zone, 0, id, "memory.max", memory) < 0) return -1;
     /* A sandbox that ran out of memory is of no use in parts. */
     sandbox_write(zone, 0, id, "memory.oom.group", "1");
     if (sandbox_write(zone, 0, id, "cpu.max", cpu) < 0) return -1;
     return sandbox_write(zone, 0, id, "pids.max", pids);
   }
-  snprintf(cpu, sizeof(cpu), "%llu", (unsigned long long)quota);
   if (sandbox_write(zone, layout->memory, id, "memory.limit_in_bytes", memory) < 0) return -1;
   if (sandbox_write(zone, layout->cpu, id, "cpu.cfs_quota_us", cpu) < 0) return -1;
   return sandbox_write(zone, layout->pids, id, "pids.max", pids);

@@ -154,13 +154,17 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
   return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-bool layers_are_names(const char *layers) {
+size_t layer_names_count(const char *layers, size_t max) {
   size_t count = 0;
   for (const char *name = layers; *name; count++) {
-    if (strspn(name, "0123456789abcdef") != LAYER_NAME) return false;
+    if (strspn(name, "0123456789abcdef") != LAYER_NAME) return 0;
     name += LAYER_NAME;
     if (*name == ':' && name[1] != '\0') name++;
-    else if (*name != '\0') return false;
+    else if (*name != '\0') return 0;
   }
-  return count > 0 && count <= MAX_LAYERS;
+  return count <= max ? count : 0;
+}
+
+bool layers_are_names(const char *layers) {
+  return layer_names_count(layers, MAX_LAYERS) > 0;
 }

@@ -1,8 +1,8 @@
 /*
  * launcher.c: the only part of oncebox that is root. It listens on a Unix socket for its worker; every connection
  * starts with one frame. FRAME_ZONE makes it the socket of a new zone's agent; the launcher makes the zone's cgroup,
- * waits for the zone to end and takes the cgroup away. FRAME_UNPACK and FRAME_REMOVE_LAYER are for layers.c. It reads
- * nothing else, from anyone.
+ * waits for the zone to end and takes the cgroup away. FRAME_UNPACK and FRAME_REMOVE_LAYER are for layers.c, and
+ * FRAME_BUILD for builds.c. It reads nothing else, from anyone.
  */
 #define _GNU_SOURCE
 #include "oncebox.h"
@@ -175,8 +175,12 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   agent_main(&zone);
 }
 
+static uint32_t next_zone(void) {
+  return ++launcher.next_zone;
+}
+
 static const char *start_zone(int slot, int worker, const struct zone_request *request) {
-  uint32_t id = ++launcher.next_zone;
+  uint32_t id = next_zone();
   struct cgroup_zone cgroup;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) cgroup.dir[i] = -1;
   int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
@@ -200,6 +204,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
           close(launcher.zones[i].connection);
         }
       layers_leave();
+      builds_leave();
       zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
@@ -227,6 +232,17 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
   return failure;
 }
 
+static const struct launcher_view *view(void) {
+  static struct launcher_view view;
+  view = (struct launcher_view){.layers_dir = launcher.layers_dir,
+                                .instance = launcher.instance,
+                                .cgroups = &launcher.cgroups,
+                                .filters = &launcher.filters,
+                                .next_zone = next_zone,
+                                .hide_command_line = hide_command_line};
+  return &view;
+}
+
 static const char *serve_connection(int connection) {
   struct ucred peer;
   socklen_t size = sizeof(peer);
@@ -244,6 +260,7 @@ static const char *serve_connection(int connection) {
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
   if (frame[4] == FRAME_UNPACK) return layers_unpack(connection, frame + 9, length - 5);
   if (frame[4] == FRAME_REMOVE_LAYER) return layers_remove(connection, frame + 9, length - 5);
+  if (frame[4] == FRAME_BUILD) return builds_start(connection, frame + 9, length - 5, view());
   if (frame[4] != FRAME_ZONE) return "the request is for nothing we do";
   struct zone_request request;
   const char *failure = parse_zone_request(frame + 9, length - 5, &request);
@@ -271,7 +288,7 @@ static void accept_connection(void) {
 static void reap(void) {
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-    if (layers_reap(pid, status)) continue;
+    if (layers_reap(pid, status) || builds_reap(pid, view())) continue;
     for (int i = 0; i < MAX_ZONES; i++)
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
@@ -313,6 +330,7 @@ static void end_zones(void) {
     waitpid(launcher.zones[i].pid, NULL, 0);
     launcher.zones[i].pid = 0;
   }
+  builds_end();
   layers_end();
   cgroup_sweep(&launcher.cgroups, launcher.instance);
   unlink(launcher.socket_path);

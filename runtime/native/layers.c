@@ -39,7 +39,7 @@
 #define TEMPORARY_DIGITS 32
 #define TEMPORARY_LENGTH (sizeof(TEMPORARY) - 1 + TEMPORARY_DIGITS)
 
-enum state { FREE, UNPACKING, UNPACKED, REMOVING };
+enum state { FREE, UNPACKING, UNPACKED, REMOVING, HELD };
 
 struct job {
   enum state state;
@@ -426,6 +426,37 @@ void layers_heard(const struct pollfd *events, size_t count) {
       else job_clear(job);
       break;
     }
+}
+
+/* ---- directories of builds ---- */
+
+int layers_hold_directory(int *tree) {
+  struct job *job = free_job();
+  if (!job) {
+    errno = EAGAIN;
+    return -1;
+  }
+  job_clear(job);
+  job->dir = make_directory(job->name);
+  if (job->dir < 0) return -1;
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV}; /* a RUN executes what is there */
+  *tree = (int)syscall(SYS_open_tree, job->dir, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (*tree >= 0 && syscall(SYS_mount_setattr, *tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0) {
+    job->state = HELD;
+    return (int)(job - layers.jobs);
+  }
+  int saved = errno;
+  if (*tree >= 0) close(*tree);
+  unlinkat(layers.dir, job->name, AT_REMOVEDIR);
+  job_clear(job);
+  errno = saved;
+  return -1;
+}
+
+void layers_release_directory(int handle, int connection) {
+  struct job *job = &layers.jobs[handle];
+  job->connection = connection;
+  start_removal(job);
 }
 
 void layers_leave(void) {

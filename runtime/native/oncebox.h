@@ -62,7 +62,10 @@ enum frame_type {
   FRAME_UNPACK = 12,       /* worker: strings: lowers "a:b" or "", bytes, entries, stall ms; then the tar, then EOF */
   FRAME_REMOVE_LAYER = 13, /* worker: name of the directory; GONE is the answer */
   FRAME_UNPACKED = 14,     /* launcher, after READY with the directory's name: struct unpack_report, paths left out */
-  FRAME_CHANGES = 15 /* agent: bytes of a tar, before DONE */
+  FRAME_CHANGES = 15, /* agent: bytes of a tar, before DONE */
+  /* Images: the first frame of a connection of its own. */
+  FRAME_BUILD = 16, /* worker: struct build_limits, layers "a:b" or "", NUL; then a tar for /build, then EOF */
+  FRAME_BUILT = 17  /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
 };
 
 enum spec_flags {
@@ -129,6 +132,28 @@ struct unpack_report {
   uint32_t skipped; /* devices and sockets left out; some of their paths follow */
 } __attribute__((packed));
 
+/* Of one image build, all of it together. */
+struct build_limits {
+  uint64_t memory_bytes;
+  uint64_t disk_bytes;
+  uint64_t disk_inodes;
+  uint32_t pids;
+  uint32_t cpu_milli; /* 1000 is one core */
+  uint32_t wall_ms;
+} __attribute__((packed));
+
+/* BUILD_DISK: it passed its cap. BUILD_FULL: the disk is nearly full, whoever filled it. */
+enum build_cause { BUILD_EXITED = 0, BUILD_WALL = 1, BUILD_DISK = 2, BUILD_FULL = 3 };
+
+struct build_report {
+  uint32_t cause;
+  uint32_t command;  /* the last that ran, from 1: unpacking, those of /build/commands, packing */
+  int32_t exit_code; /* -1: ended by a signal */
+  int32_t signal;    /* 0: exited by itself */
+  uint32_t oom_kills;
+  uint32_t pids_refused;
+} __attribute__((packed));
+
 /* ---- io.c ---- */
 struct buffer {
   uint8_t *data;
@@ -150,6 +175,8 @@ ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
 uint64_t now_usec(void);
 /* Layers as they cross the wire: digests in hex with colons between, nothing that could be a path. */
 bool layers_are_names(const char *layers);
+/* The same with another cap than that of a sandbox: how many they are, or 0. */
+size_t layer_names_count(const char *layers, size_t max);
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Logs with %m expanded by the caller's format and ends the process. */
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -174,6 +201,11 @@ int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
 /* The caller moves itself to where the zygote's caps are. */
 void cgroup_zygote_enter(const struct cgroup_zone *zone);
 void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t zone);
+/* For the zone as a whole, by the launcher: what is in it cannot change them. */
+int cgroup_zone_limit(const struct cgroup_zone *zone, const struct build_limits *limits);
+/* What its agent and all its children but sandboxes met. */
+uint32_t cgroup_zone_oom_kills(const struct cgroup_zone *zone);
+uint32_t cgroup_zone_pids_refused(const struct cgroup_zone *zone);
 
 int cgroup_sandbox_make(const struct cgroup_zone *zone, uint32_t id);
 /* Opens, in every hierarchy, the file through which a process moves in by writing "0"; returns how many. */
@@ -192,9 +224,21 @@ struct filter {
   size_t length; /* bytes */
 };
 struct filters {
-  struct filter sandbox, zygote;
+  struct filter sandbox, zygote, build;
 };
 bool seccomp_compile(struct filters *filters);
+
+/* ---- root.c: roots of zones and builds. Whatever fails ends the process, and with it its mount namespace ---- */
+#define ROOT_PLACE "/tmp" /* where a new root is put together; in a mount namespace of one's own */
+#define ROOT_DEVICES 5
+int root_clone_tree(const char *path);
+/* Closes the tree. */
+void root_place_tree(int tree, const char *path, uint64_t attributes);
+void root_make_dir(const char *path);
+void root_make_link(const char *target, const char *path);
+void root_take_devices(int trees[ROOT_DEVICES]);
+void root_place_devices(const int trees[ROOT_DEVICES]);
+void root_pivot(const char *root);
 
 /* ---- zone.c: what the agent does once, before it serves ---- */
 struct zone {
@@ -315,7 +359,39 @@ void layers_heard(const struct pollfd *events, size_t count);
 /* In a zone's process: gives up everything of ours. */
 void layers_leave(void);
 void layers_end(void);
+/* A directory on the same disk for a build: its handle, and a mount of it that is in no mount table. -1 with errno. It
+ * is removed at the release, and `connection` is told and closed when it is gone; or by whoever sweeps after us. */
+int layers_hold_directory(int *tree);
+void layers_release_directory(int handle, int connection);
 int write_id_map(pid_t pid, uint32_t count);
+
+/* ---- builds.c: the launcher's part of building images ---- */
+#define MAX_BUILD_LAYERS 192
+/* What of the launcher it needs. */
+struct launcher_view {
+  const char *layers_dir, *instance;
+  const struct cgroup_layout *cgroups;
+  const struct filters *filters;
+  uint32_t (*next_zone)(void);
+  void (*hide_command_line)(void); /* the directories' names go with it */
+};
+/* As layers_unpack. */
+const char *builds_start(int connection, uint8_t *payload, size_t length, const struct launcher_view *launcher);
+bool builds_reap(pid_t pid, const struct launcher_view *launcher);
+void builds_leave(void);
+void builds_end(void);
+
+/* ---- build.c: pid 1 of a build ---- */
+struct build_start {
+  struct build_limits limits;
+  int connection, alive, mapped;
+  int workspace; /* mount that becomes /build */
+  struct cgroup_zone cgroup;
+  const struct filter *filter;
+  const char *layers_dir, *layers;
+  void (*hide_command_line)(void);
+};
+void build_main(const struct build_start *start) __attribute__((noreturn));
 
 /* ---- unpack.c: the confined program; it starts with these descriptors, and its root is the layer ---- */
 enum unpack_fd { UFD_CONNECTION = 3, UFD_TREE, UFD_RESULT, UFD_LOWERS };

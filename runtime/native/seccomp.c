@@ -14,10 +14,17 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+/* What only makers of containers need: the mount table, the names of the machine. */
+static const int refused_but_to_builders[] = {
+    SCMP_SYS(mount),  SCMP_SYS(umount2),     SCMP_SYS(pivot_root),
+    SCMP_SYS(chroot), SCMP_SYS(sethostname), SCMP_SYS(setdomainname),
+};
+
 static const int refused[] = {
-    /* the mount table and its newer interface */
-    SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(open_tree),
-    SCMP_SYS(move_mount), SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(fspick),
+    /* the newer interface to the mount table, swap, quotas */
+    SCMP_SYS(open_tree), SCMP_SYS(move_mount), SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(fspick),
     SCMP_SYS(mount_setattr), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(quotactl), SCMP_SYS(quotactl_fd),
     /* other processes' memory, tracing, code in the kernel */
     SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(pidfd_getfd),
@@ -32,7 +39,7 @@ static const int refused[] = {
     /* the machine itself */
     SCMP_SYS(reboot), SCMP_SYS(syslog), SCMP_SYS(acct), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime),
     SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex), SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(vhangup),
-    SCMP_SYS(sethostname), SCMP_SYS(setdomainname), SCMP_SYS(nfsservctl), SCMP_SYS(fanotify_init),
+    SCMP_SYS(nfsservctl), SCMP_SYS(fanotify_init),
     SCMP_SYS(vmsplice), SCMP_SYS(set_mempolicy), SCMP_SYS(mbind), SCMP_SYS(move_pages), SCMP_SYS(migrate_pages),
     SCMP_SYS(personality),
 };
@@ -43,12 +50,27 @@ static int refuse(scmp_filter_ctx filter, int call) {
   return result < 0 && result != -EDOM ? -1 : 0;
 }
 
+static int refuse_all(scmp_filter_ctx filter, const int *calls, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    if (refuse(filter, calls[i]) < 0) return -1;
+  return 0;
+}
+
+/* Inotify instances are few, and on the account of the host's root too; and a watch on a device node tells what others
+ * do. As if the limit were reached, which programs know. */
+static int refuse_inotify(scmp_filter_ctx filter) {
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init1), 0) < 0) return -1;
+  int old = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init), 0);
+  return old < 0 && old != -EDOM ? -1 : 0;
+}
+
 /* What neither a sandbox nor a zygote may. */
 static int add_common_rules(scmp_filter_ctx filter) {
   const uint64_t new_namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
                                   CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME;
-  for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
-    if (refuse(filter, refused[i]) < 0) return -1;
+  if (refuse_all(filter, refused, COUNT(refused)) < 0 ||
+      refuse_all(filter, refused_but_to_builders, COUNT(refused_but_to_builders)) < 0)
+    return -1;
   for (int bit = 0; bit < 32; bit++) {
     uint64_t flag = 1ull << bit;
     if ((new_namespaces & flag) == 0 || flag == CLONE_NEWTIME) continue; /* NEWTIME is clone3's alone */
@@ -64,11 +86,7 @@ static int add_sandbox_rules(scmp_filter_ctx filter) {
   if (add_common_rules(filter) < 0) return -1;
   /* A sandbox cannot nest, and user namespaces are where kernel bugs are reached. */
   if (refuse(filter, SCMP_SYS(unshare)) < 0 || refuse(filter, SCMP_SYS(setns)) < 0) return -1;
-  /* Inotify instances are few, and on the account of the host's root too; and a watch on a device node tells what
-   * others do. As if the limit were reached, which programs know. */
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init1), 0) < 0) return -1;
-  int old = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init), 0);
-  return old < 0 && old != -EDOM ? -1 : 0;
+  return refuse_inotify(filter);
 }
 
 /* An image's own interpreter may be anything. It keeps what a join of a shell takes, setns and the change of ids, and
@@ -93,6 +111,20 @@ static int add_zygote_rules(scmp_filter_ctx filter) {
   return 0;
 }
 
+/* A builder makes containers, and so do the commands of a hostile image in it, if they get hold of its rights; but none
+ * in a user namespace of their own. */
+static int add_build_rules(scmp_filter_ctx filter) {
+  if (refuse_all(filter, refused, COUNT(refused)) < 0 || refuse_inotify(filter) < 0) return -1;
+  const struct scmp_arg_cmp new_user = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER);
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, new_user) < 0) return -1;
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 1, new_user) < 0) return -1;
+  /* Buildah packs every attribute in user.* that it finds, and with them those in which overlayfs remembers the inode
+   * that a file was copied from (user.overlay.origin): other ones at every build, and of no use to anyone. It finds
+   * them by this call, and takes it that a file system may have none. File capabilities it asks for by name. */
+  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(llistxattr), 0) < 0) return -1;
+  return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+}
+
 static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
   int memory = memfd_create("seccomp", MFD_CLOEXEC);
@@ -111,5 +143,6 @@ static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
 }
 
 bool seccomp_compile(struct filters *filters) {
-  return compile(add_sandbox_rules, &filters->sandbox) && compile(add_zygote_rules, &filters->zygote);
+  return compile(add_sandbox_rules, &filters->sandbox) && compile(add_zygote_rules, &filters->zygote) &&
+         compile(add_build_rules, &filters->build);
 }

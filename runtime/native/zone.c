@@ -24,92 +24,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NEW_ROOT "/tmp"
-static const char *const devices[] = {"null", "zero", "full", "random", "urandom"};
-#define DEVICES (sizeof(devices) / sizeof(devices[0]))
-
-static int clone_tree(const char *path) {
-  int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-  if (fd < 0) die("cannot take %s into the zone: %m", path);
-  return fd;
-}
-
-static void place_tree(int tree, const char *path, uint64_t attributes) {
-  struct mount_attr attr = {.attr_set = attributes};
-  if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) < 0)
-    die("cannot restrict %s: %m", path);
-  if (syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-    die("cannot place %s: %m", path);
-  close(tree);
-}
-
-static void make_dir(const char *path) {
-  if (mkdir(path, 0755) < 0 && errno != EEXIST) die("cannot make %s: %m", path);
-}
-
-static void make_link(const char *target, const char *path) {
-  if (symlink(target, path) < 0) die("cannot link %s: %m", path);
-}
-
-/* /dev of every sandbox: no tty, no shared memory of the host. */
-static void place_devices(const int *trees) {
-  make_dir(NEW_ROOT "/dev");
-  /* A tmpfs of its own, so that shells can bind it alone and read-only. */
-  if (mount("tmpfs", NEW_ROOT "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k,nr_inodes=32") < 0)
-    die("cannot mount /dev: %m");
-  for (size_t i = 0; i < DEVICES; i++) {
-    char path[64];
-    snprintf(path, sizeof(path), NEW_ROOT "/dev/%s", devices[i]);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) die("cannot make %s: %m", path);
-    close(fd);
-    /* Read-only is the node, which is the host's; what is written to the device still arrives. */
-    place_tree(trees[i], path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-  }
-  make_link("/proc/self/fd", NEW_ROOT "/dev/fd");
-  make_link("/proc/self/fd/0", NEW_ROOT "/dev/stdin");
-  make_link("/proc/self/fd/1", NEW_ROOT "/dev/stdout");
-  make_link("/proc/self/fd/2", NEW_ROOT "/dev/stderr");
-  make_dir(NEW_ROOT "/dev/shm"); /* every shell mounts its own there */
-  if (mount(NULL, NEW_ROOT "/dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL) < 0)
-    die("cannot make /dev read-only: %m");
-}
-
-static void pivot(const char *root) {
-  if (chdir(root) < 0) die("cannot enter %s: %m", root);
-  if (syscall(SYS_pivot_root, ".", ".") < 0) die("cannot pivot into %s: %m", root);
-  if (umount2(".", MNT_DETACH) < 0) die("cannot leave the old root: %m");
-  if (chdir("/") < 0) die("cannot enter /: %m");
-}
-
 /* Called as the host's root by file permissions (the store may lie where only root may look), but without any
  * capability outside the zone's user namespace. */
 void zone_enter_root(const char *layers_dir, const char *platform_dir) {
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) die("cannot make mounts private: %m");
-  int layers = clone_tree(layers_dir), platform = clone_tree(platform_dir), trees[DEVICES];
-  for (size_t i = 0; i < DEVICES; i++) {
-    char path[64];
-    snprintf(path, sizeof(path), "/dev/%s", devices[i]);
-    trees[i] = clone_tree(path);
-  }
+  int layers = root_clone_tree(layers_dir), platform = root_clone_tree(platform_dir), devices[ROOT_DEVICES];
+  root_take_devices(devices);
   ids_become_administrator();
   ids_make_files_as(0); /* as in any container */
   umask(022);
-  if (mount("tmpfs", NEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=128") < 0)
+  if (mount("tmpfs", ROOT_PLACE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=128") < 0)
     die("cannot mount the zone's root: %m");
   static const char *const places[] = {"layers", "platform", "image", "shell", "proc"};
   for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
     char path[64];
-    snprintf(path, sizeof(path), NEW_ROOT "/%s", places[i]);
-    make_dir(path);
+    snprintf(path, sizeof(path), ROOT_PLACE "/%s", places[i]);
+    root_make_dir(path);
   }
-  place_tree(layers, NEW_ROOT "/layers", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  place_tree(platform, NEW_ROOT "/platform", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  place_devices(trees);
+  root_place_tree(layers, ROOT_PLACE "/layers", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  root_place_tree(platform, ROOT_PLACE "/platform", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  root_place_devices(devices);
   /* Before the old root goes: a new proc may only be mounted where an unmasked one is visible. */
-  if (mount("proc", NEW_ROOT "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+  if (mount("proc", ROOT_PLACE "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
     die("cannot mount the zone's /proc (is /proc masked, as in an unprivileged container?): %m");
-  pivot(NEW_ROOT);
+  root_pivot(ROOT_PLACE);
   ids_make_files_as(ADMINISTRATOR_ID);
 }
 
@@ -142,7 +80,7 @@ static void enter_image(const char *layers) {
   for (int i = 0; i < count; i++) close(fds[i]);
   mount_empty_proc("/image/proc");
   if (mount("/dev", "/image/dev", NULL, MS_BIND | MS_REC, NULL) < 0) die("cannot bind the zygote's /dev: %m");
-  pivot("/image");
+  root_pivot("/image");
 }
 
 static void load_filter(const struct filter *filter) {

@@ -24,6 +24,9 @@ export interface SpecPoolsOptions {
   onError: (error: unknown) => void;
 }
 
+/** Specs come from requests: pools that are not in use beyond this many are closed before their time. */
+const maxPools = 256;
+
 interface Entry {
   purpose: PoolPurpose;
   pool: WarmPool;
@@ -34,6 +37,7 @@ interface Entry {
 /** The pools of one zone: one for each spec that is in use. */
 export class SpecPools {
   readonly #options: SpecPoolsOptions;
+  /** Least recently leased first. */
   readonly #entries = new Map<string, Entry>();
 
   constructor(options: SpecPoolsOptions) {
@@ -51,9 +55,14 @@ export class SpecPools {
     const key = keyOf(spec, purpose);
     const existing = this.#entries.get(key);
     if (existing) {
-      existing.idle?.refresh();
+      if (existing.idle) {
+        existing.idle.refresh();
+        this.#entries.delete(key);
+        this.#entries.set(key, existing);
+      }
       return existing.pool.lease();
     }
+    this.#makeRoom();
     const pool = this.#newPool(spec, 0);
     const idle = setTimeout(() => {
       if (pool.leased > 0) return void idle.refresh();
@@ -97,6 +106,17 @@ export class SpecPools {
     this.#entries.clear();
     for (const { idle } of closed) clearTimeout(idle);
     await Promise.all(closed.map(({ pool }) => pool.close()));
+  }
+
+  #makeRoom(): void {
+    if (this.#entries.size < maxPools) return;
+    for (const [key, { pool, idle }] of this.#entries) {
+      if (idle === undefined || pool.leased > 0) continue;
+      clearTimeout(idle);
+      this.#entries.delete(key);
+      void pool.close();
+      return;
+    }
   }
 
   #newPool(spec: SandboxSpec, target: number): WarmPool {

@@ -21,6 +21,8 @@ export const frameType = {
   REMOVE_LAYER: 13,
   UNPACKED: 14,
   CHANGES: 15,
+  BUILD: 16,
+  BUILT: 17,
 } as const;
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 

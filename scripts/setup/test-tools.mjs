@@ -22,6 +22,7 @@ const tools = [
   { command: 'fincore', packages: ['util-linux-extra'] },
   { command: 'musl-gcc', packages: ['musl', 'musl-dev', 'musl-tools'] },
   { command: 'bzip2', packages: ['bzip2'] },
+  { command: 'openssl', packages: ['openssl'] },
 ];
 
 /** Where the tests look besides PATH; test/support/tools.ts knows it too. */

@@ -1,3 +1,4 @@
+import { createReadStream } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { Parser, type ReadEntry } from 'tar';
@@ -6,6 +7,8 @@ import { type Client, createClient } from '../../sdk/client.ts';
 import type { ImageEvent } from '../../sdk/contract/image.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
+import { muslImageArchive, muslImageUser } from '../support/musl-image.ts';
+import { muslNodeArchive, whyNoMuslNode } from '../support/musl-node-image.ts';
 import { leftovers, mountCount, ownStoreConfig } from '../support/platform.ts';
 import { useRegistry } from '../support/registry.ts';
 
@@ -141,6 +144,45 @@ test('an image that sandboxes stand on is removed by force only, once they are g
     '1\n',
   );
 });
+
+test('an imported image of musl and BusyBox runs by its whole configuration', {
+  timeout: 180_000,
+}, async () => {
+  const archive = createReadStream(await muslImageArchive());
+  const { reference } = await client.importImage(archive, { reference: 'busybox:musl' });
+  expect(reference).toBe('localhost/busybox:musl');
+  const { stdout, outcome } = await client.run({ image: 'busybox:musl', env: { GREETING: 'hello' } });
+  expect({ stdout, outcome }).toEqual({
+    stdout: `from the image: hello\n/srv/app\n${muslImageUser.uid}\n`,
+    outcome: { status: 'ok' },
+  });
+  const asRoot = await client.run({ image: 'busybox:musl', args: ['id -u; echo $HOME'], user: 'root' });
+  expect(asRoot.stdout).toBe('0\n/root\n');
+  const nobody = await client.run({ image: 'busybox:musl', user: 'nobody-here' });
+  expect(nobody.outcome).toMatchObject({ status: 'lost', reason: expect.stringContaining('nobody-here') });
+});
+
+const noNode = await whyNoMuslNode();
+test.runIf(noNode === undefined || process.env.ONCEBOX_MUST_WORK === '1')(
+  `an image with a node of its own gets a zygote of its own${noNode ? ` (${noNode})` : ''}`,
+  { timeout: 180_000 },
+  async () => {
+    await client.importImage(createReadStream(await muslNodeArchive()), { reference: 'node:musl' });
+    const run = () =>
+      client.run({
+        image: 'node:musl',
+        runtime: 'node',
+        code: 'console.log(process.version, process.report.getReport().header.glibcVersionRuntime)',
+      });
+    const first = await run();
+    expect(first).toMatchObject({ outcome: { status: 'ok' }, start: 'cold', stderr: '' });
+    expect(first.stdout).toMatch(/^v\d+\.\d+\.\d+ undefined\n$/);
+    await vi.waitFor(async () => expect((await run()).start).toBe('warm'), { timeout: 10_000 });
+    const { digest } = await client.inspectImage('node:musl');
+    await client.removeImage(digest, { force: true });
+    expect((await client.sandboxes()).sandboxes.filter(({ image }) => image.digest === digest)).toEqual([]);
+  },
+);
 
 describe('a function version is an image', () => {
   const files = [

@@ -155,6 +155,22 @@ test('of many zones the one that was idle longest makes room, and none that is i
   expect(source.sandboxesOn('sha256:5'), 'used later').toBeGreaterThan(0);
 });
 
+test('of many specs the pool that was leased from longest ago is closed, and none that is in use', async () => {
+  const { source } = await useSource();
+  const specOf = (n: number) => ({ ...command, workingDir: `/${n}` });
+  const lease = async (n: number) => (await source.lease(on(undefined, foreign, specOf(n)))).sandbox;
+  const kept = await lease(0);
+  for (const n of [1, 2]) await (await lease(n)).kill();
+  await (await lease(1)).kill();
+  await nextTurn();
+  // One pool is the runtime's own.
+  for (let n = 3; n < 256; n++) await (await lease(n)).kill();
+  await nextTurn();
+  expect(kept.state).toBe('created');
+  expect((await source.lease(on(undefined, foreign, specOf(1)))).start).toBe('warm');
+  expect((await source.lease(on(undefined, foreign, specOf(2)))).start).toBe('fork');
+});
+
 test('draining refuses new leases, waits for what runs, and closes pools and zone', async () => {
   const { source, zones } = await useSource();
   const runs = await source.lease(on('node'));

@@ -36,7 +36,7 @@ export async function descendants(root: number): Promise<number[]> {
 }
 
 /** Directories of oncebox in every cgroup hierarchy, v1 or v2. */
-async function onceboxCgroups(): Promise<string[]> {
+export async function onceboxCgroups(): Promise<string[]> {
   const hierarchies = await readdir('/sys/fs/cgroup');
   const roots = [
     '/sys/fs/cgroup/oncebox',

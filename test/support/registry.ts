@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -29,8 +29,6 @@ export function useRegistry(
   let child: ReturnType<typeof spawn> | undefined;
 
   beforeAll(async () => {
-    if (!existsSync('/usr/bin/docker-registry'))
-      throw new Error('docker-registry is missing: apt-get install it');
     dir = mkdtempSync(join(tmpdir(), 'oncebox-registry-'));
     writeFileSync(join(dir, 'config.yml'), JSON.stringify(configOf(dir, options)));
     child = spawn('docker-registry', ['serve', join(dir, 'config.yml')], {
@@ -50,6 +48,9 @@ export function useRegistry(
       for (const stream of [child?.stdout, child?.stderr]) {
         if (stream) createInterface({ input: stream }).on('line', onLine);
       }
+      child?.once('error', () =>
+        reject(new Error('docker-registry is missing: "node scripts/setup.mjs --tests" fetches it')),
+      );
       child?.once('exit', (code) => reject(new Error(`docker-registry ended with ${code}`)));
     });
     await listening;

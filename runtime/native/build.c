@@ -1,0 +1,462 @@
+/*
+ * build.c: pid 1 of one image build. Its root is made for it: a few directories of the host's /usr, read-only, with
+ * the builder in them; the layers that the build stands on, read-only; and /build, a directory on disk, the only
+ * place to write. What runs, it finds in /build/commands; what goes in and out is a tar.
+ *
+ * Everything here but the bytes of this process is the Dockerfile's author's: the context, the commands of RUN, and
+ * after those the builder itself, which is root in the same user namespace as they. So nothing that comes out is
+ * believed, and this process, which enforces the caps, is undumpable: nobody in the namespace may trace it, and the
+ * kernel drops every signal to it that comes from inside.
+ */
+#define _GNU_SOURCE
+#include "oncebox.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/mount.h>
+#include <linux/seccomp.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_COMMANDS_SIZE (256u << 10)
+#define MAX_ARGUMENTS 4096
+#define MAX_DEPTH 128
+/* The disk is everybody's: a build ends before it takes the last of it. */
+#define FREE_BYTES_FLOOR (256ull << 20)
+#define FREE_INODES_FLOOR 4096ull
+#define DISK_CHECK_USEC 200000u
+/* Beyond the wall time, for a worker that does not read what we send. */
+#define ALARM_GRACE_SEC 20u
+
+static struct {
+  struct build_limits limits;
+  int connection, alive;
+  struct cgroup_zone cgroup;
+  uint64_t deadline;
+  uint64_t next_walk, next_look;
+  uint32_t command; /* how many have begun */
+} build;
+
+static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void fail(const char *format, ...) {
+  char text[512];
+  int saved = errno;
+  va_list arguments;
+  va_start(arguments, format);
+  errno = saved; /* for %m */
+  int length = vsnprintf(text, sizeof(text), format, arguments);
+  va_end(arguments);
+  if (length > (int)sizeof(text) - 1) length = sizeof(text) - 1;
+  if (length > 0) frame_send(build.connection, FRAME_FAILED, 0, text, (size_t)length, NULL, 0);
+  die("a build: %s", text);
+}
+
+/* ---- its root ---- */
+
+/* What the builder and its tools are made of. Where the distribution has merged /usr, the others are links. */
+static const char *const system_dirs[] = {"/usr/bin", "/usr/sbin", "/usr/lib",  "/usr/lib32", "/usr/lib64", "/usr/libx32",
+                                          "/bin",     "/sbin",     "/lib", "/lib32",    "/lib64", "/libx32"};
+#define SYSTEM_DIRS (sizeof(system_dirs) / sizeof(system_dirs[0]))
+
+struct system_dir {
+  int tree; /* -1: not a directory */
+  char target[256];
+};
+
+static void take_system_dirs(struct system_dir dirs[SYSTEM_DIRS]) {
+  for (size_t i = 0; i < SYSTEM_DIRS; i++) {
+    dirs[i] = (struct system_dir){.tree = -1};
+    ssize_t length = readlink(system_dirs[i], dirs[i].target, sizeof(dirs[i].target) - 1);
+    if (length > 0) continue;
+    dirs[i].tree = (int)syscall(SYS_open_tree, AT_FDCWD, system_dirs[i],
+                                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+    if (dirs[i].tree < 0 && errno != ENOENT) fail("cannot take %s into the build: %m", system_dirs[i]);
+  }
+}
+
+static void place_system_dirs(const struct system_dir dirs[SYSTEM_DIRS]) {
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
+  root_make_dir(ROOT_PLACE "/usr");
+  for (size_t i = 0; i < SYSTEM_DIRS; i++) {
+    char path[64];
+    snprintf(path, sizeof(path), ROOT_PLACE "%s", system_dirs[i]);
+    if (dirs[i].target[0]) root_make_link(dirs[i].target, path);
+    if (dirs[i].tree < 0) continue;
+    root_make_dir(path);
+    if (syscall(SYS_mount_setattr, dirs[i].tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ||
+        syscall(SYS_move_mount, dirs[i].tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
+      fail("cannot place %s: %m", system_dirs[i]);
+    close(dirs[i].tree);
+  }
+}
+
+/* Each layer alone: the others of the node are none of this build's business. */
+static int take_layers(const char *layers_dir, const char *layers, int *trees) {
+  int count = 0;
+  for (const char *at = layers; *at; count++) {
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/%.*s", layers_dir, LAYER_NAME, at);
+    trees[count] = root_clone_tree(path);
+    at += LAYER_NAME + (at[LAYER_NAME] == ':');
+  }
+  return count;
+}
+
+static void place_layers(const char *layers, const int *trees, int count) {
+  root_make_dir(ROOT_PLACE "/layers");
+  for (int i = 0; i < count; i++) {
+    char path[128];
+    snprintf(path, sizeof(path), ROOT_PLACE "/layers/%.*s", LAYER_NAME, layers + (size_t)i * (LAYER_NAME + 1));
+    root_make_dir(path);
+    root_place_tree(trees[i], path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  }
+}
+
+static void enter_root(const char *layers_dir, const char *layers, int workspace) {
+  static int trees[MAX_BUILD_LAYERS], devices[ROOT_DEVICES];
+  static struct system_dir dirs[SYSTEM_DIRS];
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("cannot make mounts private: %m");
+  /* Still by the host's root's file permissions: the store may lie where only he may look. */
+  int count = take_layers(layers_dir, layers, trees);
+  take_system_dirs(dirs);
+  root_take_devices(devices);
+  if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+    fail("cannot become the build's root: %m");
+  umask(022);
+  if (mount("tmpfs", ROOT_PLACE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=2048") < 0)
+    fail("cannot mount the build's root: %m");
+  place_system_dirs(dirs);
+  place_layers(layers, trees, count);
+  root_make_dir(ROOT_PLACE "/build");
+  /* Set-id and device files may be made here, as an image may hold them; no_new_privs and the user namespace make
+   * neither of any use. */
+  root_place_tree(workspace, ROOT_PLACE "/build", 0);
+  static const char *const links[] = {"etc", "var", "run", "tmp"};
+  for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+    char target[32], path[32];
+    snprintf(target, sizeof(target), "build/%s", links[i]);
+    snprintf(path, sizeof(path), ROOT_PLACE "/%s", links[i]);
+    root_make_link(target, path);
+  }
+  root_place_devices(devices);
+  root_make_dir(ROOT_PLACE "/sys"); /* empty; the builder binds it into every RUN */
+  root_make_dir(ROOT_PLACE "/proc");
+  /* Before the old root goes: a new proc may only be mounted where an unmasked one is visible. */
+  if (mount("proc", ROOT_PLACE "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+    fail("cannot mount the build's /proc (is /proc masked, as in an unprivileged container?): %m");
+  root_pivot(ROOT_PLACE);
+  if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
+    fail("cannot make the build's root read-only: %m");
+}
+
+/* ---- what it gives up ---- */
+
+/* What a builder needs to lay out images and to run commands in them. It is all within the user namespace; what is
+ * left out are doors into parts of the kernel that no build needs, such as packet filters. */
+static const int kept_capabilities[] = {CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,
+                                        CAP_FSETID, CAP_KILL,         CAP_SETGID,          CAP_SETUID,
+                                        CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT, CAP_SYS_ADMIN,
+                                        CAP_MKNOD,  CAP_SETFCAP};
+
+static bool keeps(int capability) {
+  for (size_t i = 0; i < sizeof(kept_capabilities) / sizeof(kept_capabilities[0]); i++)
+    if (kept_capabilities[i] == capability) return true;
+  return false;
+}
+
+static void set_limit(int resource, rlim_t value) {
+  struct rlimit limit = {value, value};
+  if (setrlimit((__rlimit_resource_t)resource, &limit) < 0) fail("cannot set a resource limit: %m");
+}
+
+static void raise_loopback(void) {
+  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  if (fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) < 0) fail("cannot raise the loopback interface: %m");
+  close(fd);
+}
+
+static void give_up_privileges(const struct filter *filter) {
+  /* Its own cgroup as the root: no names of the host. What is mounted from there belongs to the host's root. */
+  if (unshare(CLONE_NEWCGROUP) < 0) fail("cannot make a cgroup namespace: %m");
+  raise_loopback(); /* needs CAP_NET_ADMIN */
+  if (sethostname("build", 5) < 0) fail("cannot set the host name: %m");
+  set_limit(RLIMIT_CORE, 0);
+  set_limit(RLIMIT_FSIZE, build.limits.disk_bytes);
+  set_limit(RLIMIT_NOFILE, 4096);
+  /* On the account of the namespace's owner too, who is the host's root. */
+  set_limit(RLIMIT_SIGPENDING, 1024);
+  set_limit(RLIMIT_MEMLOCK, 0);
+  set_limit(RLIMIT_MSGQUEUE, 0);
+  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+    if (!keeps(capability) && prctl(PR_CAPBSET_DROP, capability) < 0) fail("cannot drop a capability: %m");
+  /* We alone hold more than the bounding set, and execute nothing. */
+  if (prctl(PR_SET_DUMPABLE, 0) < 0) fail("cannot become undumpable: %m");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("cannot set no_new_privs: %m");
+  struct sock_fprog program = {.len = (unsigned short)(filter->length / sizeof(struct sock_filter)),
+                               .filter = (struct sock_filter *)(uintptr_t)filter->bpf};
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) fail("cannot load the seccomp filter: %m");
+}
+
+/* ---- the caps that are ours to watch ---- */
+
+struct usage {
+  uint64_t bytes, entries;
+  dev_t device;
+};
+
+/* Like du, and never out of the file system: the builder mounts its overlays in here. A tree that changes under our
+ * hands is counted as it is met. */
+static void walk(int dir, int depth, struct usage *usage) {
+  DIR *entries = fdopendir(dir);
+  if (!entries) {
+    close(dir);
+    return;
+  }
+  for (struct dirent *entry; (entry = readdir(entries));) {
+    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+    struct stat stats;
+    if (fstatat(dirfd(entries), entry->d_name, &stats, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) continue;
+    if (stats.st_dev != usage->device) continue;
+    usage->entries++;
+    usage->bytes += (uint64_t)stats.st_blocks * 512u / (stats.st_nlink > 0 && !S_ISDIR(stats.st_mode) ? stats.st_nlink : 1);
+    if (!S_ISDIR(stats.st_mode)) continue;
+    /* Deeper than any image goes, and than our descriptors reach. */
+    if (depth == MAX_DEPTH) usage->entries = UINT64_MAX / 2;
+    if (usage->entries > build.limits.disk_inodes) break;
+    int child = openat(dirfd(entries), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (child >= 0) walk(child, depth + 1, usage);
+  }
+  closedir(entries);
+}
+
+static enum build_cause disk_state(void) {
+  uint64_t now = now_usec();
+  struct statvfs disk;
+  if (now < build.next_look) return BUILD_EXITED;
+  build.next_look = now + DISK_CHECK_USEC;
+  if (statvfs("/build", &disk) < 0) return BUILD_EXITED;
+  /* Some file systems count no inodes. */
+  if ((uint64_t)disk.f_bavail * disk.f_frsize < FREE_BYTES_FLOOR) return BUILD_FULL;
+  if (disk.f_files > 0 && disk.f_favail < FREE_INODES_FLOOR) return BUILD_FULL;
+  if (now < build.next_walk) return BUILD_EXITED;
+  struct stat stats;
+  int dir = open("/build", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0 || fstat(dir, &stats) < 0) fail("cannot measure the build: %m");
+  struct usage usage = {.device = stats.st_dev};
+  walk(dir, 0, &usage);
+  /* A tree of a million files takes its time: no more than a tenth of ours. */
+  uint64_t took = now_usec() - now;
+  build.next_walk = now_usec() + (took * 10 > DISK_CHECK_USEC ? took * 10 : DISK_CHECK_USEC);
+  bool passed = usage.bytes > build.limits.disk_bytes || usage.entries > build.limits.disk_inodes;
+  return passed ? BUILD_DISK : BUILD_EXITED;
+}
+
+/* Ends every process of the build but us: what a RUN left behind must not see the next command. */
+static void end_others(void) {
+  kill(-1, SIGKILL);
+  for (;;)
+    if (waitpid(-1, NULL, 0) < 0 && errno == ECHILD) return;
+}
+
+static void report_and_end(enum build_cause cause, int status) __attribute__((noreturn));
+static void report_and_end(enum build_cause cause, int status) {
+  end_others();
+  struct build_report report = {.cause = cause,
+                                .command = build.command,
+                                .exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+                                .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                                .oom_kills = cgroup_zone_oom_kills(&build.cgroup),
+                                .pids_refused = cgroup_zone_pids_refused(&build.cgroup)};
+  frame_send(build.connection, FRAME_DONE, 0, &report, sizeof(report), NULL, 0);
+  _exit(0);
+}
+
+/* The worker does not read any more, or what we wait for never comes. */
+static void on_alarm(int signal_number) {
+  (void)signal_number;
+  _exit(1);
+}
+
+/* ---- its commands ---- */
+
+struct command {
+  char **argv;
+  int in;                  /* -1: /dev/null */
+  enum frame_type out;     /* how its stdout travels */
+};
+
+static void execute(const struct command *command, int out, int err) __attribute__((noreturn));
+static void execute(const struct command *command, int out, int err) {
+  /* Whoever is to be ended for want of memory, it is not our parent. Going up is always allowed. */
+  write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", "500");
+  int in = command->in >= 0 ? command->in : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (in < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0) _exit(126);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  signal(SIGPIPE, SIG_DFL);
+  syscall(SYS_close_range, 3, ~0u, 0);
+  setsid();
+  char *environment[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/build", "TMPDIR=/build/tmp",
+                         "XDG_RUNTIME_DIR=/build/run", "LANG=C.UTF-8", NULL};
+  execve(command->argv[0], command->argv, environment);
+  dprintf(2, "cannot execute %s: %s\n", command->argv[0], strerror(errno));
+  _exit(127);
+}
+
+/* Reads a pipe once; false at its end. */
+static bool forward(int fd, enum frame_type type) {
+  static char bytes[65536];
+  ssize_t got = read(fd, bytes, sizeof(bytes));
+  if (got < 0) return errno == EAGAIN || errno == EINTR;
+  if (got == 0) return false;
+  if (frame_send(build.connection, type, 0, bytes, (size_t)got, NULL, 0) < 0) _exit(0);
+  return true;
+}
+
+/* Runs it to its end. Anything but exit code 0, and any cap that is passed, ends the build. */
+static void run(const struct command *command) {
+  int out[2] = {-1, -1}, err[2];
+  build.command++;
+  if (pipe2(err, O_CLOEXEC | O_NONBLOCK) < 0) fail("cannot make a pipe: %m");
+  /* One pipe for both, where both are for people to read: their order is kept. */
+  bool apart = command->out != FRAME_STDOUT;
+  if (apart && pipe2(out, O_CLOEXEC | O_NONBLOCK) < 0) fail("cannot make a pipe: %m");
+  pid_t pid = fork();
+  if (pid == 0) {
+    /* Programs do not expect a non-blocking stdout. */
+    if (apart) fcntl(out[1], F_SETFL, 0);
+    fcntl(err[1], F_SETFL, 0);
+    execute(command, apart ? out[1] : err[1], err[1]);
+  }
+  if (pid < 0) fail("cannot fork: %m");
+  if (apart) close(out[1]);
+  close(err[1]);
+  int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (pidfd < 0) fail("cannot watch a command: %m");
+  bool ended = false;
+  int status = 0;
+  while (!ended || out[0] >= 0 || err[0] >= 0) {
+    struct pollfd events[5] = {{.fd = build.connection}, /* hang-up is always told */
+                               {.fd = build.alive},
+                               {.fd = ended ? -1 : pidfd, .events = POLLIN},
+                               {.fd = out[0], .events = POLLIN},
+                               {.fd = err[0], .events = POLLIN}};
+    if (poll(events, 5, DISK_CHECK_USEC / 1000) < 0 && errno != EINTR) fail("cannot poll: %m");
+    /* Whoever wanted the build is gone, or the launcher is: all of it goes with us. */
+    if ((events[0].revents & (POLLHUP | POLLERR)) || events[1].revents) _exit(0);
+    if (events[2].revents) {
+      while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+      ended = true;
+      end_others(); /* who may hold the pipes open */
+    }
+    if (events[3].revents && !forward(out[0], command->out)) {
+      close(out[0]);
+      out[0] = -1;
+    }
+    if (events[4].revents && !forward(err[0], FRAME_STDOUT)) {
+      close(err[0]);
+      err[0] = -1;
+    }
+    /* Orphans are ours to reap. */
+    siginfo_t orphan = {0};
+    while (!ended && waitid(P_ALL, 0, &orphan, WEXITED | WNOHANG | WNOWAIT) == 0 && orphan.si_pid != 0 &&
+           orphan.si_pid != pid) {
+      waitpid(orphan.si_pid, NULL, WNOHANG);
+      orphan.si_pid = 0;
+    }
+    if (now_usec() > build.deadline) report_and_end(BUILD_WALL, 0);
+    enum build_cause disk = disk_state();
+    if (disk != BUILD_EXITED) report_and_end(disk, 0);
+  }
+  close(pidfd);
+  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) report_and_end(BUILD_EXITED, status);
+}
+
+/* Strings, each with its NUL; an empty one ends a command. The worker wrote the file, and nobody else has run yet. */
+static void run_commands(void) {
+  static char text[MAX_COMMANDS_SIZE + 1];
+  static char *argv[MAX_ARGUMENTS + 1];
+  int fd = open("/build/commands", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  size_t length = 0;
+  for (ssize_t got; fd >= 0 && (got = read(fd, text + length, sizeof(text) - length)) > 0;) length += (size_t)got;
+  if (length == 0 || length > MAX_COMMANDS_SIZE || text[length - 1] != '\0') fail("the build has no list of commands");
+  close(fd);
+  size_t count = 0;
+  for (char *at = text; at < text + length; at += strlen(at) + 1) {
+    if (*at && count == MAX_ARGUMENTS) fail("a command has too many arguments");
+    if (*at) {
+      argv[count++] = at;
+      continue;
+    }
+    argv[count] = NULL;
+    if (count > 0) run(&(struct command){.argv = argv, .in = -1, .out = FRAME_STDOUT});
+    count = 0;
+  }
+}
+
+/* Everything the launcher has open, and that is the host's root's, but what is ours. */
+static void let_go_of_the_launcher(const struct build_start *start) {
+  int kept[4 + MAX_CGROUP_DIRS] = {start->connection, start->alive, start->workspace, start->mapped}, highest = 2;
+  for (int i = 0; i < start->cgroup.layout.count; i++) kept[4 + i] = start->cgroup.dir[i];
+  int count = 4 + start->cgroup.layout.count;
+  for (int i = 0; i < count; i++)
+    if (kept[i] > highest) highest = kept[i];
+  for (int fd = 3; fd < highest; fd++) {
+    bool is_kept = false;
+    for (int i = 0; i < count; i++) is_kept |= kept[i] == fd;
+    if (!is_kept) close(fd);
+  }
+  syscall(SYS_close_range, highest + 1, ~0u, 0);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) fail("cannot let go of stdio: %m");
+  close(null);
+}
+
+void build_main(const struct build_start *start) {
+  char go;
+  build.limits = start->limits;
+  build.connection = start->connection;
+  build.alive = start->alive;
+  build.cgroup = start->cgroup;
+  if (read(start->mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
+  let_go_of_the_launcher(start);
+  prctl(PR_SET_NAME, "build");
+  signal(SIGPIPE, SIG_IGN);
+  signal(SIGALRM, on_alarm);
+  alarm(build.limits.wall_ms / 1000 + ALARM_GRACE_SEC);
+  build.deadline = now_usec() + (uint64_t)build.limits.wall_ms * 1000;
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  enter_root(start->layers_dir, start->layers, start->workspace);
+  start->hide_command_line();
+  give_up_privileges(start->filter);
+  if (frame_send(build.connection, FRAME_READY, 0, NULL, 0, NULL, 0) < 0) _exit(0);
+  static char *unpack[] = {"/bin/tar", "-x", "-p", "-f", "-", "-C", "/build", NULL};
+  static char *pack[] = {"/bin/tar", "-c", "-f", "-", "-C", "/build/out", ".", NULL};
+  run(&(struct command){.argv = unpack, .in = build.connection, .out = FRAME_STDOUT});
+  run_commands();
+  run(&(struct command){.argv = pack, .in = -1, .out = FRAME_BUILT});
+  report_and_end(BUILD_EXITED, 0);
+}
