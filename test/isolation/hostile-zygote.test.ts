@@ -84,9 +84,9 @@ test('a fork bomb in a zygote stays in its cgroup', async () => {
   await noneIsLeft();
 });
 
-test('a zygote that takes 2 GiB is killed; one that takes half of one is not', async () => {
+test('a zygote that takes 3 GiB is killed; one that takes half of one is not', async () => {
   await expect(open(await imageThat('MEMORY=512'))).rejects.toThrow(/ended before it was ready: took=512/);
-  const greedy = await open(await imageThat('MEMORY=2048')).then(String, String);
+  const greedy = await open(await imageThat('MEMORY=3072')).then(String, String);
   expect(greedy).toMatch(/ended before it was ready/);
   expect(greedy).not.toContain('took');
   await noneIsLeft();
