@@ -390,7 +390,10 @@ static void run(const struct command *command) {
     if (disk != BUILD_EXITED) report_and_end(disk, 0);
   }
   close(pidfd);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) report_and_end(BUILD_EXITED, status);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+  /* A builder that could not write says so in many ways. */
+  build.next_look = build.next_walk = 0;
+  report_and_end(disk_state(), status);
 }
 
 /* Strings, each with its NUL; an empty one ends a command. The worker wrote the file, and nobody else has run yet. */

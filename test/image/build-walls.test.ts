@@ -195,13 +195,13 @@ print('still here')
     ['memory', `python3 -c 'bytearray(300 << 20)'`, { memoryBytes: 200 * MiB }, 'out of memory'],
     [
       'disk',
-      'for i in $(seq 40); do head -c 2M /dev/zero > /f$i; done',
+      'for i in $(seq 40); do head -c 2M /dev/zero > /f$i; done; sleep 1',
       { diskBytes: 20 * MiB },
       'wrote more than',
     ],
     [
       'the size of a file',
-      'head -c 60M /dev/zero > /file',
+      'head -c 60M /dev/zero > /file; x=$?; sleep 1; exit $x',
       { diskBytes: 40 * MiB },
       'File size limit|wrote more than',
     ],
