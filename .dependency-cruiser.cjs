@@ -9,6 +9,19 @@ module.exports = {
       to: { pathNot: ['^sdk/contract', 'node_modules/zod'] },
     },
     {
+      // What users import and run is not tied to the machine that the platform runs on.
+      name: 'sdk-imports-sdk-only',
+      severity: 'error',
+      from: { path: '^sdk' },
+      to: { path: '^(services|runtime|loadtest|scripts)' },
+    },
+    {
+      name: 'client-runs-in-browsers',
+      severity: 'error',
+      from: { path: '^sdk/[^/]+\\.ts$' },
+      to: { dependencyTypes: ['core'] },
+    },
+    {
       name: 'gateway-never-imports-runtime',
       severity: 'error',
       from: { path: '^services/(gateway|registry|queue|shared)' },

@@ -1,4 +1,5 @@
 import type { CloneFloor } from './clone-floor.ts';
+import { columns } from './columns.ts';
 import { type HttpResult, phases } from './http-load.ts';
 import type { Machine } from './machine.ts';
 import type { QueueFloor } from './queue-floor.ts';
@@ -83,16 +84,4 @@ function judge({ sandbox, queue }: BenchResult['floors'], http: HttpResult[]): s
 
 function fixed(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toFixed(2);
-}
-
-function columns(rows: string[][]): string {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
 }

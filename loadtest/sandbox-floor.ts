@@ -1,12 +1,12 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { openStore } from '../runtime/image/store.ts';
+import { defaultSearchPath } from '../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../runtime/sandbox/outcome.ts';
 import { scratchSpec } from '../runtime/sandbox/sandbox.ts';
 import { openZone } from '../runtime/zygote/zone.ts';
 import { defaultLimits } from '../sdk/contract/limits.ts';
 import type { Program } from '../sdk/contract/program.ts';
+import { startLauncher } from './bench-launcher.ts';
 import { type BenchRuntime, snippets } from './snippets.ts';
 import { rateOf, type Spread, spreadOf } from './statistics.ts';
 
@@ -29,35 +29,24 @@ interface Options {
 /** Full sandboxes without HTTP and queue, from a launcher of our own that is gone when this settles. */
 export async function measureSandboxes(options: Options): Promise<Record<BenchRuntime, SandboxFloor>> {
   const { nativeDir, storeDir, directory } = options;
-  const launcherSocket = join(directory, 'floor.sock');
-  const launcher = spawn(
-    join(nativeDir, 'build/oncebox-launcher'),
-    [
-      ...['--socket', launcherSocket, '--layers', join(storeDir, 'layers')],
-      ...['--platform', join(nativeDir, 'build/platform'), '--worker-uid', '0'],
-      ...['--instance', `bench-${process.pid}`],
-    ],
-    // Its stdin is a pipe: closing tells it that we have gone.
-    { stdio: ['pipe', 'pipe', 'inherit'] },
-  );
-  const exited = once(launcher, 'exit');
+  const layersDir = join(storeDir, 'layers');
+  const launcher = await startLauncher({ nativeDir, layersDir, directory });
   try {
-    const failed = exited.then(([code]): never => {
-      throw new Error(`cannot measure sandboxes: the launcher exited with ${code}`);
-    });
-    failed.catch(() => {});
-    await Promise.race([once(launcher.stdout, 'data'), failed]);
     const entries: [BenchRuntime, SandboxFloor][] = [];
     for (const runtime of options.runtimes) entries.push([runtime, await measure(runtime)]);
     return Object.fromEntries(entries) as Record<BenchRuntime, SandboxFloor>;
   } finally {
-    launcher.kill('SIGTERM');
-    await exited;
+    await launcher.stop();
   }
 
   async function measure(runtime: BenchRuntime): Promise<SandboxFloor> {
     const image = await openStore(storeDir).resolve(runtime);
-    const zone = await openZone({ launcherSocket, interpreter: runtime, image });
+    const zone = await openZone({
+      launcherSocket: launcher.socket,
+      interpreter: runtime,
+      layers: image.layers,
+      searchPath: defaultSearchPath,
+    });
     const { code, entry, stdout } = snippets[runtime];
     const program: Program = {
       kind: 'snippet',

@@ -22,3 +22,12 @@ export async function rateOf(count: number, inFlight: number, work: () => Promis
   );
   return (count * 1000) / (performance.now() - startedAt);
 }
+
+/** Least squares over points (x, y): how much y grows with x; NaN for fewer than two. */
+export function slopeOf(points: readonly (readonly [x: number, y: number])[]): number {
+  const mean = (of: 0 | 1) => points.reduce((sum, point) => sum + point[of], 0) / points.length;
+  const [meanX, meanY] = [mean(0), mean(1)];
+  const covariance = points.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0);
+  const variance = points.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+  return covariance / variance;
+}

@@ -1,6 +1,6 @@
 /**
  * Brings a fresh clone to where `npm start` and `npm test` work: distribution packages, npm packages, native build,
- * base images. Runs before anything is installed, so it is plain JavaScript on Node's own modules. Each step looks
+ * base images; with `--tests` what only tests need, too. Runs before anything is installed, so it is plain JavaScript on Node's own modules. Each step looks
  * first and acts only on what is missing; when nothing is, no process is started.
  */
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,7 @@ import { nativeBuild } from './setup/native-build.mjs';
 import { npmPackages } from './setup/npm-packages.mjs';
 import { describePlatform, refuseImpossible } from './setup/platform.mjs';
 import { CommandError, StoppedError, seconds, showStep } from './setup/progress.mjs';
+import { testTools } from './setup/test-tools.mjs';
 
 const repo = fileURLToPath(new URL('..', import.meta.url));
 const storeDir =
@@ -32,12 +33,14 @@ async function setUp() {
   refuseImpossible(platform);
 
   const steps = [npmPackages(repo), nativeBuild(repo), baseImages(repo, storeDir)];
+  if (process.argv.includes('--tests')) steps.push(testTools(storeDir));
   const tools = missingTools();
   const needed = steps.filter((step) => !step.isDone());
   if (tools.length === 0 && needed.length === 0) return;
 
   // An unknown distribution stops us only where we would have to install its packages.
-  if (!platform.isRoot || (tools.length > 0 && !platform.isKnown)) {
+  const needsApt = tools.length > 0 || needed.some((step) => step.needsApt);
+  if (!platform.isRoot || (needsApt && !platform.isKnown)) {
     throw new CommandError(listHowToGet(platform, tools, needed));
   }
 

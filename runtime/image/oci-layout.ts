@@ -1,125 +1,171 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
-import { z } from 'zod';
+import { mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Descriptor, indexSchema, mediaTypes, parseJson, referenceAnnotation } from './oci-schemas.ts';
+import { localName } from './reference.ts';
 
-const digestSchema = z.string().regex(/^sha256:[a-f0-9]{64}$/);
-const descriptorSchema = z.object({
-  mediaType: z.string(),
-  digest: digestSchema,
-  size: z.number().int().min(0),
-  annotations: z.record(z.string(), z.string()).optional(),
-});
-type Descriptor = z.infer<typeof descriptorSchema>;
-
-const indexSchema = z.object({ schemaVersion: z.literal(2), manifests: z.array(descriptorSchema) });
-const manifestSchema = z.object({ config: descriptorSchema, layers: z.array(descriptorSchema) });
-const configSchema = z.object({ rootfs: z.object({ diff_ids: z.array(digestSchema) }) });
-
-const mediaTypes = {
-  index: 'application/vnd.oci.image.index.v1+json',
-  manifest: 'application/vnd.oci.image.manifest.v1+json',
-  config: 'application/vnd.oci.image.config.v1+json',
-  layer: 'application/vnd.oci.image.layer.v1.tar',
-};
-const referenceName = 'org.opencontainers.image.ref.name';
-
-export interface ImageDescription {
-  reference: string;
-  /** Descriptors from `addLayerFile`, lowest first, as OCI orders them. */
-  layers: readonly Descriptor[];
-  architecture: string;
-  env: readonly string[];
-  workingDir: string;
+/** A line of index.json: an image's manifest, under a name or, dangling, under none. */
+export interface IndexEntry {
+  reference: string | null;
+  manifest: Descriptor;
 }
 
-/** The OCI image layout (image-spec, image-layout.md) in `dir`. One writer at a time: set-up holds a lock. */
+/**
+ * The OCI image layout (image-spec, image-layout.md) in `dir`. Blobs are kept byte for byte, so that an image has here
+ * the digest that it has in its registry. What has been written outlives a crash of the machine: it is synced before
+ * it gets its name. Whoever changes the index holds the store's writer lock.
+ */
 export function openOciLayout(dir: string) {
-  const blobPath = (digest: string) => join(dir, 'blobs', 'sha256', digestHex(digest));
-  const readJson = async (digest: string) => JSON.parse(await readFile(blobPath(digest), 'utf8'));
-  const readIndex = async () =>
-    indexSchema.parse(JSON.parse(await readFile(join(dir, 'index.json'), 'utf8')));
+  const blobDir = join(dir, 'blobs', 'sha256');
+  const indexPath = join(dir, 'index.json');
+  const blobPath = (digest: string) => join(blobDir, digestHex(digest));
+  let changing: Promise<unknown> = Promise.resolve();
 
-  return {
-    async init(): Promise<void> {
-      await mkdir(join(dir, 'blobs', 'sha256'), { recursive: true });
-      await replaceFile(join(dir, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
-    },
-
-    /** Moves an uncompressed layer tar, on the same filesystem, to its blob; its digest is its diffID. */
-    async addLayerFile(path: string): Promise<Descriptor> {
-      const digest = `sha256:${await hashFile(path)}`;
-      const { size } = await stat(path);
-      await rename(path, blobPath(digest));
-      return { mediaType: mediaTypes.layer, digest, size };
-    },
-
-    /** Writes config and manifest and points the reference at them. Returns the manifest's digest. */
-    async addImage(description: ImageDescription): Promise<string> {
-      const config = await addJson(mediaTypes.config, {
-        architecture: description.architecture,
-        os: 'linux',
-        config: { Env: description.env, WorkingDir: description.workingDir },
-        rootfs: { type: 'layers', diff_ids: description.layers.map((layer) => layer.digest) },
-      });
-      const manifest = await addJson(mediaTypes.manifest, {
-        schemaVersion: 2,
-        mediaType: mediaTypes.manifest,
-        config,
-        layers: description.layers,
-      });
-      await point(description.reference, manifest);
-      return manifest.digest;
-    },
-
-    /** The manifest's digest and the diffIDs' hex, uppermost first. Rejects when there is no such image. */
-    async read(reference: string): Promise<{ digest: string; layers: string[] }> {
-      const { manifests } = await readIndex();
-      const found = manifests.find(({ annotations }) => annotations?.[referenceName] === reference);
-      if (!found) throw new Error(`no image named "${reference}" in ${dir}: run "npm run setup"`);
-      const manifest = manifestSchema.parse(await readJson(found.digest));
-      const config = configSchema.parse(await readJson(manifest.config.digest));
-      return { digest: found.digest, layers: config.rootfs.diff_ids.map(digestHex).reverse() };
-    },
-  };
-
-  async function addJson(mediaType: string, value: unknown): Promise<Descriptor> {
-    const bytes = Buffer.from(JSON.stringify(value));
-    const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
-    await replaceFile(blobPath(digest), bytes);
-    return { mediaType, digest, size: bytes.length };
-  }
-
-  async function point(reference: string, manifest: Descriptor): Promise<void> {
-    const index = await readIndex().catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return { schemaVersion: 2 as const, manifests: [] as Descriptor[] };
+  async function readIndex(): Promise<IndexEntry[]> {
+    const text = await readFile(indexPath, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return '{"schemaVersion":2,"manifests":[]}';
       throw error;
     });
-    const others = index.manifests.filter(({ annotations }) => annotations?.[referenceName] !== reference);
-    const entry = { ...manifest, annotations: { [referenceName]: reference } };
-    const manifests = [...others, entry];
-    await replaceFile(
-      join(dir, 'index.json'),
-      JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.index, manifests }),
-    );
+    return parseJson(indexSchema, text, indexPath).manifests.map(({ annotations, ...manifest }) => ({
+      reference: fullName(annotations?.[referenceAnnotation]),
+      manifest,
+    }));
   }
+
+  return {
+    dir,
+    blobDir,
+    /** What `--shared-blob-dir` of skopeo wants: the directory above `sha256/`. */
+    sharedBlobDir: join(dir, 'blobs'),
+    indexPath,
+    blobPath,
+    readIndex,
+
+    async init(): Promise<void> {
+      await mkdir(blobDir, { recursive: true });
+      const marker = join(dir, 'oci-layout');
+      if ((await sizeOf(marker)) === undefined) {
+        await replaceFile(marker, JSON.stringify({ imageLayoutVersion: '1.0.0' }));
+      }
+    },
+
+    readBlob: (digest: string): Promise<Buffer> => readFile(blobPath(digest)),
+
+    /** Bytes, or undefined when it is not there. */
+    blobSize: (digest: string): Promise<number | undefined> => sizeOf(blobPath(digest)),
+
+    /** Moves a file, on the same filesystem, to its blob. The caller has checked its digest. */
+    async adoptBlob(path: string, digest: string): Promise<void> {
+      const file = await open(path, 'r+');
+      try {
+        await file.chmod(0o644);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(path, blobPath(digest));
+      await syncDirectory(blobDir);
+    },
+
+    async writeBlob(bytes: Uint8Array): Promise<string> {
+      const digest = sha256(bytes);
+      if ((await sizeOf(blobPath(digest))) !== bytes.length) await replaceFile(blobPath(digest), bytes);
+      return digest;
+    },
+
+    removeBlob: (digest: string): Promise<void> => rm(blobPath(digest), { force: true }),
+
+    async listBlobs(): Promise<Map<string, number>> {
+      const names = (await readdir(blobDir).catch(() => [])).filter((name) => /^[a-f0-9]{64}$/.test(name));
+      const sizes = await Promise.all(names.map((name) => sizeOf(join(blobDir, name))));
+      return new Map(names.map((name, index) => [`sha256:${name}`, sizes[index] ?? 0]));
+    },
+
+    /** Replaces index.json by what `change` makes of its entries; one change after the other. */
+    changeIndex(change: (entries: IndexEntry[]) => IndexEntry[]): Promise<void> {
+      const work = changing.then(async () => {
+        const manifests = change(await readIndex()).map(({ reference, manifest }) =>
+          reference === null ? manifest : { ...manifest, annotations: { [referenceAnnotation]: reference } },
+        );
+        const index = { schemaVersion: 2, mediaType: mediaTypes.index, manifests };
+        await replaceFile(indexPath, JSON.stringify(index));
+      });
+      changing = work.catch(() => {});
+      return work;
+    },
+  };
 }
 
-function digestHex(digest: string): string {
+export type OciLayout = ReturnType<typeof openOciLayout>;
+
+/**
+ * Points `reference` at the manifest; null keeps it without a name. An image that loses its last name so stays, as a
+ * dangling one.
+ */
+export function pointAt(entries: IndexEntry[], reference: string | null, manifest: Descriptor): IndexEntry[] {
+  const before = entries.filter((entry) => entry.reference !== null && entry.reference === reference);
+  const others = entries.filter((entry) => entry.reference === null || entry.reference !== reference);
+  const added = [
+    ...others,
+    ...before.map((entry) => ({ ...entry, reference: null })),
+    { reference, manifest },
+  ];
+  return tidy(added);
+}
+
+/** One line for each name; one without a name for each image that has none, and for no other. */
+export function tidy(entries: IndexEntry[]): IndexEntry[] {
+  const named = entries.filter(({ reference }) => reference !== null);
+  const seen = new Set(named.map(({ manifest }) => manifest.digest));
+  const dangling = entries.filter(({ reference, manifest }) => {
+    if (reference !== null || seen.has(manifest.digest)) return false;
+    seen.add(manifest.digest);
+    return true;
+  });
+  return [...named, ...dangling];
+}
+
+/** Stores of the first releases have short names. */
+function fullName(name: string | undefined): string | null {
+  if (name === undefined) return null;
+  return name.includes('/') ? name : localName(name);
+}
+
+export function digestHex(digest: string): string {
   return digest.slice('sha256:'.length);
 }
 
-/** A reader sees the old or the new content, never half of it. */
-async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
-  const temporary = `${path}.${randomUUID()}.tmp`;
-  await writeFile(temporary, content);
-  await rename(temporary, path);
+export function sha256(bytes: Uint8Array | string): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
-async function hashFile(path: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  return hash.digest('hex');
+/** A reader sees the old or the new content, never half of it, also after a power cut. */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const temporary = `${path}.${process.pid}-${randomUUID()}.tmp`;
+  try {
+    const file = await open(temporary, 'wx', 0o644);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await unlink(temporary).catch(() => {});
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  await directory.sync().finally(() => directory.close());
+}
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  return stat(path).then(
+    (stats) => stats.size,
+    () => undefined,
+  );
 }

@@ -1,124 +1,169 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { chmod, mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Image } from './image.ts';
-import { type LayerEntry, readLayerTar } from './layer-tar.ts';
-import { openOciLayout } from './oci-layout.ts';
+import type { Readable } from 'node:stream';
+import type { z } from 'zod';
+import type {
+  DiskUsage,
+  HistoryEntry,
+  ImageDetail,
+  ImageRemoval,
+  ImageSummary,
+  PruneResult,
+  pullRequestSchema,
+  pushRequestSchema,
+} from '../../sdk/contract/image.ts';
+import { addImage, type ImageSource } from './add-image.ts';
+import { openCatalogue } from './catalogue.ts';
+import type { StoredImage } from './image.ts';
+import { importArchive } from './import-archive.ts';
+import { KeyedMutex } from './keyed-mutex.ts';
+import type { LayerUnpacker } from './layer-unpacker.ts';
+import { openLayers } from './layers.ts';
+import { openOciLayout, pointAt } from './oci-layout.ts';
+import { pullImage } from './pull.ts';
+import { pushImage } from './push.ts';
+import { localName } from './reference.ts';
+import { createRemoval } from './removal.ts';
+import { createReport } from './report.ts';
+import { type ImageTask, SharedTasks } from './shared-task.ts';
+import { asWriter, Held, type StoreParts, type StoreUsage, sweepAbandoned } from './store-parts.ts';
+import { findUser, type ImageUser } from './users.ts';
+import { createWriterLock } from './writer-lock.ts';
+
+export type { ImageTask } from './shared-task.ts';
+export type { StoreUsage } from './store-parts.ts';
 
 /**
- * Images and layers of a node, in one directory: `oci/`, an OCI image layout, and `layers/<hex>/`, every layer
- * unpacked once under its diffID. A directory with such a name is complete and is never written again.
+ * Images and layers of a node, in one directory:
+ *
+ *   oci/          an OCI image layout: manifests, configurations, and layers as they travelled
+ *   layers/       every layer unpacked once, under its diffID or, see layer-unpacker.ts, that of its chain
+ *   layer-info/   what each of these weighs
+ *   scratch/      what is under way
+ *
+ * A layer's directory is complete and is never written again. Any number of processes read a store; one at a time
+ * changes it. Everything rejects with StoreError where its caller can do something about it.
  */
 export interface Store {
   /** Where the layers lie: what the launcher is given. */
   readonly layersDir: string;
-  /** The image a name points at. Rejects, saying so, when there is none. */
-  resolve(reference: string): Promise<Image>;
-  hasLayer(hex: string): Promise<boolean>;
+  /** The image that a name or digest means. In memory. Rejects with StoreError `image_not_found`. */
+  resolve(reference: string): Promise<StoredImage>;
+  /** An image for each name, and one for each that has none. */
+  list(): Promise<StoredImage[]>;
+  /** Called after every change of references. */
+  onChange(listener: () => void): void;
+  hasLayer(name: string): Promise<boolean>;
   /**
-   * Unpacks the layer unless it is there. `fetchTar` is called at most once however many wait for the layer.
-   * Rejects, leaving nothing, when the tar's SHA-256 is not `hex` or it holds more than files and directories.
+   * Unpacks a layer of code unless it is there. `fetchTar` is called at most once however many wait for the layer.
+   * Rejects, leaving nothing, when the tar's SHA-256 is not `hex`.
    */
   ensureLayer(hex: string, fetchTar: () => Promise<Uint8Array>): Promise<void>;
-  /** Removes what killed processes left half-unpacked. Resolves with the number of directories removed. */
+  /** "name", "uid", "name:group", "uid:gid" … by the image's /etc/passwd and /etc/group. StoreError `invalid_image`. */
+  userOf(image: StoredImage, user: string): Promise<ImageUser>;
+  /** Equal pulls at one time are one. StoreError `registry_failed`, `invalid_image`, `storage_full`. */
+  pull(request: z.output<typeof pullRequestSchema>, task: ImageTask): Promise<StoredImage>;
+  /** Resolves with what was pushed; it has the same digest in the registry. */
+  push(request: z.output<typeof pushRequestSchema>, task: ImageTask): Promise<StoredImage>;
+  /** An archive of `docker save`, or of an OCI layout. Resolves with the (first) image. */
+  importArchive(
+    archive: Readable,
+    query: { reference?: string | undefined },
+    task: ImageTask,
+  ): Promise<StoredImage>;
+  /** Puts an image together from parts that are there or given: function versions. Idempotent. */
+  addImage(source: ImageSource): Promise<StoredImage>;
+  summaries(): Promise<ImageSummary[]>;
+  inspect(reference: string): Promise<ImageDetail>;
+  /** Newest first. */
+  history(reference: string): Promise<HistoryEntry[]>;
+  /** Gives an image one more name. */
+  tag(source: string, target: string): Promise<StoredImage>;
+  /** StoreError `image_in_use`. */
+  remove(reference: string, options: { force: boolean }): Promise<ImageRemoval>;
+  prune(): Promise<PruneResult>;
+  /** What sandboxes have written is not the store's to know: zeros. */
+  diskUsage(): Promise<DiskUsage>;
+  /** Removes what killed processes left half-done. Resolves with the number of directories removed. */
   sweep(): Promise<number>;
 }
 
-export function openStore(storeDir: string): Store {
+export interface StoreOptions {
+  /** Without one, the store can only be read. */
+  unpacker?: LayerUnpacker;
+  usage?: StoreUsage;
+}
+
+export function openStore(storeDir: string, options: StoreOptions = {}): Store {
   const layersDir = join(storeDir, 'layers');
+  const listeners = new Set<() => void>();
+  const changed = () => {
+    for (const listener of listeners) listener();
+  };
   const layout = openOciLayout(join(storeDir, 'oci'));
-  const unpacking = new Map<string, Promise<void>>();
+  const unpacker = options.unpacker ?? readOnly;
+  const layers = openLayers(layersDir, join(storeDir, 'layer-info'), unpacker);
+  const catalogue = openCatalogue(layout, layers, changed);
+  const parts: StoreParts = {
+    dir: storeDir,
+    layout,
+    layers,
+    catalogue,
+    writer: createWriterLock(storeDir),
+    blobMutex: new KeyedMutex(),
+    held: new Held(),
+    usage: options.usage ?? unused,
+    changed,
+  };
+  const tasks = new SharedTasks<StoredImage>();
 
   return {
     layersDir,
+    resolve: async (reference) => (await catalogue.get(reference)).image,
 
-    async resolve(reference) {
-      const image = await layout.read(reference);
-      for (const hex of image.layers) {
-        if (!(await isDirectory(layerPath(hex)))) {
-          throw new Error(
-            `cannot use image "${reference}": layer ${hex} is not unpacked; run "npm run setup"`,
-          );
-        }
-      }
-      return image;
+    async list() {
+      return (await catalogue.entries()).map(({ image }) => image).filter((image) => image !== undefined);
     },
 
-    hasLayer: (hex) => isDirectory(layerPath(hex)),
+    onChange: (listener) => void listeners.add(listener),
+    hasLayer: (name) => layers.has(name),
+    ensureLayer: (hex, fetchTar) => layers.ensurePlain(hex, fetchTar),
+    userOf: (image, user) => findUser(layersDir, image, user),
+    pull: (request, task) =>
+      tasks.run(JSON.stringify(request), task, (shared) => pullImage(parts, request, shared)),
+    push: (request, task) => pushImage(parts, request, task),
+    importArchive: (archive, { reference }, task) => importArchive(parts, archive, reference, task),
+    addImage: (source) => addImage(parts, source),
 
-    async ensureLayer(hex, fetchTar) {
-      const path = layerPath(hex);
-      if (await isDirectory(path)) return;
-      let work = unpacking.get(hex);
-      if (!work) {
-        work = addLayer(path, hex, fetchTar).finally(() => unpacking.delete(hex));
-        unpacking.set(hex, work);
-      }
-      await work;
-    },
+    tag: (source, target) =>
+      asWriter(parts, `tag ${source}`, async () => {
+        const name = localName(target);
+        const { digest } = await catalogue.get(source);
+        await layout.changeIndex((entries) => {
+          const found = entries.find(({ manifest }) => manifest.digest === digest);
+          return found ? pointAt(entries, name, found.manifest) : entries;
+        });
+        catalogue.invalidate();
+        changed();
+        return (await catalogue.get(name)).image;
+      }),
 
-    async sweep() {
-      const names = await readdir(layersDir);
-      const stale = names.filter(isAbandoned);
-      for (const name of stale) await rm(join(layersDir, name), { recursive: true, force: true });
-      return stale.length;
-    },
+    ...createReport(parts),
+    ...createRemoval(parts),
+    sweep: () => sweepAbandoned(parts),
   };
-
-  function layerPath(hex: string): string {
-    if (!/^[a-f0-9]{64}$/.test(hex)) throw new Error(`cannot name a layer "${hex}": not a SHA-256 in hex`);
-    return join(layersDir, hex);
-  }
-
-  async function addLayer(path: string, hex: string, fetchTar: () => Promise<Uint8Array>): Promise<void> {
-    // Another caller may have finished between our look and our place in the map.
-    if (await isDirectory(path)) return;
-    const tar = await fetchTar();
-    const actual = createHash('sha256').update(tar).digest('hex');
-    if (actual !== hex)
-      throw new Error(`cannot unpack layer ${hex}: what was fetched has the digest ${actual}`);
-    const entries = readLayerTar(tar);
-    const temporary = join(layersDir, `.unpacking-${process.pid}-${randomUUID()}`);
-    try {
-      await mkdir(temporary);
-      await chmod(temporary, 0o755);
-      for (const entry of entries) await writeEntry(temporary, entry);
-      await rename(temporary, path).catch(async (error: NodeJS.ErrnoException) => {
-        // Another process was faster with the same content.
-        if (!(await isDirectory(path))) throw error;
-      });
-    } finally {
-      await rm(temporary, { recursive: true, force: true });
-    }
-  }
 }
 
-/**
- * Only directories and new files, all made here, parents first: nothing can lead out of `root`. Modes are set
- * afterwards, because the sandbox's ids must be able to read whatever the worker's umask is.
- */
-async function writeEntry(root: string, entry: LayerEntry): Promise<void> {
-  const path = join(root, entry.path);
-  if (entry.type === 'directory') await mkdir(path);
-  else await writeFile(path, entry.data, { flag: 'wx' });
-  await chmod(path, entry.type === 'directory' || entry.executable ? 0o755 : 0o644);
-}
+const readOnly: LayerUnpacker = {
+  async unpack({ diffId }) {
+    throw new Error(`cannot unpack layer ${diffId}: this store was opened for reading`);
+  },
+  async remove(name) {
+    throw new Error(`cannot remove layer ${name}: this store was opened for reading`);
+  },
+};
 
-function isAbandoned(name: string): boolean {
-  const pid = /^\.unpacking-(\d+)-/.exec(name)?.[1];
-  if (pid === undefined) return false;
-  try {
-    process.kill(Number(pid), 0);
-    return false;
-  } catch (error) {
-    // EPERM: it lives, as another user.
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
-  }
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  return stat(path).then(
-    (stats) => stats.isDirectory(),
-    () => false,
-  );
-}
+const unused: StoreUsage = {
+  sandboxesOn: () => 0,
+  pinned: async () => ({ images: new Set(), layers: new Set() }),
+  drain: async () => {},
+};

@@ -3,9 +3,12 @@ import type { Zone } from '../sandbox/sandbox.ts';
 
 type Interpreter = Zone['interpreter'];
 
+/** Where programs are in an image that does not say it. */
+export const defaultSearchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 /** What every program finds in its environment; what the request gives comes on top. */
 const baseEnvironment = {
-  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  PATH: defaultSearchPath,
   HOME: '/work',
   USER: 'sandbox',
   LOGNAME: 'sandbox',
@@ -13,14 +16,14 @@ const baseEnvironment = {
   TMPDIR: '/tmp',
 };
 
-/** The argv of each interpreter's zygote; exec's is built into the native part. */
+/** The argv of each interpreter's zygote, whose first is looked up in the image; exec's is built into the native part. */
 export const zygoteArguments: Record<Interpreter, readonly string[]> = {
   // --single-threaded: V8's worker threads do not exist in a fork, and nothing may wait for them.
   // --use-largepages: node's code in huge pages is mapped in every fork from its start; else each takes some
   // hundred page faults to find it again, a sixth of all that an invocation costs.
-  node: ['/usr/local/bin/node', '--single-threaded', '--use-largepages=on', '/.oncebox/zygote.cjs'],
+  node: ['node', '--single-threaded', '--use-largepages=on', '/.oncebox/zygote.cjs'],
   // -I: no user site, no PYTHON* of anyone; -X frozen_modules is the default of a release build.
-  python: ['/usr/bin/python3', '-I', '-B', '/.oncebox/zygote.py'],
+  python: ['python3', '-I', '-B', '/.oncebox/zygote.py'],
   exec: [],
 };
 

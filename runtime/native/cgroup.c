@@ -4,8 +4,9 @@
  * The launcher makes <mount>/oncebox/<instance>/<zone> in every hierarchy that is needed and gives the directory to
  * the zone's root. From then on the agent makes, limits, reads and removes its sandboxes' directories itself,
  * through the directory descriptors, so no root process takes part in an invocation. What bounds the zone as a
- * whole stays root's. On v2 a cgroup with children may hold no process, so agent and zygote live in <zone>/agent;
- * v1 does the same for likeness.
+ * whole stays root's. On v2 a cgroup with children may hold no process, so the agent and the inits of its shells live in
+ * <zone>/agent; v1 does the same for likeness. The zygote, which may be an image's own program, lives in <zone>/zygote,
+ * whose caps are root's.
  */
 #define _GNU_SOURCE
 #include "oncebox.h"
@@ -20,6 +21,10 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+/* What a zygote and its children on their way into a sandbox may have together; node at rest takes about 60 MiB. */
+#define ZYGOTE_MEMORY "1073741824"
+#define ZYGOTE_PIDS "512"
 
 static int add_mount(struct cgroup_layout *layout, const char *path) {
   for (int i = 0; i < layout->count; i++)
@@ -189,6 +194,24 @@ void cgroup_sweep(const struct cgroup_layout *layout, const char *instance) {
   }
 }
 
+/* A leaf that the zone may enter, and whose caps it cannot change: it owns no other file of it. On v1 each hierarchy takes
+ * the cap that is its own. */
+static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, int zone) {
+  const uint32_t owner = ID_BASE + ADMINISTRATOR_ID;
+  const bool v2 = layout->version == 2;
+  if (mkdirat(zone, "zygote", 0755) < 0 && errno != EEXIST) return -1;
+  if ((v2 || hierarchy == layout->memory) &&
+      write_file_at(zone, v2 ? "zygote/memory.max" : "zygote/memory.limit_in_bytes", ZYGOTE_MEMORY) < 0)
+    return -1;
+  if ((v2 || hierarchy == layout->pids) && write_file_at(zone, "zygote/pids.max", ZYGOTE_PIDS) < 0) return -1;
+  return fchownat(zone, "zygote/cgroup.procs", owner, owner, 0);
+}
+
+void cgroup_zygote_enter(const struct cgroup_zone *zone) {
+  for (int i = 0; i < zone->layout.count; i++)
+    if (write_file_at(zone->dir[i], "zygote/cgroup.procs", "0") < 0) die("cannot enter the zygote's cgroup: %m");
+}
+
 int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t id,
                      struct cgroup_zone *zone) {
   zone->layout = *layout;
@@ -206,11 +229,13 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     /* Sandboxes never swap: what they may hold is what the node has room for. Absent without swap support. */
     if (layout->version == 2) write_file_at(dir, "memory.swap.max", "0");
     else if (i == layout->memory) write_file_at(dir, "memory.swappiness", "0");
+    if (make_zygote_leaf(layout, i, dir) < 0) return -1;
     /* Delegation, as cgroup-v2.rst has it: the directory and the files through which processes move; not the
      * limits of the directory itself. */
-    if (fchown(dir, ID_BASE, ID_BASE) < 0) return -1;
-    if (fchownat(dir, "cgroup.procs", ID_BASE, ID_BASE, 0) < 0) return -1;
-    if (layout->version == 2 && fchownat(dir, "cgroup.subtree_control", ID_BASE, ID_BASE, 0) < 0) return -1;
+    const uint32_t owner = ID_BASE + ADMINISTRATOR_ID;
+    if (fchown(dir, owner, owner) < 0) return -1;
+    if (fchownat(dir, "cgroup.procs", owner, owner, 0) < 0) return -1;
+    if (layout->version == 2 && fchownat(dir, "cgroup.subtree_control", owner, owner, 0) < 0) return -1;
     zone->dir[i] = dir;
   }
   return 0;

@@ -72,8 +72,39 @@ static void write_source(const char *path, const char *content, size_t length) {
   close(fd);
 }
 
-void exec_zygote_main(int socket) {
-  zygote_serve(socket);
+static const char *search_path_of(char **environment) {
+  for (; *environment; environment++)
+    if (strncmp(*environment, "PATH=", 5) == 0) return *environment + 5;
+  return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+/* As execvpe(3), but of the given environment's PATH, and without its second try as a shell script: what cannot be
+ * executed is said. Returns with errno. */
+static void execute(char **arguments, char **environment) {
+  const char *name = arguments[0], *at = search_path_of(environment);
+  if (strchr(name, '/')) {
+    execve(name, arguments, environment);
+    return;
+  }
+  int failure = ENOENT;
+  for (bool more = name[0] != '\0'; more;) {
+    char path[MAX_PATH];
+    size_t length = strcspn(at, ":");
+    /* An empty part is the working directory. */
+    int size = snprintf(path, sizeof(path), "%.*s%s%s", (int)length, at, length > 0 ? "/" : "./", name);
+    if (size > 0 && (size_t)size < sizeof(path)) {
+      execve(path, arguments, environment);
+      if (errno == EACCES) failure = EACCES;
+      else if (errno != ENOENT && errno != ENOTDIR && errno != ELOOP && errno != ENAMETOOLONG) return;
+    }
+    more = at[length] == ':';
+    at += length + 1;
+  }
+  errno = failure;
+}
+
+void exec_zygote_main(void) {
+  zygote_serve();
   size_t length;
   uint8_t *job = zygote_wait_job(&length);
   struct strings strings = {job, length};
@@ -87,7 +118,7 @@ void exec_zygote_main(int socket) {
   }
   if (!arguments[0]) malformed();
   signal(SIGPIPE, SIG_DFL); /* the agent ignores it, and that would be inherited */
-  execve(arguments[0], arguments, environment);
+  execute(arguments, environment);
   int saved = errno;
   fprintf(stderr, "oncebox: cannot execute %s: %s\n", arguments[0], strerror(saved));
   _exit(saved == ENOENT ? 127 : 126);

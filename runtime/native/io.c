@@ -151,7 +151,7 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
     header->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
     memcpy(CMSG_DATA(header), fds, sizeof(int) * (size_t)count);
   }
-  return sendmsg(socket, &message, MSG_NOSIGNAL);
+  return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 size_t layer_names_count(const char *layers, size_t max) {

@@ -111,17 +111,21 @@ static void enter_mount_namespace(void) {
 /* ---- one zone ---- */
 
 struct zone_request {
-  char *layers;
+  char *layers, *search_path;
   char **argv;
 };
 
-/* A NUL-terminated list inside the frame: layers, then argv. Everything is checked: we are root. */
+/* A NUL-terminated list inside the frame: layers, search path, then argv. Everything is checked: we are root. */
 static const char *parse_zone_request(uint8_t *payload, size_t length, struct zone_request *request) {
   static char *argv[64];
   if (length == 0 || payload[length - 1] != '\0') return "the request is not a list of strings";
   request->layers = (char *)payload;
   if (!layers_are_names(request->layers)) return "a layer's name is no digest";
   size_t at = strlen(request->layers) + 1;
+  if (at == length) return "the search path is missing";
+  request->search_path = (char *)payload + at;
+  at += strlen(request->search_path) + 1;
+  if (at - strlen(request->layers) > MAX_PATH) return "the search path is too long";
   size_t count = 0;
   while (at < length) {
     if (count == sizeof(argv) / sizeof(argv[0]) - 1) return "too many arguments";
@@ -164,6 +168,7 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   zone.cgroup = *cgroup;
   zone.filters = launcher.filters;
   snprintf(zone.layers, sizeof(zone.layers), "%s", request->layers);
+  snprintf(zone.search_path, sizeof(zone.search_path), "%s", request->search_path);
   zone.zygote_argv = request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
   hide_command_line();

@@ -16,7 +16,7 @@ static napi_value raise(napi_env env, const char *message) {
 /* serve(). Blocks; returns in a child. */
 static napi_value serve(napi_env env, napi_callback_info info) {
   (void)info;
-  zygote_serve(ZYGOTE_SOCKET_FD);
+  zygote_serve();
   struct uv_loop_s *loop;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok || uv_loop_fork(loop) != 0)
     return raise(env, "cannot renew the event loop after the fork");

@@ -2,7 +2,7 @@
  * oncebox.h: everything the native part shares. Theory of operation:
  *
  *   launcher   root, one a node. Accepts the worker, makes zones and their cgroups. Sees no user code or data.
- *   agent      pid 1 of a zone (user, mount, pid, net, ipc, uts namespaces; unprivileged on the host). Builds
+ *   agent      pid 1 of a zone (user, mount, pid, net, ipc, uts namespaces; nobody on the host). Builds
  *              shells, supervises runs, enforces time and output caps, talks to the worker.
  *   shell      an empty sandbox: its own namespaces and overlay, only its init inside.
  *   zygote     a warm interpreter. Forks; the child joins a shell through its init's pidfd, gives up every
@@ -21,25 +21,35 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-/* Ids on the host that zones map. The last one is that of the services, who own deployed code. */
+/* Ids on the host that zones map: from 0 those of images, then the services', who own the layers' directory, then the
+ * administrator's, then sandboxes' own. */
 #define ID_BASE 0x70000000u
-#define ID_COUNT 65537u
-/* Inside a zone: sandbox n runs as FIRST_SANDBOX_ID + slot, so per-user kernel limits are not shared. */
-#define FIRST_SANDBOX_ID 10000u
+#define ID_COUNT 73730u
+#define MAX_IMAGE_ID 65535u
+/* Inside a zone: agent, zygote and shells' inits. Not 0, which is the root of images: a program that runs as that may
+ * neither signal nor trace them, owns nothing of theirs, and is on another account of per-user kernel limits. */
+#define ADMINISTRATOR_ID 65537u
+/* Inside a zone: sandbox n runs as FIRST_SANDBOX_ID + slot unless it is given an id of the image. */
+#define FIRST_SANDBOX_ID 65538u
 #define MAX_SANDBOXES 8192
 
 #define MAX_FRAME (96u << 20)
 #define MAX_RESULT (6u << 20)
-#define MAX_LAYERS 64
+#define MAX_LAYERS 128 /* the OCI image spec knows no bound; Docker's is 127 */
 #define LAYER_NAME 64
+#define MAX_GROUPS 32
+#define MAX_PATH 4096 /* with its NUL */
 #define MAX_CGROUP_DIRS 4
+/* Of a run that is asked for its changes: what their tar may be long beyond the disk cap, and may take, microseconds. */
+#define CHANGES_OVERHEAD (64u << 20)
+#define CHANGES_WITHIN 30000000u
 
 /* ---- Wire: worker <-> launcher and agent. Little-endian: u32 length of the rest, u8 type, u32 sandbox, payload.
  * runtime/zygote/protocol.ts says the same in TypeScript; a test compares the two. ---- */
 enum frame_type {
-  FRAME_ZONE = 1,   /* worker: first frame of a connection. payload: strings: layers "a:b", then zygote argv */
-  FRAME_CREATE = 2, /* worker: make sandbox. payload: layers "a:b" uppermost first */
-  FRAME_RUN = 3,    /* worker: struct run_limits, u32 stdin length, stdin, job */
+  FRAME_ZONE = 1,   /* worker: first frame of a connection. strings: layers "a:b", search path, zygote argv */
+  FRAME_CREATE = 2, /* worker: make sandbox. struct spec_head, u32 groups, strings: directory, layers */
+  FRAME_RUN = 3,    /* worker: struct run_limits, u32 run_flags, u32 stdin length, stdin, job */
   FRAME_KILL = 4,   /* worker: end it, in any state */
   FRAME_STAT = 5,   /* worker asks; agent answers with struct stat_report */
   FRAME_READY = 6,  /* agent: the zone (sandbox 0) or the sandbox is ready */
@@ -52,10 +62,27 @@ enum frame_type {
   FRAME_UNPACK = 12,       /* worker: strings: lowers "a:b" or "", bytes, entries, stall ms; then the tar, then EOF */
   FRAME_REMOVE_LAYER = 13, /* worker: name of the directory; GONE is the answer */
   FRAME_UNPACKED = 14,     /* launcher, after READY with the directory's name: struct unpack_report, paths left out */
+  FRAME_CHANGES = 15, /* agent: bytes of a tar, before DONE */
   /* Images: the first frame of a connection of its own. */
   FRAME_BUILD = 16, /* worker: struct build_limits, layers "a:b" or "", NUL; then a tar for /build, then EOF */
   FRAME_BUILT = 17  /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
 };
+
+enum spec_flags {
+  SPEC_SCRATCH = 1, /* /work and /tmp are directories of the writable layer itself */
+  SPEC_OWN_USER = 2 /* an id that no other sandbox has; uid and gid are 0 */
+};
+
+struct spec_head {
+  uint32_t flags;
+  uint32_t uid;
+  uint32_t gid;
+  uint32_t groups; /* how many follow */
+} __attribute__((packed));
+
+enum run_flags { RUN_CHANGES = 1 };
+
+enum changes_state { CHANGES_NONE = 0, CHANGES_COMPLETE = 1, CHANGES_CUT = 2 };
 
 enum end_cause { END_EXITED = 0, END_WALL = 1, END_CPU = 2, END_KILLED = 3, END_OUTPUT = 4 };
 
@@ -86,6 +113,7 @@ struct run_report {
   uint32_t start_usec;
   uint32_t run_usec;
   uint32_t discard_usec;
+  uint8_t changes; /* enum changes_state */
 } __attribute__((packed));
 
 struct stat_report {
@@ -140,6 +168,7 @@ void buffer_free(struct buffer *buffer);
 int write_all(int fd, const void *data, size_t length);
 int frame_send(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length,
                const void *body, size_t body_length);
+/* Does not wait for a reader. */
 ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, int count);
 int write_file_at(int dirfd, const char *path, const char *text);
 ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
@@ -159,7 +188,7 @@ struct cgroup_layout {
   char mount[MAX_CGROUP_DIRS][256];
   int cpu, cpuacct, memory, pids;  /* index into mount */
 };
-/* A zone's directories, one a hierarchy, owned by the zone's root: it makes the sandboxes' below them itself. */
+/* A zone's directories, one a hierarchy, owned by the zone's administrator: it makes the sandboxes' below them itself. */
 struct cgroup_zone {
   struct cgroup_layout layout;
   int dir[MAX_CGROUP_DIRS];
@@ -169,6 +198,8 @@ void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
 int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
                      struct cgroup_zone *out);
 int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
+/* The caller moves itself to where the zygote's caps are. */
+void cgroup_zygote_enter(const struct cgroup_zone *zone);
 void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t zone);
 /* For the zone as a whole, by the launcher: what is in it cannot change them. */
 int cgroup_zone_limit(const struct cgroup_zone *zone, const struct build_limits *limits);
@@ -217,17 +248,38 @@ struct zone {
   struct cgroup_zone cgroup;
   struct filters filters;
   char layers[MAX_LAYERS * (LAYER_NAME + 1) + 1]; /* of the zygote's image, "a:b" */
+  char search_path[MAX_PATH];                     /* where the image has its programs, as PATH has it */
   char **zygote_argv;                             /* empty: the built-in exec zygote */
 };
 void zone_enter_root(const char *layers_dir, const char *platform_dir);
-/* Starts the zygote; returns our end of its socket, and of the pipe that is its stdout and stderr. The caller ends
- * with the zone when it fails: nothing is undone. */
-int zone_start_zygote(const struct zone *zone, int *output);
+/* What the agent has of its zygote. It hears it through pipes: over a socket it could be sent descriptors, and those
+ * can be made to take for ever to close. */
+struct zygote_link {
+  int pidfd;
+  int requests; /* socket, for sending only */
+  int events;   /* pipe: struct zygote_event */
+  int output;   /* pipe: its stdout and stderr */
+};
+/* The caller ends with the zone when it fails: nothing is undone. */
+int zone_start_zygote(const struct zone *zone, struct zygote_link *out);
 
 /* ---- agent.c ---- */
 void agent_main(struct zone *zone) __attribute__((noreturn));
 
+/* ---- ids.c: who we are in the zone ---- */
+void ids_become_administrator(void);
+/* Whose the files are that we make from now on: the image's root's, or ours again. */
+void ids_make_files_as(uint32_t id);
+/* The capabilities of a zygote, kept over an execve. */
+void ids_become_zygote(void);
+
 /* ---- shell.c ---- */
+struct sandbox_spec {
+  bool scratch, own_user;
+  uint32_t uid, gid, group_count, groups[MAX_GROUPS];
+  const char *working_dir;
+  const char *layers; /* "a:b", uppermost first */
+};
 struct shell {
   pid_t init;
   int init_pidfd;
@@ -235,14 +287,17 @@ struct shell {
   int ready; /* one byte when built, a message when it cannot be; -1 after */
 };
 /* Starts building; the shell says on `ready` when it is done. -1 with errno when it cannot even start. */
-int shell_start(const char *layers, uint32_t uid, struct shell *out);
+int shell_start(const struct sandbox_spec *spec, const struct filter *filter, struct shell *out);
+/* Opens the layers' directories; returns how many, or -1 with errno. */
+int shell_open_layers(const char *layers, int fds[MAX_LAYERS]);
 int shell_resize(const struct shell *shell, uint64_t bytes, uint64_t inodes);
 
 /* ---- zygote.c: the only part that is also loaded into interpreters; it needs nothing of the above ---- */
 enum zygote_fd { ZFD_SHELL, ZFD_STDIN, ZFD_STDOUT, ZFD_STDERR, ZFD_JOB, ZFD_RESULT, ZFD_CGROUP };
 struct fork_request {
   uint32_t sandbox;
-  uint32_t uid;
+  uint32_t uid, gid, group_count, groups[MAX_GROUPS];
+  char working_dir[MAX_PATH]; /* sent up to its NUL */
 };
 struct zygote_event {
   uint32_t kind; /* 1 forked, 2 exited, 3 ready, 4 fork failed */
@@ -251,20 +306,38 @@ struct zygote_event {
   int32_t status;
 };
 enum { ZYGOTE_FORKED = 1, ZYGOTE_EXITED = 2, ZYGOTE_READY = 3, ZYGOTE_FORK_FAILED = 4 };
-#define ZYGOTE_SOCKET_FD 3
+#define ZYGOTE_SOCKET_FD 3 /* fork requests come here */
+#define ZYGOTE_EVENTS_FD 4 /* a pipe: events go there */
+#define ZYGOTE_PID_NS_FD 5 /* the zone's pid namespace: a zygote's /proc names no process */
 
 /* Serves forks until the agent goes, then ends the process. Returns only in a child, which by then is confined. A
  * child has two pipes to the agent, for its job and its result. Pipes, for user code inherits the second: what can be
  * sent over a socket, descriptors, would be closed by the agent, and closing can be made to take for ever. */
-void zygote_serve(int socket);
+void zygote_serve(void);
 /* Says "parked" and waits for the job. Returns its bytes (malloc) and sets *length; ends the process when the
  * agent goes. */
 uint8_t *zygote_wait_job(size_t *length);
 /* -1 when nobody listens any more; SIGPIPE must be ignored. */
 int zygote_send_result(const void *data, size_t length);
 
+/* ---- changes.c ---- */
+#define MAX_PLATFORM_FILES 64
+/* Inodes of the writable layer that the platform made, as they were before the program ran. */
+struct platform_files {
+  uint32_t count;
+  struct {
+    uint64_t inode, size;
+    int64_t changed_sec, changed_nsec;
+  } files[MAX_PLATFORM_FILES];
+};
+void changes_note_platform(int tmpfs, struct platform_files *out);
+/* Starts a process that writes what the sandbox left to a pipe, and exits with 0 when that is all of it. `layers` and
+ * `scratch` are the sandbox's. -1 with errno when it cannot be started. */
+int changes_start(int tmpfs, const char *layers, bool scratch, const struct platform_files *platform,
+                  const struct filter *filter, uint64_t max_bytes, int *pidfd);
+
 /* ---- exec.c ---- */
-void exec_zygote_main(int socket) __attribute__((noreturn));
+void exec_zygote_main(void) __attribute__((noreturn));
 
 /* ---- layers.c: the launcher's part of unpacking and removing layers ---- */
 /* Ids that files of an image may have; those above are the services' and sandboxes' own. */

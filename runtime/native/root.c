@@ -47,7 +47,7 @@ void root_take_devices(int trees[ROOT_DEVICES]) {
   }
 }
 
-/* /dev of every sandbox: no tty, no shared memory of the host; /dev/shm is a directory of the writable layer. */
+/* /dev of every sandbox: no tty, no shared memory of the host. */
 void root_place_devices(const int trees[ROOT_DEVICES]) {
   root_make_dir(ROOT_PLACE "/dev");
   /* A tmpfs of its own, so that shells can bind it alone and read-only. */
@@ -66,7 +66,7 @@ void root_place_devices(const int trees[ROOT_DEVICES]) {
   root_make_link("/proc/self/fd/0", ROOT_PLACE "/dev/stdin");
   root_make_link("/proc/self/fd/1", ROOT_PLACE "/dev/stdout");
   root_make_link("/proc/self/fd/2", ROOT_PLACE "/dev/stderr");
-  root_make_link("/run/shm", ROOT_PLACE "/dev/shm");
+  root_make_dir(ROOT_PLACE "/dev/shm"); /* every shell mounts its own there */
   if (mount(NULL, ROOT_PLACE "/dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL) < 0)
     die("cannot make /dev read-only: %m");
 }

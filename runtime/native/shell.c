@@ -8,8 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <sched.h>
 #include <signal.h>
@@ -26,64 +29,165 @@
 #include <unistd.h>
 
 #define ROOT "/shell/root"
+/* A descriptor as a path, for calls that take no descriptor. */
+#define FD_PATH_SIZE 32
+static const char *fd_path(int fd, char path[FD_PATH_SIZE]) {
+  snprintf(path, FD_PATH_SIZE, "/proc/self/fd/%d", fd);
+  return path;
+}
 
 static void shell_fail(int ready, const char *what) {
   char text[256];
   int length = snprintf(text, sizeof(text), "cannot %s: %m", what);
-  if (length > 0) write_all(ready, text, (size_t)length);
+  if (length > 0) write_all(ready, text, (size_t)length < sizeof(text) ? (size_t)length : sizeof(text) - 1);
   _exit(1);
 }
 
-static void make_dir(int ready, const char *path, mode_t mode, uid_t owner) {
-  if (mkdir(path, mode) < 0 && errno != EEXIST) shell_fail(ready, path);
-  if (owner == (uid_t)-1) return;
-  if (chown(path, owner, owner) < 0 || chmod(path, mode) < 0) shell_fail(ready, path);
+static void make_dir(int ready, const char *path, mode_t mode) {
+  if (mkdir(path, mode) < 0 || chmod(path, mode) < 0) shell_fail(ready, path);
 }
 
-/* The user of the sandbox has a name, so that os.userInfo() and getpwuid() find one. An image without
- * /etc/passwd goes without. */
-static void name_user(uint32_t uid) {
+/* Below the sandbox's root only: absolute links and `..` lead to it, and links of a /proc lead nowhere. What an image
+ * has in place of a directory can make this fail, but not leave. */
+static int open_inside(int root, const char *path, uint64_t flags, uint64_t resolve) {
+  struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve};
+  return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+}
+
+static int open_dir(int root, const char *path) { return open_inside(root, path, O_PATH | O_DIRECTORY, 0); }
+
+/* Opens a directory, and makes it and what is missing above it; `mode` and owner are for the last one, if it is new. */
+static int open_or_make(int ready, int root, const char *path, mode_t mode, uid_t uid, gid_t gid) {
+  int fd = open_dir(root, path);
+  if (fd >= 0) return fd;
+  char part[MAX_PATH];
+  int parent = open_dir(root, "/");
+  for (const char *at = path + strspn(path, "/"); *at;) {
+    size_t length = strcspn(at, "/");
+    const char *next = at + length + strspn(at + length, "/");
+    snprintf(part, sizeof(part), "%.*s", (int)(at + length - path), path);
+    fd = open_dir(root, part);
+    if (fd < 0 && errno == ENOENT) {
+      char name[256];
+      if (length >= sizeof(name)) errno = ENAMETOOLONG;
+      else {
+        snprintf(name, sizeof(name), "%.*s", (int)length, at);
+        if (mkdirat(parent, name, *next ? 0755 : mode) == 0) {
+          fd = open_dir(root, part);
+          char link[FD_PATH_SIZE];
+          /* Through the link: fchmod takes no O_PATH descriptor, and umask has had its say. */
+          if (fd >= 0 && !*next && (fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 || chmod(fd_path(fd, link), mode) < 0))
+            shell_fail(ready, path);
+        }
+      }
+    }
+    if (fd < 0) break;
+    close(parent);
+    parent = fd;
+    at = next;
+  }
+  if (fd < 0) {
+    char what[200];
+    snprintf(what, sizeof(what), "use %s of the image as a directory", path);
+    shell_fail(ready, what);
+  }
+  return fd;
+}
+
+static void bind_onto(int ready, const char *source, int target, unsigned long flags, const char *what) {
+  char path[FD_PATH_SIZE];
+  struct stat root, file;
+  /* A link of the image may lead to the root itself, and what lies on that is the root. */
+  if (stat(ROOT, &root) < 0 || fstat(target, &file) < 0) shell_fail(ready, what);
+  if (root.st_dev == file.st_dev && root.st_ino == file.st_ino) {
+    errno = EBUSY;
+    shell_fail(ready, what);
+  }
+  if (mount(source, fd_path(target, path), NULL, MS_BIND | flags, NULL) < 0) shell_fail(ready, what);
+  close(target);
+}
+
+/* The user of the sandbox has a name, so that os.userInfo() and getpwuid() find one. An image whose /etc/passwd is no
+ * file goes without. */
+static void name_user(int root, uint32_t uid) {
   char line[96];
   int length = snprintf(line, sizeof(line), "sandbox:x:%u:%u:sandbox:/work:/bin/sh\n", uid, uid);
-  int fd = open(ROOT "/etc/passwd", O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+  /* First as what it is: to open a fifo or a device for writing does something. */
+  struct stat file;
+  int fd = open_inside(root, "/etc/passwd", O_PATH, RESOLVE_NO_SYMLINKS);
+  if (fd < 0) return;
+  bool regular = fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
+  close(fd);
+  if (!regular) return;
+  fd = open_inside(root, "/etc/passwd", O_WRONLY | O_APPEND, RESOLVE_NO_SYMLINKS);
   if (fd < 0) return;
   write_all(fd, line, (size_t)length);
   close(fd);
 }
 
-/* Where programs write is a directory of the tmpfs itself and no part of the overlay: to rename a directory overlayfs
- * marks it with a user xattr, and tmpfs has those since Linux 6.6 only. Before, rename(2) would fail with EXDEV. */
-static void place_writable(int ready, const char *source, const char *target, mode_t mode, uid_t owner) {
-  make_dir(ready, source, mode, owner);
-  make_dir(ready, target, 0755, -1);
-  if (mount(source, target, NULL, MS_BIND, NULL) < 0) shell_fail(ready, target);
-}
-
-static void mount_root(int ready, int tmpfs, const char *layers, uint32_t uid) {
-  if (syscall(SYS_move_mount, tmpfs, "", AT_FDCWD, "/shell", MOVE_MOUNT_F_EMPTY_PATH) < 0)
-    shell_fail(ready, "mount the writable layer");
-  make_dir(ready, "/shell/upper", 0755, -1);
-  make_dir(ready, "/shell/work", 0755, -1);
-  make_dir(ready, ROOT, 0755, -1);
-  char options[MAX_LAYERS * (LAYER_NAME + 10) + 128];
-  size_t length = (size_t)snprintf(options, sizeof(options), "userxattr,upperdir=/shell/upper,workdir=/shell/work,lowerdir=");
-  for (const char *at = layers; *at;) {
+int shell_open_layers(const char *layers, int fds[MAX_LAYERS]) {
+  int count = 0;
+  for (const char *at = layers; *at && count < MAX_LAYERS; count++) {
+    char path[LAYER_NAME + 16];
     size_t name = strcspn(at, ":");
-    length += (size_t)snprintf(options + length, sizeof(options) - length, "%s/layers/%.*s",
-                               at == layers ? "" : ":", (int)name, at);
+    snprintf(path, sizeof(path), "/layers/%.*s", (int)name, at);
+    fds[count] = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fds[count] < 0) return -1;
     at += name + (at[name] == ':');
   }
-  if (mount("overlay", ROOT, "overlay", MS_NODEV | MS_NOSUID, options) < 0)
-    shell_fail(ready, "mount the overlay (is a layer missing?)");
-  make_dir(ready, ROOT "/proc", 0555, -1);
-  make_dir(ready, ROOT "/dev", 0755, -1);
-  if (mount("proc", ROOT "/proc", "proc", MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0) shell_fail(ready, "mount /proc");
-  if (mount("/dev", ROOT "/dev", NULL, MS_BIND | MS_REC, NULL) < 0) shell_fail(ready, "mount /dev");
-  place_writable(ready, "/shell/tmp", ROOT "/tmp", 01777, 0);
-  make_dir(ready, ROOT "/run", 0755, -1);
-  make_dir(ready, ROOT "/run/shm", 01777, 0); /* what /dev/shm points at */
-  place_writable(ready, "/shell/home", ROOT "/work", 0755, uid);
-  name_user(uid);
+  return count;
+}
+
+/* By descriptors: mount options are a page at most, and 127 names of layers are two. */
+static void mount_overlay(int ready, const char *layers) {
+  int fds[MAX_LAYERS], count = shell_open_layers(layers, fds);
+  if (count < 0) shell_fail(ready, "mount the overlay: cannot open a layer");
+  char options[MAX_LAYERS * 20 + 128];
+  size_t length = (size_t)snprintf(options, sizeof(options), "userxattr,upperdir=/shell/upper,workdir=/shell/work,lowerdir=");
+  for (int i = 0; i < count; i++)
+    length += (size_t)snprintf(options + length, sizeof(options) - length, "%s/proc/self/fd/%d", i > 0 ? ":" : "", fds[i]);
+  if (mount("overlay", ROOT, "overlay", MS_NODEV | MS_NOSUID, options) < 0) shell_fail(ready, "mount the overlay");
+  for (int i = 0; i < count; i++) close(fds[i]);
+}
+
+static void mount_root(int ready, int tmpfs, const struct sandbox_spec *spec) {
+  if (syscall(SYS_move_mount, tmpfs, "", AT_FDCWD, "/shell", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+    shell_fail(ready, "mount the writable layer");
+  make_dir(ready, "/shell/upper", 0755);
+  make_dir(ready, "/shell/work", 0755);
+  make_dir(ready, ROOT, 0755);
+  mount_overlay(ready, spec->layers);
+  int root = open(ROOT, O_PATH | O_DIRECTORY | O_CLOEXEC), tmp = open_or_make(ready, root, "/tmp", 01777, 0, 0);
+  if (spec->scratch) {
+    /* Where programs write is a directory of the tmpfs itself and no part of the overlay: to rename a directory
+     * overlayfs marks it with a user xattr, and tmpfs has those since Linux 6.6 only. Before, rename(2) would fail
+     * with EXDEV. */
+    make_dir(ready, "/shell/tmp", 01777);
+    bind_onto(ready, "/shell/tmp", tmp, 0, "mount /tmp");
+    make_dir(ready, "/shell/home", 0755);
+    if (chown("/shell/home", spec->uid, spec->gid) < 0) shell_fail(ready, "own /work");
+    bind_onto(ready, "/shell/home", open_or_make(ready, root, "/work", 0755, 0, 0), 0, "mount /work");
+    if (spec->own_user) name_user(root, spec->uid);
+  } else {
+    close(tmp);
+  }
+  close(open_or_make(ready, root, spec->working_dir, 0755, spec->uid, spec->gid));
+  /* These two last, so that nothing above went through them; and an image may not say where they are. */
+  close(open_or_make(ready, root, "/dev", 0755, 0, 0));
+  close(open_or_make(ready, root, "/proc", 0555, 0, 0));
+  int dev = open_inside(root, "/dev", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  if (dev < 0) shell_fail(ready, "mount /dev: the image has a link there");
+  bind_onto(ready, "/dev", dev, MS_REC, "mount /dev");
+  make_dir(ready, "/shell/shm", 01777);
+  int shm = open_inside(root, "/dev/shm", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  if (shm < 0) shell_fail(ready, "find /dev/shm");
+  bind_onto(ready, "/shell/shm", shm, 0, "mount /dev/shm");
+  int proc = open_inside(root, "/proc", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  char path[FD_PATH_SIZE];
+  if (proc < 0) shell_fail(ready, "mount /proc: the image has a link there");
+  if (mount("proc", fd_path(proc, path), "proc", MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0) shell_fail(ready, "mount /proc");
+  close(proc);
+  close(root);
 }
 
 static void raise_loopback(int ready) {
@@ -101,22 +205,36 @@ static void enter_root(int ready) {
   if (chdir("/") < 0) shell_fail(ready, "enter /");
 }
 
-static void init_main(int ready, int tmpfs, const char *layers, uint32_t uid) __attribute__((noreturn));
-static void init_main(int ready, int tmpfs, const char *layers, uint32_t uid) {
+/* Nothing here is worth attacking: no descriptor, no capability, none to gain, no system call that the sandbox has
+ * not. Its user is the administrator, so no process of the sandbox may signal or trace it. */
+static void give_up_everything(int ready, const struct filter *filter) {
+  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+    if (prctl(PR_CAPBSET_DROP, capability) < 0) shell_fail(ready, "empty the init's bounding set");
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct none[2] = {0};
+  if (syscall(SYS_capset, &header, none) < 0) shell_fail(ready, "drop the init's capabilities");
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) shell_fail(ready, "set no_new_privs for the init");
+  struct sock_fprog program = {.len = (unsigned short)(filter->length / sizeof(struct sock_filter)),
+                               .filter = (struct sock_filter *)(uintptr_t)filter->bpf};
+  if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) shell_fail(ready, "load the init's seccomp filter");
+}
+
+static void init_main(int ready, int tmpfs, const struct sandbox_spec *spec, const struct filter *filter)
+    __attribute__((noreturn));
+static void init_main(int ready, int tmpfs, const struct sandbox_spec *spec, const struct filter *filter) {
   prctl(PR_SET_NAME, "init");
-  mount_root(ready, tmpfs, layers, uid);
+  ids_make_files_as(0); /* as in any container */
+  mount_root(ready, tmpfs, spec);
   raise_loopback(ready);
   if (sethostname("sandbox", 7) < 0) shell_fail(ready, "set the host name");
   enter_root(ready);
+  ids_make_files_as(ADMINISTRATOR_ID);
   /* Orphans of the sandbox become ours; ignoring SIGCHLD makes the kernel reap them. */
   signal(SIGCHLD, SIG_IGN);
+  /* Before anyone joins. It stays dumpable, so that the zygote's child may. */
+  give_up_everything(ready, filter);
   if (write_all(ready, "R", 1) < 0) _exit(1);
-  /* No descriptor and no capability: nothing here is worth attacking. It keeps the zone's root id, so no process
-   * of the sandbox may signal or trace it, and stays dumpable, so that the zygote's child may join it. */
   syscall(SYS_close_range, 0, ~0u, 0);
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct none[2] = {0};
-  syscall(SYS_capset, &header, none);
   for (;;) pause();
 }
 
@@ -127,8 +245,10 @@ static int make_tmpfs(void) {
   int fd = -1;
   /* Before a run only directories are in it; every run sets its own caps. */
   if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "1m", 0) == 0 &&
-      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", "128", 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", "4096", 0) == 0 &&
       syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "uid", "0", 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "gid", "0", 0) == 0 &&
       syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
     fd = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID);
   int saved = errno;
@@ -137,7 +257,7 @@ static int make_tmpfs(void) {
   return fd;
 }
 
-int shell_start(const char *layers, uint32_t uid, struct shell *out) {
+int shell_start(const struct sandbox_spec *spec, const struct filter *filter, struct shell *out) {
   int ready[2];
   int tmpfs = make_tmpfs();
   if (tmpfs < 0) return -1;
@@ -151,7 +271,7 @@ int shell_start(const char *layers, uint32_t uid, struct shell *out) {
       .exit_signal = SIGCHLD,
   };
   pid_t pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
-  if (pid == 0) init_main(ready[1], tmpfs, layers, uid);
+  if (pid == 0) init_main(ready[1], tmpfs, spec, filter);
   int saved = errno;
   close(ready[1]);
   if (pid < 0) {

@@ -323,8 +323,6 @@ static bool rename_up(int from, const char *name, int top) {
   }
 }
 
-/* Removes the files of `dir`; its directories go up to `top`, or are handed back in the first pass over `top` itself.
- * However deep a tree is, this takes two descriptors and no recursion. */
 static DIR *list(int dir) {
   int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *stream = fd < 0 ? NULL : fdopendir(fd);
@@ -332,6 +330,8 @@ static DIR *list(int dir) {
   return stream;
 }
 
+/* Removes a directory of `top`, and what is in it; directories in there are moved to `top` for a pass of their own. So
+ * a tree of any depth takes a handful of descriptors and no recursion. */
 static void flatten(int top, const char *name) {
   int dir = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   if (dir < 0) unpack_fail_errno("open", name);

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <iconv.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -97,6 +98,11 @@ static const char *compression_of(const uint8_t *data, size_t length) {
   return NULL;
 }
 
+static const char *reason(struct archive *archive) {
+  const char *text = archive_error_string(archive);
+  return text ? text : "it makes no sense";
+}
+
 static la_ssize_t read_block(struct archive *archive, void *data, const void **block) {
   static uint8_t buffer[1 << 17];
   static bool begun;
@@ -119,10 +125,9 @@ static la_ssize_t read_block(struct archive *archive, void *data, const void **b
 
 /* ---- names ---- */
 
-/* Strips what is no part of a path below the root. False: the entry is aufs' own and has no meaning to us. */
-static bool clean_path(const char *raw, char path[TREE_PATH]) {
+/* The path below the root, without what is no part of it. */
+static void clean_path(const char *raw, char path[TREE_PATH]) {
   size_t depth = 0, length = 0;
-  bool aufs = false;
   path[0] = '\0';
   for (const char *at = raw; *at;) {
     size_t part = strcspn(at, "/");
@@ -132,18 +137,24 @@ static bool clean_path(const char *raw, char path[TREE_PATH]) {
     if (part == 2 && memcmp(name, "..", 2) == 0) unpack_fail(FAULT_INVALID, "\"%.200s\" climbs out by \"..\"", raw);
     if (part >= TREE_NAME || length + part + 1 >= TREE_PATH || ++depth > MAX_DEPTH)
       unpack_fail(FAULT_INVALID, "\"%.200s\" is too long or too deep", raw);
-    bool last = at[strspn(at, "/.")] == '\0'; /* "a/./" ends with a */
-    if (strncmp(name, AUFS, sizeof(AUFS) - 1) == 0 &&
-        !(last && part == sizeof(OPAQUE_WHITEOUT) - 1 && memcmp(name, OPAQUE_WHITEOUT, part) == 0))
-      aufs = true;
-    else if (!last && strncmp(name, WHITEOUT, sizeof(WHITEOUT) - 1) == 0)
-      unpack_fail(FAULT_INVALID, "\"%.200s\" lies below a whiteout", raw);
     if (length > 0) path[length++] = '/';
     memcpy(path + length, name, part);
     length += part;
     path[length] = '\0';
   }
-  return !aufs;
+}
+
+static bool begins(const char *text, const char *with) { return strncmp(text, with, strlen(with)) == 0; }
+
+/* aufs' own, in a name or above it: of no meaning to anyone else. A directory has no whiteout's name. */
+static bool is_of_aufs(const char *path) {
+  for (const char *name = path; *name;) {
+    const char *slash = strchr(name, '/');
+    if (begins(name, AUFS) && strcmp(name, OPAQUE_WHITEOUT) != 0) return true;
+    if (slash && begins(name, WHITEOUT)) unpack_fail(FAULT_INVALID, "\"%.200s\" lies below a whiteout", path);
+    name = slash ? slash + 1 : name + strlen(name);
+  }
+  return false;
 }
 
 static uint32_t id_of(la_int64_t id, const char *path) {
@@ -168,7 +179,7 @@ static void set_xattrs(int fd, struct archive_entry *entry, const char *path) {
   while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK) {
     if (!name || !tree_xattr_allowed(name)) continue;
     if (fsetxattr(fd, name, value, size, 0) == 0) continue;
-    if (strncmp(name, "security.", 9) == 0 && (errno == EPERM || errno == EINVAL || errno == EOPNOTSUPP)) continue;
+    if (begins(name, "security.") && (errno == EPERM || errno == EINVAL || errno == EOPNOTSUPP)) continue;
     /* ENOSPC also says that a file has no room for more attributes. */
     if (errno == E2BIG || errno == ERANGE || (errno == ENOSPC && !disk_is_full(fd)))
       unpack_fail(FAULT_INVALID, "\"%.200s\" has larger extended attributes than the store's filesystem holds", path);
@@ -183,7 +194,7 @@ static void refuse_overlay_xattrs(struct archive_entry *entry, const char *path)
   size_t size;
   archive_entry_xattr_reset(entry);
   while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
-    if (name && (strncmp(name, "trusted.overlay.", 16) == 0 || strncmp(name, "user.overlay.", 13) == 0))
+    if (name && (begins(name, "trusted.overlay.") || begins(name, "user.overlay.")))
       unpack_fail(FAULT_INVALID, "\"%.200s\" has the attribute %.100s, which only overlayfs may set", path, name);
 }
 
@@ -240,7 +251,7 @@ static void unpack_file(struct archive *archive, struct archive_entry *entry, in
   }
   if (result != ARCHIVE_EOF)
     unpack_fail(FAULT_INVALID, "the archive ends or breaks within \"%.200s\": %.200s", path,
-                archive_error_string(archive));
+                reason(archive));
   /* A hole at its end is in no block. */
   if (ftruncate(fd, size) < 0) unpack_fail_errno("write the file", path);
   set_attributes(fd, entry, path);
@@ -275,7 +286,8 @@ static void unpack_hard_link(struct archive_entry *entry, const char *path) {
   static char target[TREE_PATH];
   char target_name[TREE_NAME], name[TREE_NAME];
   const char *raw = archive_entry_hardlink(entry);
-  bool known = clean_path(raw, target) && target[0] != '\0';
+  clean_path(raw, target);
+  bool known = target[0] != '\0';
   tree_drop(&unpack.parent); /* both may be one directory, whose time is to be read unchanged */
   if (known) {
     tree_parent(&unpack.target, target, target_name);
@@ -333,7 +345,8 @@ static void unpack_entry(struct archive *archive, struct archive_entry *entry) {
   char name[TREE_NAME];
   const char *raw = archive_entry_pathname(entry);
   if (!raw) unpack_fail(FAULT_INVALID, "an entry has no name");
-  if (!clean_path(raw, path)) return;
+  clean_path(raw, path);
+  if (is_of_aufs(path)) return;
   refuse_overlay_xattrs(entry, path);
   if (path[0] == '\0') {
     tree_drop(&unpack.parent);
@@ -346,7 +359,7 @@ static void unpack_entry(struct archive *archive, struct archive_entry *entry) {
   }
   mode_t type = archive_entry_filetype(entry);
   const char *slash = strrchr(path, '/');
-  bool whiteout = strncmp(slash ? slash + 1 : path, WHITEOUT, sizeof(WHITEOUT) - 1) == 0;
+  bool whiteout = begins(slash ? slash + 1 : path, WHITEOUT);
   if (!whiteout && (type == AE_IFCHR || type == AE_IFBLK || type == AE_IFSOCK)) {
     skip(path);
     return;
@@ -389,7 +402,7 @@ static void unpack_main(int lowers, uint64_t max_bytes) {
   if (!archive || archive_read_support_format_tar(archive) != ARCHIVE_OK)
     unpack_fail(FAULT_LOST, "cannot set up libarchive");
   if (archive_read_open(archive, NULL, NULL, read_block, NULL) != ARCHIVE_OK)
-    unpack_fail(FAULT_INVALID, "the archive is no tar: %.200s", archive_error_string(archive));
+    unpack_fail(FAULT_INVALID, "the archive is no tar: %.200s", reason(archive));
   /* A warning is about a name that is not UTF-8, which comes as it is; or an attribute that is left out. */
   while ((result = archive_read_next_header(archive, &entry)) == ARCHIVE_OK || result == ARCHIVE_WARN) {
     if (++unpack.result.report.entries > unpack.max_entries)
@@ -397,7 +410,7 @@ static void unpack_main(int lowers, uint64_t max_bytes) {
     unpack_entry(archive, entry);
   }
   if (result != ARCHIVE_EOF)
-    unpack_fail(FAULT_INVALID, "the archive is no tar, or breaks off: %.200s", archive_error_string(archive));
+    unpack_fail(FAULT_INVALID, "the archive is no tar, or breaks off: %.200s", reason(archive));
   /* What follows the end of a tar is padding, but is part of its digest. */
   static char rest[1 << 16];
   for (ssize_t got; (got = receive(rest, sizeof(rest))) != 0;)
@@ -419,7 +432,8 @@ int main(int argc, char **argv) {
   confine();
   if (unpacks) {
     unpack.max_entries = strtoull(argv[4], NULL, 10);
-    unpack.stall_ms = atoi(argv[5]);
+    unsigned long long stall_ms = strtoull(argv[5], NULL, 10);
+    unpack.stall_ms = stall_ms < INT_MAX ? (int)stall_ms : INT_MAX;
     unpack_main(atoi(argv[2]), strtoull(argv[3], NULL, 10));
   } else {
     int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

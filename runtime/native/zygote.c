@@ -2,8 +2,9 @@
  * zygote.c: forks a warm interpreter into a shell. Linked into the launcher for exec, and loaded into node and
  * python; it may therefore use nothing but libc.
  *
- * The zygote is root of its zone's user namespace and nothing on the host. The child is nobody, nowhere, once
- * enter_sandbox() is through; no code of a user runs before that.
+ * The zygote has what it takes to join shells in its zone and is nothing on the host. The child has no capability, here or
+ * there, once enter_sandbox() is through; no code of a user runs before that. Unless the interpreter itself is an
+ * image's: then all of this is what it is meant to do, and the zygote's seccomp filter is what holds it.
  */
 #define _GNU_SOURCE
 #include "oncebox.h"
@@ -13,6 +14,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sched.h>
@@ -32,9 +34,9 @@
 #define MAX_FDS (ZFD_CGROUP + MAX_CGROUP_DIRS)
 
 static struct {
-  int socket;
   int job, result; /* of a child: its pipes to the agent */
-  int own_pid_ns;
+  int lost; /* of a child: errno when it could not enter its working directory */
+  char working_dir[MAX_PATH];
   ino_t pipes[HIGHEST_FD + 1]; /* 0: not a pipe */
   int child_ended[2]; /* a pipe from the signal handler to the loop */
   uint8_t bpf[16384];
@@ -60,7 +62,7 @@ static ssize_t receive(void *data, size_t length, int *fds, int *count) {
   struct iovec part = {data, length};
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
-  ssize_t got = recvmsg(zygote.socket, &message, MSG_CMSG_CLOEXEC);
+  ssize_t got = recvmsg(ZYGOTE_SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
   *count = 0;
   if (got < 0) return got;
   for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header))
@@ -73,7 +75,7 @@ static ssize_t receive(void *data, size_t length, int *fds, int *count) {
 
 static void tell(uint32_t kind, uint32_t sandbox, pid_t pid, int status) {
   struct zygote_event event = {.kind = kind, .sandbox = sandbox, .pid = pid, .status = status};
-  if (send(zygote.socket, &event, sizeof(event), MSG_NOSIGNAL) < 0) _exit(0); /* the agent is gone */
+  if (write(ZYGOTE_EVENTS_FD, &event, sizeof(event)) != sizeof(event)) _exit(0); /* the agent is gone */
 }
 
 static void empty_bounding_set(void) {
@@ -120,10 +122,24 @@ static void let_go_of_the_zygote(void) {
   close(null);
 }
 
+/* The directory is the image's or the caller's choice. So: as the sandbox's user, when no descriptor of the zygote is left
+ * that a path through /proc could lead to, and through no link of /proc (CVE-2024-21626). A program that waits is none
+ * that failed, so the reason is kept until there is someone to tell. */
+static void enter_working_dir(const char *path) {
+  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+  int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+  if (fd >= 0 && fchdir(fd) == 0) {
+    close(fd);
+    return;
+  }
+  zygote.lost = errno;
+  snprintf(zygote.working_dir, sizeof(zygote.working_dir), "%s", path);
+}
+
 /* From "a fork of the zygote" to "a sandboxed process", in the only order that works. */
 static void enter_sandbox(const struct fork_request *request, const int *fds, int count) {
   /* The cgroup first: everything the child allocates from here on is on the sandbox's account. The descriptors
-   * were opened by the zone's root, whose permission counts. */
+   * were opened by the agent, whose permission counts. */
   for (int i = ZFD_CGROUP; i < count; i++)
     if (write(fds[i], "0", 1) != 1) fail("enter the sandbox's cgroup");
   /* A cgroup namespace of its own shows the sandbox its own cgroup as the root: no names of the host. */
@@ -131,7 +147,6 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
   /* The shell's namespaces, all at once; the pid namespace was entered by the fork. Root and working directory
    * become the shell's. */
   if (setns(fds[ZFD_SHELL], CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) fail("join the shell");
-  if (chdir("/work") < 0) fail("enter /work");
   umask(022);
   if (setsid() < 0) fail("start a session");
   for (int i = 0; i < 3; i++)
@@ -149,15 +164,18 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
   set_rlimit(RLIMIT_SIGPENDING, 256, 256);
   set_rlimit(RLIMIT_MEMLOCK, 0, 0);
   set_rlimit(RLIMIT_MSGQUEUE, 0, 0);
-  /* The bounding set before the ids: emptying it needs CAP_SETPCAP, which goes with uid 0. */
+  /* The bounding set before the capabilities: emptying it needs CAP_SETPCAP. */
   empty_bounding_set();
-  if (setgroups(0, NULL) < 0) fail("drop groups");
-  if (setresgid(request->uid, request->uid, request->uid) < 0) fail("set the group id");
+  gid_t groups[MAX_GROUPS];
+  for (uint32_t i = 0; i < request->group_count; i++) groups[i] = request->groups[i];
+  if (setgroups(request->group_count, groups) < 0) fail("set the groups");
+  if (setresgid(request->gid, request->gid, request->gid) < 0) fail("set the group id");
   if (setresuid(request->uid, request->uid, request->uid) < 0) fail("set the user id");
   drop_capabilities();
   /* A change of ids made /proc/self root's; it is the sandbox's own. */
   if (prctl(PR_SET_DUMPABLE, 1) < 0) fail("become dumpable");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) fail("set no_new_privs");
+  enter_working_dir(request->working_dir);
   /* Last: after it, half of the above would be refused. */
   struct sock_fprog program = {.len = (unsigned short)(zygote.bpf_length / sizeof(struct sock_filter)),
                                .filter = (struct sock_filter *)zygote.bpf};
@@ -207,7 +225,7 @@ static bool fork_into_shell(const struct fork_request *request, int *fds, int co
     return true;
   }
   int saved = errno;
-  if (setns(zygote.own_pid_ns, CLONE_NEWPID) < 0) fail("return to the zone's pid namespace");
+  if (setns(ZYGOTE_PID_NS_FD, CLONE_NEWPID) < 0) fail("return to the zone's pid namespace");
   for (int i = 0; i < count; i++) close(fds[i]);
   if (pid < 0) {
     tell(ZYGOTE_FORK_FAILED, request->sandbox, 0, saved);
@@ -218,11 +236,8 @@ static bool fork_into_shell(const struct fork_request *request, int *fds, int co
   return false;
 }
 
-void zygote_serve(int socket) {
-  zygote.socket = socket;
-  fcntl(socket, F_SETFD, FD_CLOEXEC);
-  zygote.own_pid_ns = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-  if (zygote.own_pid_ns < 0) fail("open the zone's pid namespace");
+void zygote_serve(void) {
+  for (int fd = ZYGOTE_SOCKET_FD; fd <= ZYGOTE_PID_NS_FD; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
   if (pipe2(zygote.child_ended, O_CLOEXEC | O_NONBLOCK) < 0) fail("make a pipe");
   struct sigaction action = {.sa_handler = on_child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
   if (sigaction(SIGCHLD, &action, NULL) < 0) fail("watch for children");
@@ -233,7 +248,7 @@ void zygote_serve(int socket) {
   note_pipes();
   tell(ZYGOTE_READY, 0, getpid(), 0);
   for (;;) {
-    struct pollfd events[2] = {{.fd = socket, .events = POLLIN}, {.fd = zygote.child_ended[0], .events = POLLIN}};
+    struct pollfd events[2] = {{.fd = ZYGOTE_SOCKET_FD, .events = POLLIN}, {.fd = zygote.child_ended[0], .events = POLLIN}};
     if (poll(events, 2, -1) < 0 && errno != EINTR) fail("poll");
     if (events[1].revents) reap_children();
     if (!events[0].revents) continue;
@@ -241,7 +256,9 @@ void zygote_serve(int socket) {
     int fds[MAX_FDS];
     ssize_t got = receive(&request, sizeof(request), fds, &count);
     if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) _exit(0); /* the agent is gone */
-    if (got != (ssize_t)sizeof(request) || count < ZFD_CGROUP) fail("understand a fork request");
+    const ssize_t head = offsetof(struct fork_request, working_dir);
+    if (got <= head || ((char *)&request)[got - 1] != '\0' || request.group_count > MAX_GROUPS || count < ZFD_CGROUP)
+      fail("understand a fork request");
     if (fork_into_shell(&request, fds, count)) return;
   }
 }
@@ -277,6 +294,13 @@ uint8_t *zygote_wait_job(size_t *length) {
   job[size] = '\0';
   *length = size;
   close(zygote.job);
+  if (zygote.lost != 0) {
+    char line[MAX_PATH + 128];
+    int said = snprintf(line, sizeof(line), "oncebox: cannot enter the working directory %s: %s\n", zygote.working_dir,
+                        strerror(zygote.lost));
+    if (said > 0 && write(STDERR_FILENO, line, (size_t)said) < 0) _exit(125);
+    _exit(126);
+  }
   return job;
 }
 

@@ -1,48 +1,57 @@
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { Image } from '../image/image.ts';
-import { type Sandbox, scratchSpec, type Zone } from '../sandbox/sandbox.ts';
-import { type Lease, type PoolState, WarmPool } from './warm-pool.ts';
+import {
+  type Sandbox,
+  SandboxLostError,
+  type SandboxSpec,
+  scratchSpec,
+  type Zone,
+} from '../sandbox/sandbox.ts';
+import { ImageZones, type ZoneRequest } from './image-zones.ts';
+import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
+export type { ListedSandbox, ZoneRequest };
+
 export interface SandboxSourceOptions {
-  openZone: (options: { interpreter: Zone['interpreter']; image: Image }) => Promise<Zone>;
-  /** The base image of every runtime served. */
-  images: Record<RuntimeName, Image>;
+  openZone: (request: ZoneRequest) => Promise<Zone>;
+  /** The base image of every runtime served: made by set-up, so its interpreter is trusted to be a zygote. */
+  images: Record<RuntimeName, Image & { searchPath: string }>;
   /** Sandboxes kept parked for each runtime. */
   targets: Record<RuntimeName, number>;
-  /** Sandboxes kept parked for each function version in use, and for how long after its last lease. */
+  /** Sandboxes kept parked for each function version or image in use, and for how long after its last lease. */
   functionTarget: number;
   functionIdleMs: number;
-  onError: (error: unknown, runtime: RuntimeName) => void;
+  /** Told what could not be made: a runtime, or an interpreter and an image's digest. */
+  onError: (error: unknown, what: string) => void;
 }
 
 export interface SandboxRequest {
-  runtime: RuntimeName;
-  /** Digest hex of a layer on top of the runtime's base; it must be on disk already. */
-  codeLayer?: string | undefined;
+  /** Absent: the image's command is executed. */
+  runtime?: RuntimeName | undefined;
+  /** `searchPath` is the PATH of its configuration. */
+  image: Image & { searchPath: string };
+  /** Its layers are the image's, perhaps with a code layer on top; all must be on disk already. */
+  spec: SandboxSpec;
 }
 
 export interface LeasedSandbox {
   sandbox: Sandbox;
   /** `cold` when the lease had to wait for a zone to boot. */
   start: 'warm' | 'fork' | 'cold';
-  /** Manifest of the runtime's base image. */
-  imageDigest: string;
-}
-
-export interface ListedSandbox {
-  sandbox: Sandbox;
-  runtime: RuntimeName;
-  codeLayer?: string;
-  pool: PoolState;
-  start: 'warm' | 'fork';
-  imageDigest: string;
 }
 
 /** What the worker sees of the pools: the interface that its tests fake to make faults. */
 export interface SandboxSource {
   lease(request: SandboxRequest): Promise<LeasedSandbox>;
   list(): readonly ListedSandbox[];
+  /** Sandboxes that stand on the image now, parked ones included. */
+  sandboxesOn(imageDigest: string): number;
+  /**
+   * Refuses new leases on the image, waits until what runs on it is dead, and closes its pools and zones. Rejects for
+   * a runtime's base image.
+   */
+  drain(imageDigest: string): Promise<void>;
   /** Closes pools and zones, which kills every sandbox. */
   close(): Promise<void>;
 }
@@ -53,104 +62,107 @@ const interpreterOf: Record<RuntimeName, Zone['interpreter']> = {
   bash: 'exec',
 };
 
-interface RuntimePools {
-  runtime: RuntimeName;
+/** Zones of images open at once on a node. */
+const imageZonesMax = 16;
+/** A drained image is refused for so long afterwards: whoever drained it takes it away, and then it is not found. */
+const refusedAfterDrainMs = 10_000;
+
+interface BaseZone {
   image: Image;
   keeper: ZoneKeeper;
-  base: WarmPool;
-  functions: Map<string, { pool: WarmPool; idle: NodeJS.Timeout }>;
+  pools: SpecPools;
 }
 
-/** Opens a zone and a pool for each runtime. Resolves when every pool is full; function pools come with first use. */
+/** Opens a zone and a pool for each runtime. Resolves when every pool is full; other pools come with first use. */
 export async function openSandboxSource(options: SandboxSourceOptions): Promise<SandboxSource> {
-  const runtimes = new Map(
-    (Object.keys(options.images) as RuntimeName[]).map((runtime) => [runtime, openRuntime(runtime, options)]),
+  const { functionTarget: spareTarget, functionIdleMs: idleMs, onError } = options;
+  const runtimes = Object.keys(options.images) as RuntimeName[];
+  const bases = new Map(runtimes.map((runtime) => [interpreterOf[runtime], openBase(runtime, options)]));
+  const images = new ImageZones({
+    openZone: options.openZone,
+    max: imageZonesMax,
+    spareTarget,
+    idleMs,
+    onError,
+  });
+  const draining = new Set<string>();
+  await Promise.all(
+    runtimes.map((runtime) => {
+      const { digest, layers } = options.images[runtime];
+      const purpose = { imageDigest: digest, runtime };
+      const base = bases.get(interpreterOf[runtime]) as BaseZone;
+      return base.pools.keep(scratchSpec(layers), purpose, options.targets[runtime]);
+    }),
   );
-  await Promise.all([...runtimes.values()].map(({ base }) => base.full()));
+  const list = () => [...[...bases.values()].flatMap(({ pools }) => pools.list()), ...images.list()];
 
   return {
-    async lease({ runtime, codeLayer }) {
-      const pools = runtimes.get(runtime);
-      if (!pools) throw new Error(`cannot lease: no runtime ${runtime} on this node`);
-      const { keeper } = pools;
-      const { isOpen, boots } = keeper;
-      const lease = await leaseFrom(pools, codeLayer, options);
-      const waitedForBoot = lease.start === 'fork' && (!isOpen || keeper.boots !== boots);
-      return { ...lease, start: waitedForBoot ? 'cold' : lease.start, imageDigest: pools.image.digest };
+    async lease({ runtime, image, spec }) {
+      if (draining.has(image.digest))
+        throw new SandboxLostError(`image ${image.digest} is being removed from this node`);
+      const interpreter = runtime === undefined ? 'exec' : interpreterOf[runtime];
+      const purpose: PoolPurpose = { imageDigest: image.digest, runtime };
+      const base = bases.get(interpreter);
+      // exec's zygote is built into the native part. Any other comes from below the layers: on top of a base image it
+      // is the trusted one, else it is the image's own.
+      if (base && (interpreter === 'exec' || standsOn(image.layers, base.image.layers)))
+        return leaseFrom(base, spec, purpose);
+      return images.lease(interpreter, image, spec, purpose);
     },
 
-    list() {
-      return [...runtimes.values()].flatMap((pools) => [
-        ...listPool(pools, pools.base),
-        ...[...pools.functions].flatMap(([layer, { pool }]) =>
-          listPool(pools, pool).map((listed) => ({ ...listed, codeLayer: layer })),
-        ),
-      ]);
+    list,
+
+    sandboxesOn: (imageDigest) => list().filter((listed) => listed.imageDigest === imageDigest).length,
+
+    async drain(imageDigest) {
+      const used = runtimes.filter((runtime) => options.images[runtime].digest === imageDigest);
+      if (used.length > 0)
+        throw new Error(`cannot drain image ${imageDigest}: ${used.join(' and ')} run on it on this node`);
+      draining.add(imageDigest);
+      const drains = [...bases.values()].map(({ pools }) => pools.drain(imageDigest));
+      await Promise.all([...drains, images.drain(imageDigest)]);
+      setTimeout(() => draining.delete(imageDigest), refusedAfterDrainMs).unref();
     },
 
     async close() {
-      await Promise.all(
-        [...runtimes.values()].map(async ({ keeper, base, functions }) => {
-          for (const { idle } of functions.values()) clearTimeout(idle);
-          await Promise.all(
-            [base, ...[...functions.values()].map(({ pool }) => pool)].map((pool) => pool.close()),
-          );
+      await Promise.all([
+        images.close(),
+        ...[...bases.values()].map(async ({ keeper, pools }) => {
+          await pools.close();
           await keeper.close();
         }),
-      );
+      ]);
     },
   };
 }
 
-function openRuntime(runtime: RuntimeName, options: SandboxSourceOptions): RuntimePools {
+function openBase(runtime: RuntimeName, options: SandboxSourceOptions): BaseZone {
   const image = options.images[runtime];
   const onError = (error: unknown) => options.onError(error, runtime);
-  const open = () => options.openZone({ interpreter: interpreterOf[runtime], image });
+  const { layers, searchPath } = image;
+  const open = () => options.openZone({ interpreter: interpreterOf[runtime], layers, searchPath });
   const keeper = new ZoneKeeper({ open, onError });
-  const base = new WarmPool({
-    create: () => keeper.create(scratchSpec(image.layers)),
-    target: options.targets[runtime],
+  const pools = new SpecPools({
+    create: (spec) => keeper.create(spec),
+    spareTarget: options.functionTarget,
+    idleMs: options.functionIdleMs,
     onError,
   });
-  return { runtime, image, keeper, base, functions: new Map() };
+  return { image, keeper, pools };
 }
 
-function leaseFrom(
-  pools: RuntimePools,
-  codeLayer: string | undefined,
-  options: SandboxSourceOptions,
-): Promise<Lease> {
-  if (codeLayer === undefined) return pools.base.lease();
-  const existing = pools.functions.get(codeLayer);
-  if (existing) {
-    existing.idle.refresh();
-    return existing.pool.lease();
-  }
-  const layers = [codeLayer, ...pools.image.layers];
-  const pool = new WarmPool({
-    create: () => pools.keeper.create(scratchSpec(layers)),
-    target: 0,
-    onError: (error) => options.onError(error, pools.runtime),
-  });
-  const idle = setTimeout(() => {
-    if (pool.leased > 0) return void idle.refresh();
-    pools.functions.delete(codeLayer);
-    void pool.close();
-  }, options.functionIdleMs).unref();
-  pools.functions.set(codeLayer, { pool, idle });
-  // The first caller's own sandbox is asked for before the spares.
-  const lease = pool.lease();
-  pool.setTarget(options.functionTarget);
-  return lease;
+async function leaseFrom(
+  { keeper, pools }: BaseZone,
+  spec: SandboxSpec,
+  purpose: PoolPurpose,
+): Promise<LeasedSandbox> {
+  const { isOpen, boots } = keeper;
+  const lease = await pools.lease(spec, purpose);
+  const waitedForBoot = lease.start === 'fork' && (!isOpen || keeper.boots !== boots);
+  return waitedForBoot ? { ...lease, start: 'cold' } : lease;
 }
 
-function listPool(pools: RuntimePools, pool: WarmPool): ListedSandbox[] {
-  const { runtime, image } = pools;
-  return pool.list().map((entry) => ({
-    sandbox: entry.sandbox,
-    runtime,
-    pool: entry.state,
-    start: entry.start,
-    imageDigest: image.digest,
-  }));
+function standsOn(layers: readonly string[], base: readonly string[]): boolean {
+  const above = layers.length - base.length;
+  return above >= 0 && base.every((layer, index) => layers[above + index] === layer);
 }

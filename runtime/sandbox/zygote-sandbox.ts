@@ -1,26 +1,42 @@
 import type { Program } from '../../sdk/contract/program.ts';
 import {
+  changesOverheadBytes,
+  changesWithinMs,
+  chunkBytes,
   decodeReport,
   decodeStat,
-  encodeLimits,
+  encodeRunHead,
   type Frame,
   type FrameType,
   frameType,
+  hasAllChanges,
+  maxResultBytes,
+  reportBytes,
 } from '../zygote/protocol.ts';
 import {
   type RunReport,
   type RunRequest,
   type Sandbox,
   SandboxLostError,
+  type SandboxSpec,
   type SandboxStat,
   type SandboxState,
 } from './sandbox.ts';
 
+/** The agent gives up on a sandbox that is not ready after 30 s, and says so; this is for an agent that does not. */
+const readyWithinMs = 35_000;
+/** What ending a run, or a sandbox, may take beyond its wall limit. */
+const endWithinMs = 10_000;
+/** A thousand may be killed at once. */
+const deadWithinMs = 30_000;
+
 interface Wiring {
   id: string;
-  layers: readonly string[];
+  spec: SandboxSpec;
   encodeJob(program: Program): Buffer;
   send(type: FrameType, ...payload: Uint8Array[]): void;
+  /** The zone did what no agent of ours does: it is to be closed, which ends with `lose`. */
+  breach(reason: string): void;
 }
 
 interface Settle<Value> {
@@ -28,7 +44,30 @@ interface Settle<Value> {
   reject(error: Error): void;
 }
 
-/** The worker's side of one sandbox of a zone: the frames it sends and what it makes of those it hears. */
+interface Run extends Settle<RunReport> {
+  request: RunRequest;
+  isOver: boolean;
+}
+
+/** What of a run is kept up to a cap. */
+class Collected {
+  readonly #parts: Buffer[] = [];
+  length = 0;
+
+  add(part: Buffer): void {
+    this.#parts.push(part);
+    this.length += part.length;
+  }
+
+  take(): Buffer {
+    return Buffer.concat(this.#parts.splice(0));
+  }
+}
+
+/**
+ * The worker's side of one sandbox of a zone: the frames it sends and what it makes of those it hears. An image's own
+ * interpreter may have taken over its zone, so caps and deadlines are checked here once more.
+ */
 export class ZygoteSandbox implements Sandbox {
   readonly id: string;
   readonly layers: readonly string[];
@@ -38,17 +77,20 @@ export class ZygoteSandbox implements Sandbox {
   readonly dead: Promise<void>;
   state: SandboxState = 'created';
   readonly #wiring: Wiring;
-  readonly #stdout: Buffer[] = [];
-  readonly #stderr: Buffer[] = [];
+  readonly #stdout = new Collected();
+  readonly #stderr = new Collected();
+  readonly #changes = new Collected();
   #stats: Settle<SandboxStat>[] = [];
+  #isReady = false;
   #settleReady!: Settle<void>;
-  #settleRun: Settle<RunReport> | undefined;
+  #run: Run | undefined;
   #settleDead!: () => void;
+  #deadline: NodeJS.Timeout;
 
   constructor(wiring: Wiring) {
     this.#wiring = wiring;
     this.id = wiring.id;
-    this.layers = wiring.layers;
+    this.layers = wiring.spec.layers;
     this.ready = new Promise((resolve, reject) => {
       this.#settleReady = { resolve, reject };
     });
@@ -56,6 +98,7 @@ export class ZygoteSandbox implements Sandbox {
     this.dead = new Promise((resolve) => {
       this.#settleDead = resolve;
     });
+    this.#deadline = this.#within(readyWithinMs, 'was not ready');
   }
 
   run(request: RunRequest): Promise<RunReport> {
@@ -63,17 +106,23 @@ export class ZygoteSandbox implements Sandbox {
       throw new SandboxLostError(`sandbox ${this.id} cannot run: it is ${this.state}`);
     }
     this.state = 'running';
-    const stdinLength = Buffer.allocUnsafe(4);
-    stdinLength.writeUInt32LE(request.stdin.length);
+    const { limits, stdin, captureChanges = false } = request;
     const job = this.#wiring.encodeJob(request.program);
-    this.#wiring.send(frameType.RUN, encodeLimits(request.limits), stdinLength, request.stdin, job);
+    this.#wiring.send(frameType.RUN, encodeRunHead(limits, captureChanges, stdin), job);
+    const endMs = limits.wallMs + endWithinMs + (captureChanges ? changesWithinMs : 0);
+    clearTimeout(this.#deadline);
+    this.#deadline = this.#within(endMs, 'did not end');
     return new Promise((resolve, reject) => {
-      this.#settleRun = { resolve, reject };
+      this.#run = { request, isOver: false, resolve, reject };
     });
   }
 
   kill(): Promise<void> {
-    if (this.state !== 'dead') this.#wiring.send(frameType.KILL);
+    if (this.state !== 'dead') {
+      this.#wiring.send(frameType.KILL);
+      clearTimeout(this.#deadline);
+      this.#deadline = this.#within(deadWithinMs, 'did not die');
+    }
     return this.dead;
   }
 
@@ -86,40 +135,45 @@ export class ZygoteSandbox implements Sandbox {
     });
   }
 
+  /** Throws on a frame that is malformed; one that is out of place is a breach. */
   hear(frame: Frame): void {
+    const { payload } = frame;
     switch (frame.type) {
       case frameType.READY:
-        this.#settleReady.resolve();
+        this.#hearReady();
         break;
       case frameType.STDOUT:
-        this.#stdout.push(frame.payload);
+        this.#collect(this.#stdout, payload, (run) => run.request.limits.stdoutBytes + chunkBytes);
         break;
       case frameType.STDERR:
-        this.#stderr.push(frame.payload);
+        this.#collect(this.#stderr, payload, (run) => run.request.limits.stderrBytes + chunkBytes);
+        break;
+      case frameType.CHANGES:
+        this.#collect(this.#changes, payload, ({ request }) =>
+          request.captureChanges ? request.limits.diskBytes + changesOverheadBytes : 0,
+        );
         break;
       case frameType.STAT:
-        this.#stats.shift()?.resolve(decodeStat(frame.payload));
+        this.#stats.shift()?.resolve(decodeStat(payload));
         break;
       case frameType.DONE:
-        this.state = 'stopped';
-        this.#settleRun?.resolve({
-          ...decodeReport(frame.payload),
-          stdout: Buffer.concat(this.#stdout),
-          stderr: Buffer.concat(this.#stderr),
-        });
+        this.#hearDone(payload);
         break;
       case frameType.FAILED:
-        this.#fail(new SandboxLostError(frame.payload.toString()));
+        this.#fail(new SandboxLostError(payload.toString()));
         break;
       case frameType.GONE:
         this.lose(new SandboxLostError(`sandbox ${this.id} was ended`));
         break;
+      default:
+        this.#wiring.breach(`sandbox ${this.id}: frame of unknown type ${frame.type}`);
     }
   }
 
   /** It is dead, by itself or with its zone. What is still waited for fails with `error`. */
   lose(error: SandboxLostError): void {
     this.state = 'dead';
+    clearTimeout(this.#deadline);
     this.#fail(error);
     for (const waiting of this.#stats.splice(0)) {
       waiting.resolve({ memoryBytes: 0, memoryPeakBytes: 0, writableBytes: 0 });
@@ -127,8 +181,51 @@ export class ZygoteSandbox implements Sandbox {
     this.#settleDead();
   }
 
+  #hearReady(): void {
+    if (this.#isReady) this.#wiring.breach(`sandbox ${this.id} was ready twice`);
+    this.#isReady = true;
+    clearTimeout(this.#deadline);
+    this.#settleReady.resolve();
+  }
+
+  #collect(into: Collected, part: Buffer, capOf: (run: Run) => number): void {
+    const run = this.#run;
+    if (run === undefined || run.isOver) {
+      this.#wiring.breach(`sandbox ${this.id} said something without being run`);
+      return;
+    }
+    into.add(part);
+    if (into.length > capOf(run)) this.#wiring.breach(`sandbox ${this.id} said more than it may`);
+  }
+
+  #hearDone(payload: Buffer): void {
+    const run = this.#run;
+    if (run === undefined || run.isOver) {
+      this.#wiring.breach(`sandbox ${this.id} was done without being run`);
+      return;
+    }
+    if (payload.length > reportBytes + maxResultBytes) {
+      this.#wiring.breach(`sandbox ${this.id} sent a result of ${payload.length} bytes`);
+      return;
+    }
+    this.state = 'stopped';
+    run.isOver = true;
+    const report: RunReport = {
+      ...decodeReport(payload),
+      stdout: this.#stdout.take(),
+      stderr: this.#stderr.take(),
+    };
+    if (run.request.captureChanges && hasAllChanges(payload)) report.changes = this.#changes.take();
+    run.resolve(report);
+  }
+
+  #within(ms: number, what: string): NodeJS.Timeout {
+    const late = () => this.#wiring.breach(`sandbox ${this.id} ${what} within ${ms} ms`);
+    return setTimeout(late, ms).unref();
+  }
+
   #fail(error: SandboxLostError): void {
     this.#settleReady.reject(error);
-    this.#settleRun?.reject(error);
+    this.#run?.reject(error);
   }
 }

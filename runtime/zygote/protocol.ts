@@ -1,5 +1,5 @@
 import type { Limits } from '../../sdk/contract/limits.ts';
-import type { EndCause, RunReport, SandboxStat } from '../sandbox/sandbox.ts';
+import type { EndCause, RunReport, SandboxSpec, SandboxStat } from '../sandbox/sandbox.ts';
 
 /**
  * Frames between the worker and the native part: u32 length of the rest, u8 type, u32 sandbox, payload, all
@@ -20,6 +20,7 @@ export const frameType = {
   UNPACK: 12,
   REMOVE_LAYER: 13,
   UNPACKED: 14,
+  CHANGES: 15,
   BUILD: 16,
   BUILT: 17,
 } as const;
@@ -35,6 +36,15 @@ export const endCauses = ['exited', 'wall', 'cpu', 'killed', 'output'] as const 
 export const maxSandboxes = 8192;
 /** A frame longer than this ends the connection; it bounds program, event and stdin together, bytes. */
 export const maxFrameBytes = 96 * 1024 * 1024;
+/** A frame from the agent is a report and a result at most; it sends all else in pieces. Bytes. */
+export const maxReplyBytes = 8 * 1024 * 1024;
+/** What an interpreter may say on its result channel, bytes. */
+export const maxResultBytes = 6 * 1024 * 1024;
+/** The agent forwards a program's output in pieces of at most so many bytes. */
+export const chunkBytes = 65_536;
+/** What the tar of a sandbox's changes may be longer than its disk cap, bytes, and may take, milliseconds. */
+export const changesOverheadBytes = 64 * 1024 * 1024;
+export const changesWithinMs = 30_000;
 
 export interface Frame {
   type: number;
@@ -57,6 +67,11 @@ export function encodeFrame(type: FrameType, sandbox: number, ...payload: Uint8A
 export class FrameDecoder {
   #chunks: Buffer[] = [];
   #length = 0;
+  readonly #maxBytes: number;
+
+  constructor(maxBytes = maxFrameBytes) {
+    this.#maxBytes = maxBytes;
+  }
 
   *push(chunk: Buffer): Generator<Frame> {
     this.#chunks.push(chunk);
@@ -64,7 +79,7 @@ export class FrameDecoder {
     while (this.#length >= headerBytes) {
       const head = this.#peek(headerBytes);
       const total = head.readUInt32LE(0) + 4;
-      if (total < headerBytes || total > maxFrameBytes) throw new Error(`malformed frame of ${total} bytes`);
+      if (total < headerBytes || total > this.#maxBytes) throw new Error(`malformed frame of ${total} bytes`);
       if (this.#length < total) return;
       const frame = this.#take(total);
       yield {
@@ -96,6 +111,30 @@ export class FrameDecoder {
   }
 }
 
+/** By their bit in `enum spec_flags` and `enum run_flags`. */
+export const specFlag = { SCRATCH: 1, OWN_USER: 2 } as const;
+export const runFlag = { CHANGES: 1 } as const;
+
+/** `struct spec_head`, the groups, then working directory and layers. */
+export function encodeSpec(spec: SandboxSpec): Buffer {
+  const { uid, gid, groups } = spec.user ?? { uid: 0, gid: 0, groups: [] };
+  const flags = (spec.scratch ? specFlag.SCRATCH : 0) | (spec.user ? 0 : specFlag.OWN_USER);
+  const numbers = [flags, uid, gid, groups.length, ...groups];
+  const head = Buffer.allocUnsafe(numbers.length * 4);
+  numbers.forEach((number, index) => {
+    head.writeUInt32LE(number, index * 4);
+  });
+  return Buffer.concat([head, encodeStrings([spec.workingDir, spec.layers.join(':')])]);
+}
+
+/** What a run is told beside its job: `struct run_limits`, flags, stdin. */
+export function encodeRunHead(limits: Limits, captureChanges: boolean, stdin: Uint8Array): Buffer {
+  const numbers = Buffer.allocUnsafe(8);
+  numbers.writeUInt32LE(captureChanges ? runFlag.CHANGES : 0, 0);
+  numbers.writeUInt32LE(stdin.length, 4);
+  return Buffer.concat([encodeLimits(limits), numbers, stdin]);
+}
+
 /** `struct run_limits`. */
 export function encodeLimits(limits: Limits): Buffer {
   const bytes = Buffer.allocUnsafe(56);
@@ -111,10 +150,10 @@ export function encodeLimits(limits: Limits): Buffer {
   return bytes;
 }
 
-const reportBytes = 52;
+export const reportBytes = 53;
 
 /** `struct run_report`, then the result. */
-export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stderr'> {
+export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stderr' | 'changes'> {
   const cause = endCauses[payload.readUInt32LE(0)];
   if (cause === undefined) throw new Error(`unknown end cause ${payload.readUInt32LE(0)}`);
   const exitCode = payload.readInt32LE(4);
@@ -138,6 +177,11 @@ export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stder
   };
 }
 
+/** Whether the report says that the frames of changes before it are all of them. */
+export function hasAllChanges(payload: Buffer): boolean {
+  return payload.readUInt8(52) === 1;
+}
+
 /** `struct stat_report`. */
 export function decodeStat(payload: Buffer): SandboxStat {
   return {
@@ -159,7 +203,7 @@ export function decodeUnpackReport(payload: Buffer) {
   };
 }
 
-/** NUL-terminated strings, as FRAME_ZONE carries them. */
+/** NUL-terminated strings, as FRAME_ZONE and FRAME_CREATE carry them. */
 export function encodeStrings(strings: readonly string[]): Buffer {
   return Buffer.from(strings.map((text) => `${text}\0`).join(''));
 }

@@ -1,18 +1,31 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { Image } from '../image/image.ts';
 import { encodeJob, zygoteArguments } from '../interpreters/program-job.ts';
 import { type Sandbox, SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 import { ZygoteSandbox } from '../sandbox/zygote-sandbox.ts';
-import { encodeFrame, encodeStrings, type Frame, FrameDecoder, frameType, maxSandboxes } from './protocol.ts';
+import {
+  encodeFrame,
+  encodeSpec,
+  encodeStrings,
+  type Frame,
+  FrameDecoder,
+  frameType,
+  maxReplyBytes,
+  maxSandboxes,
+} from './protocol.ts';
+
+/** The agent gives up on a zygote after 30 s, and says so; this is for an agent that does not. */
+const readyWithinMs = 35_000;
 
 export interface ZoneOptions {
   /** Path of the launcher's Unix socket. */
   launcherSocket: string;
   interpreter: Zone['interpreter'];
-  /** What the zygote itself runs on; sandboxes may stack other layers. */
-  image: Image;
+  /** What the zygote itself runs on, uppermost first; sandboxes may stack other layers. */
+  layers: readonly string[];
+  /** Where those layers have their interpreter, as PATH has it. */
+  searchPath: string;
 }
 
 /** Boots a zone; resolves when its zygote is ready to fork. Rejects with the launcher's or agent's reason. */
@@ -28,10 +41,16 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
     encodeFrame(
       frameType.ZONE,
       0,
-      encodeStrings([options.image.layers.join(':'), ...zygoteArguments[options.interpreter]]),
+      encodeStrings([options.layers.join(':'), options.searchPath, ...zygoteArguments[options.interpreter]]),
     ),
   );
-  await zone.ready;
+  const late = () => zone.breach(`the zone was not ready within ${readyWithinMs} ms`);
+  const deadline = setTimeout(late, readyWithinMs).unref();
+  try {
+    await zone.ready;
+  } finally {
+    clearTimeout(deadline);
+  }
   return zone;
 }
 
@@ -60,19 +79,18 @@ class ZygoteZone implements Zone {
         resolve();
       });
     });
-    const decoder = new FrameDecoder();
+    const decoder = new FrameDecoder(maxReplyBytes);
     socket.on('error', () => {}); // 'close' follows, and says it all
     socket.on('data', (chunk) => {
       try {
         for (const frame of decoder.push(chunk)) this.#hear(frame);
       } catch (error) {
-        this.#lose(`the zone's agent sent what is no frame: ${error}`);
-        socket.destroy();
+        this.breach(`the zone's agent sent what is no frame: ${error}`);
       }
     });
   }
 
-  async create({ layers }: SandboxSpec): Promise<Sandbox> {
+  async create(spec: SandboxSpec): Promise<Sandbox> {
     if (!this.#open) throw new SandboxLostError('the zone is gone');
     const slot = this.#freeSlots.pop() ?? this.#usedSlots++;
     if (slot >= maxSandboxes) {
@@ -84,12 +102,13 @@ class ZygoteZone implements Zone {
     const id = this.#generation * maxSandboxes + slot;
     const sandbox = new ZygoteSandbox({
       id: `${this.#name}-${id.toString(36)}`,
-      layers,
+      spec,
       encodeJob: (program) => encodeJob(this.interpreter, program),
       send: (type, ...payload) => this.#socket.write(encodeFrame(type, id, ...payload)),
+      breach: (reason) => this.breach(reason),
     });
     this.#sandboxes.set(id, sandbox);
-    this.#socket.write(encodeFrame(frameType.CREATE, id, Buffer.from(layers.join(':'))));
+    this.#socket.write(encodeFrame(frameType.CREATE, id, encodeSpec(spec)));
     await sandbox.ready;
     return sandbox;
   }
@@ -100,14 +119,24 @@ class ZygoteZone implements Zone {
     await this.closed;
   }
 
+  /** What comes from the zone is not what our agent sends: nothing in it can be trusted any more. */
+  breach(reason: string): void {
+    this.#lose(reason);
+    this.#socket.destroy();
+  }
+
   #hear(frame: Frame): void {
+    if (!this.#open) return;
     if (frame.sandbox === 0) {
       if (frame.type === frameType.READY) this.#settleReady.resolve();
       if (frame.type === frameType.FAILED) this.#lose(frame.payload.toString());
       return;
     }
     const sandbox = this.#sandboxes.get(frame.sandbox);
-    if (sandbox === undefined) return;
+    if (sandbox === undefined) {
+      this.breach(`the zone speaks of sandbox ${frame.sandbox}, which is not there`);
+      return;
+    }
     sandbox.hear(frame);
     if (frame.type === frameType.GONE) {
       this.#sandboxes.delete(frame.sandbox);
@@ -116,6 +145,7 @@ class ZygoteZone implements Zone {
   }
 
   #lose(reason: string): void {
+    if (!this.#open) return;
     this.#open = false;
     const error = new SandboxLostError(reason);
     this.#settleReady.reject(error);

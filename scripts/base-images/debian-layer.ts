@@ -1,4 +1,4 @@
-import { lstat, mkdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { readAptSources } from './apt-sources.ts';
 import type { Run } from './run.ts';
@@ -40,22 +40,27 @@ const directories: readonly [string, number][] = [
   ['var/tmp', 0o1777],
 ];
 
+export interface DebianRoot {
+  /** `name=version`, sorted. */
+  packages: string[];
+  /** Whether these are the locked versions. */
+  isLocked: boolean;
+}
+
 /**
  * Makes a Debian root in `root`. The variant `extract` unpacks packages and runs none of their scripts, which is
  * ten times faster than installing and needs no mounts; what the scripts would have set up is done here by hand.
+ * `locked` are the exact versions to take. A mirror keeps a version only until there is a newer one: then all are
+ * taken as it has them, and the root is another.
  */
-export async function buildDebianRoot(root: string, run: Run): Promise<void> {
-  const sources = await readAptSources(suite);
-  await run('mmdebstrap', [
-    '--mode=root',
-    '--variant=extract',
-    '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
-    `--include=${packages.join(',')}`,
-    ...(await acquireOptions(run)),
-    suite,
-    root,
-    ...sources,
-  ]);
+export async function buildDebianRoot(
+  root: string,
+  run: Run,
+  locked: readonly string[] | undefined,
+): Promise<DebianRoot> {
+  const isLocked = locked !== undefined && (await tryToDebootstrap(root, run, locked));
+  if (!isLocked) await debootstrap(root, run, packages);
+  const unpacked = await packagesOf(root);
   for (const path of unwanted) await rm(join(root, path), { recursive: true, force: true });
   for (const [path, mode] of directories) {
     await mkdir(join(root, path), { recursive: true });
@@ -72,10 +77,55 @@ export async function buildDebianRoot(root: string, run: Run): Promise<void> {
   // Without its bytecode every import would compile its module again, in every sandbox. The hash-based form does
   // not look at file times, which the layer's tar sets to zero.
   const compile = ['-m', 'compileall', '-q', '--invalidation-mode', 'unchecked-hash', '/usr/lib/python3.11'];
-  await run('chroot', [root, '/usr/bin/python3', ...compile]);
+  // The order of sets is in the bytecode, and it is another with each seed.
+  await run('chroot', [root, '/usr/bin/env', 'PYTHONHASHSEED=0', '/usr/bin/python3', ...compile]);
   await run('chroot', [root, '/sbin/ldconfig']);
   await rm(join(root, 'var/cache/ldconfig'), { recursive: true, force: true });
   await checkRoot(root, run);
+  return { packages: unpacked, isLocked };
+}
+
+/** False, with an empty root, when the mirror has no longer one of the versions. */
+async function tryToDebootstrap(root: string, run: Run, locked: readonly string[]): Promise<boolean> {
+  try {
+    await debootstrap(root, run, locked);
+    return true;
+  } catch (error) {
+    const { message } = error as Error;
+    if (!/^E: Version .* was not found$|^E: Unable to locate package/m.test(message.replaceAll(/^ +/gm, '')))
+      throw error;
+    await rm(root, { recursive: true });
+    await mkdir(root);
+    return false;
+  }
+}
+
+async function debootstrap(root: string, run: Run, wanted: readonly string[]): Promise<void> {
+  const sources = await readAptSources(suite);
+  await run('mmdebstrap', [
+    '--mode=root',
+    '--variant=extract',
+    // What was unpacked is read off the archives that it leaves.
+    '--skip=cleanup/apt',
+    '--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr',
+    `--include=${wanted.join(',')}`,
+    ...(await acquireOptions(run)),
+    suite,
+    root,
+    ...sources,
+  ]);
+}
+
+/** apt names archives `name_version_architecture.deb`, with the colon of an epoch as %3a. */
+async function packagesOf(root: string): Promise<string[]> {
+  const names = await readdir(join(root, 'var/cache/apt/archives'));
+  return names
+    .filter((name) => name.endsWith('.deb'))
+    .map((name) => {
+      const [title = '', version = ''] = name.split('_');
+      return `${title}=${decodeURIComponent(version)}`;
+    })
+    .sort();
 }
 
 /** The layer is used by every sandbox: a root that cannot run these must never become one. */

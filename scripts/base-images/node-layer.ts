@@ -3,7 +3,7 @@ import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Run } from './run.ts';
 
-const version = '24.21.0';
+export const nodeVersion = '24.21.0';
 
 /** Node's own release binary, republished on npm; `dist.integrity` of each package, so a registry cannot swap it. */
 const binaries: Record<string, { name: string; integrity: string }> = {
@@ -23,14 +23,14 @@ const binaries: Record<string, { name: string; integrity: string }> = {
 export async function buildNodeRoot(root: string, scratch: string, run: Run): Promise<void> {
   const binary = binaries[process.arch];
   if (!binary) throw new Error(`no node binary for ${process.arch}: only x64 and arm64 are supported`);
-  await run('npm', ['pack', '--silent', '--pack-destination', scratch, `${binary.name}@${version}`]);
-  const archive = join(scratch, `${binary.name}-${version}.tgz`);
+  await run('npm', ['pack', '--silent', '--pack-destination', scratch, `${binary.name}@${nodeVersion}`]);
+  const archive = join(scratch, `${binary.name}-${nodeVersion}.tgz`);
   const integrity = `sha512-${createHash('sha512')
     .update(await readFile(archive))
     .digest('base64')}`;
   if (integrity !== binary.integrity) {
     throw new Error(
-      `${binary.name}@${version} is not the package that was pinned: its integrity is ${integrity}`,
+      `${binary.name}@${nodeVersion} is not the package that was pinned: its integrity is ${integrity}`,
     );
   }
   await run('tar', [

@@ -15,6 +15,14 @@ const tools = [
   },
   { what: 'mmdebstrap', package: 'mmdebstrap', isThere: () => onPath('mmdebstrap') },
   {
+    what: 'the libarchive headers',
+    package: 'libarchive-dev',
+    isThere: () => existsSync('/usr/include/archive.h'),
+  },
+  { what: 'skopeo', package: 'skopeo', isThere: () => onPath('skopeo') },
+  { what: 'zstd', package: 'zstd', isThere: () => onPath('zstd') },
+  { what: 'buildah', package: 'buildah', isThere: () => onPath('buildah') },
+  {
     what: "Debian's archive keys",
     package: 'debian-archive-keyring',
     isThere: () => existsSync('/usr/share/keyrings/debian-archive-keyring.gpg'),

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { filesSchema, isWhiteout } from './files.ts';
+import { imageReferenceSchema } from './image.ts';
 import { type Limits, limitsInput } from './limits.ts';
 import { envSchema, handlerSchema } from './program.ts';
-import { notYet } from './run-request.ts';
 
 export const functionNameSchema = z
   .string()
@@ -12,18 +12,22 @@ export const functionNameSchema = z
   );
 
 /** The runtimes whose interpreter can call a handler. */
-const functionRuntimeSchema = z.enum(['node', 'python']);
+export const functionRuntimeSchema = z.enum(['node', 'python']);
 
 const deployFields = (maxima?: Limits) => ({
-  runtime: functionRuntimeSchema,
-  image: notYet('images cannot be chosen in this version; give "runtime"'),
-  handler: handlerSchema,
-  env: envSchema.default({}),
+  runtime: functionRuntimeSchema.optional(),
+  /** What the code is put on; the runtime's own base image unless given. */
+  image: imageReferenceSchema.optional(),
+  handler: handlerSchema.optional(),
+  env: envSchema.optional(),
   /** Caps for every invocation of this version; what is not given follows the node's defaults. */
-  limits: limitsInput(maxima).default({}),
+  limits: limitsInput(maxima).optional(),
 });
 
-/** Body of `PUT /v1/functions/:name` as JSON. */
+/**
+ * Body of `PUT /v1/functions/:name` as JSON: code and what runs it, or only `image`, a version that was pushed from
+ * another platform and is deployed as it is.
+ */
 export function deployRequestSchema(maxima?: Limits) {
   return z
     .strictObject({
@@ -33,16 +37,20 @@ export function deployRequestSchema(maxima?: Limits) {
       bundle: z.base64().min(1).optional(),
     })
     .superRefine((request, context) => {
-      if (request.files === undefined && request.bundle === undefined) {
-        context.addIssue({
-          code: 'custom',
-          path: ['files'],
-          message: 'one of "files" and "bundle" is required',
-        });
+      const refuse = (field: keyof typeof request, message: string) =>
+        context.addIssue({ code: 'custom', path: [field], message });
+      const settings = ['runtime', 'handler', 'env', 'limits'] as const;
+      const hasCode = request.files !== undefined || request.bundle !== undefined;
+      if (request.image !== undefined && !hasCode && settings.every((field) => request[field] === undefined))
+        return;
+      if (request.runtime === undefined) refuse('runtime', 'is required with code: "node" or "python"');
+      if (request.handler === undefined) refuse('handler', 'is required with code, such as "index.handler"');
+      if (!hasCode) {
+        const alone = request.image === undefined ? '' : ', or "image" without anything else';
+        refuse('files', `one of "files" and "bundle" is required${alone}`);
       }
-      if (request.files !== undefined && request.bundle !== undefined) {
-        context.addIssue({ code: 'custom', path: ['bundle'], message: 'give "files" or "bundle", not both' });
-      }
+      if (request.files !== undefined && request.bundle !== undefined)
+        refuse('bundle', 'give "files" or "bundle", not both');
       const reserved = request.files?.findIndex((file) => isWhiteout(file.path)) ?? -1;
       if (reserved >= 0) {
         context.addIssue({
@@ -58,22 +66,25 @@ export type DeployRequest = z.input<ReturnType<typeof deployRequestSchema>>;
 /** Query of `PUT /v1/functions/:name` when the body is the tar.gz itself. */
 export const deployQuerySchema = z.strictObject({
   runtime: functionRuntimeSchema,
+  image: imageReferenceSchema.optional(),
   handler: handlerSchema,
 });
 
 /** One immutable upload. Read tolerantly: it may have been stored by another release. */
 export const functionVersionSchema = z.object({
   version: z.number().int().min(1),
-  /** `sha256:` of the manifest {runtime, codeLayer, handler, env, limits}: the same deploy has the same digest. */
+  /** Of its OCI manifest: the same code on the same image with the same settings has the same digest. */
   digest: z.string(),
   runtime: functionRuntimeSchema,
   handler: z.string(),
   env: z.record(z.string(), z.string()),
   limits: z.record(z.string(), z.number()),
-  /** Digest, hex, of the tar that is stacked on the runtime's image. */
-  codeLayer: z.string(),
+  /** What the code is stacked on, or, deployed from an image alone, that image; pinned by its digest. */
+  image: z.object({ reference: z.string(), digest: z.string() }).optional(),
+  /** Digest, hex, of the tar that is stacked on the image; absent where the image holds the code. */
+  codeLayer: z.string().optional(),
   createdAt: z.string().describe('RFC 3339'),
-  /** Bytes of the files. */
+  /** Bytes of the files; 0 where the image holds them. */
   sizeBytes: z.number().int(),
 });
 export type FunctionVersion = z.infer<typeof functionVersionSchema>;

@@ -75,6 +75,18 @@ export const tagRequestSchema = z.strictObject({
   target: imageReferenceSchema,
 });
 
+/** Query of `GET /v1/images/inspect` and `GET /v1/images/history`. */
+export const referenceQuerySchema = z.strictObject({ reference: imageReferenceSchema });
+
+/** Query of `DELETE /v1/images`. */
+export const removeQuerySchema = referenceQuerySchema.extend({
+  /** Also while sandboxes stand on it: takes no new ones, and waits for those. */
+  force: z
+    .enum(['true', 'false', '1', '0'])
+    .default('false')
+    .transform((text) => text === 'true' || text === '1'),
+});
+
 /** An item of `GET /v1/images`. */
 export const imageSummarySchema = z.object({
   /** Full name, such as `localhost/node:latest`; null for a dangling image, which has none any more. */

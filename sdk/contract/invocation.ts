@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { changeSchema } from './image.ts';
 import { outcomeSchema } from './outcome.ts';
 
 export const startKindSchema = z.enum(['warm', 'fork', 'cold']);
@@ -25,6 +26,20 @@ const usageSchema = z.object({
   wallMs: z.number(),
 });
 
+/**
+ * Whether the record says what the program changed in its writable layer; `archive` keeps the contents too, as long as
+ * the record.
+ */
+export const diffSchema = z.union([z.boolean(), z.literal('archive')]);
+
+/** Query of `POST /v1/functions/:name/invoke`: `?diff=1` or `?diff=archive`. */
+export const invokeQuerySchema = z.strictObject({
+  diff: z
+    .enum(['0', '1', 'true', 'false', 'archive'])
+    .default('0')
+    .transform((text) => (text === 'archive' ? text : text === '1' || text === 'true')),
+});
+
 /** The record of an invocation: the reply of `/v1/run` and of `GET /v1/invocations/:id`. */
 export const invocationSchema = z.object({
   id: z.string(),
@@ -32,12 +47,21 @@ export const invocationSchema = z.object({
   function: z.object({ name: z.string(), version: z.number().int(), digest: z.string() }).optional(),
   outcome: outcomeSchema.optional(),
   start: startKindSchema.optional(),
-  image: z.object({ digest: z.string() }).optional(),
+  /** What it ran on: the function's version or the image. `reference` is what the request called it. */
+  image: z.object({ digest: z.string(), reference: z.string().optional() }).optional(),
   timings: timingsSchema.optional(),
   usage: usageSchema.optional(),
   stdout: z.string(),
   stderr: z.string(),
   stdoutTruncated: z.boolean(),
   stderrTruncated: z.boolean(),
+  /** With `diff`: what the program did to its writable layer, in the order of the archive. */
+  changes: z.array(changeSchema).optional(),
+  /** Only the first 10,000 changes are listed. */
+  changesTruncated: z.boolean().optional(),
+  /** With `diff: "archive"`: how large the tar at `/v1/invocations/:id/files` is. */
+  files: z.object({ sizeBytes: z.number().int() }).optional(),
+  /** What of the diff could not be had, and why. */
+  diffError: z.string().optional(),
 });
 export type Invocation = z.infer<typeof invocationSchema>;

@@ -19,11 +19,15 @@ export const nodeListSchema = z.object({ nodes: z.array(nodeInfoSchema) });
 export const sandboxRecordSchema = z.object({
   id: z.string(),
   state: z.enum(['created', 'running', 'paused', 'stopped', 'dead']),
-  runtime: runtimeNameSchema,
-  image: z.object({ digest: z.string() }),
+  /** Absent where a plain image runs: its command is executed, by no interpreter of ours. */
+  runtime: runtimeNameSchema.optional(),
+  image: z.object({ digest: z.string(), reference: z.string().optional() }),
   /** How the invocation's start was or will be: a parked one is `warm`. */
   start: startKindSchema,
+  /** What it has written so far. */
   writableBytes: z.number(),
+  /** `writableBytes` and the image, which all sandboxes on it share. */
+  virtualBytes: z.number(),
   memoryBytes: z.number(),
   memoryPeakBytes: z.number(),
   ageMs: z.number(),

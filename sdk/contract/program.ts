@@ -37,6 +37,22 @@ export const envSchema = z.record(
     .refine((value) => !value.includes('\0'), 'must not contain NUL'),
 );
 
+/** As `envSchema`, with the names that an image's configuration may have too: all that a process can be given. */
+const programEnvSchema = z.record(
+  z
+    .string()
+    .min(1)
+    .max(4096)
+    .refine((name) => !/[=\0]/.test(name), 'must not contain "=" or NUL'),
+  z.string().refine((value) => !value.includes('\0'), 'must not contain NUL'),
+);
+
+/** An argument of a program. */
+export const argumentSchema = z
+  .string()
+  .max(131_071)
+  .refine((value) => !value.includes('\0'), 'must not contain NUL');
+
 /** `file.export`, as Lambda writes it: `index.handler` is the export `handler` of `index.mjs`, `.js`, `.cjs` or `.py`. */
 export const handlerSchema = z
   .string()
@@ -54,7 +70,7 @@ export const programSchema = z.discriminatedUnion('kind', [
     files: z.array(fileSchema).min(1),
     entry: relativePathSchema,
     args: z.array(z.string()),
-    env: envSchema,
+    env: programEnvSchema,
   }),
   z.object({
     kind: z.literal('handler'),
@@ -67,14 +83,14 @@ export const programSchema = z.discriminatedUnion('kind', [
       functionVersion: z.number().int(),
       deadlineMs: z.number().describe('Unix time, milliseconds'),
     }),
-    env: envSchema,
+    env: programEnvSchema,
   }),
   z.object({
     kind: z.literal('command'),
     /** The first is looked up in the PATH of `env`. */
     argv: z.array(z.string()).min(1),
-    /** All of it: nothing is added. */
-    env: envSchema,
+    /** All of it but HOME, which the worker adds where it is missing: it knows the image's users. */
+    env: programEnvSchema,
     /** Put into the working directory before. */
     files: z.array(fileSchema),
   }),

@@ -1,56 +1,75 @@
 import { z } from 'zod';
 import { filesSchema } from './files.ts';
+import { imageReferenceSchema } from './image.ts';
+import { diffSchema } from './invocation.ts';
 import { type Limits, limitsInput } from './limits.ts';
-import { envSchema, relativePathSchema } from './program.ts';
+import { argumentSchema, envSchema, relativePathSchema } from './program.ts';
 import { runtimeNameSchema } from './runtime-name.ts';
 
-const argumentSchema = z
+/** `name`, `uid`, `name:group` or `uid:gid`, as the image's `/etc/passwd` and `/etc/group` know them. */
+const userSchema = z
   .string()
-  .max(131_071)
-  .refine((value) => !value.includes('\0'), 'must not contain NUL');
+  .max(256)
+  .regex(/^[^:\s]+(:[^:\s]+)?$/, 'must look like "name", "1000" or "1000:1000"');
 
-/** Body of `POST /v1/run`: a snippet, as `code` or as `files`, and what it is run with. */
+const workdirSchema = z
+  .string()
+  .max(4096)
+  .refine(
+    (path) => path.startsWith('/') && !path.includes('\0') && !path.split('/').includes('..'),
+    'must be an absolute path without ".." and NUL',
+  );
+
+/**
+ * Body of `POST /v1/run`. With `runtime` a snippet, as `code` or as `files`; with `image` too, in that image's own
+ * interpreter. With `image` alone its command, as Docker would run it.
+ */
 export function runRequestSchema(maxima?: Limits) {
   return z
     .strictObject({
-      runtime: runtimeNameSchema,
-      image: notYet('images cannot be chosen in this version; give "runtime"'),
+      runtime: runtimeNameSchema.optional(),
+      image: imageReferenceSchema.optional(),
+      /** Instead of the image's Entrypoint; its Cmd is dropped then. */
+      entrypoint: z.array(argumentSchema).max(1000).optional(),
+      /** Of the snippet, or instead of the image's Cmd. */
+      args: z.array(argumentSchema).max(1000).optional(),
+      /** Instead of the image's WorkingDir. */
+      workdir: workdirSchema.optional(),
+      /** Instead of the image's User. */
+      user: userSchema.optional(),
       /** One file's text; it is stored as `index.js`, `main.py` or `main.sh`. */
       code: z.string().optional(),
+      /** Put into the working directory. */
       files: filesSchema.optional(),
       /** The file that is executed; the first of `files` unless given. */
       entry: relativePathSchema.optional(),
-      args: z.array(argumentSchema).max(1000).default([]),
       stdin: z.string().default(''),
       env: envSchema.default({}),
       limits: limitsInput(maxima).default({}),
+      diff: diffSchema.default(false),
       /** The only network of this version: loopback inside the sandbox. */
       network: z.literal('none').optional(),
     })
     .superRefine((request, context) => {
-      if (request.code === undefined && request.files === undefined) {
-        context.addIssue({
-          code: 'custom',
-          path: ['code'],
-          message: 'one of "code" and "files" is required',
-        });
+      const refuse = (field: keyof typeof request, message: string) =>
+        context.addIssue({ code: 'custom', path: [field], message });
+      const { runtime, image, code, files, entry } = request;
+      if (runtime === undefined && image === undefined)
+        return refuse('runtime', 'one of "runtime" and "image" is required');
+      if (runtime === undefined) {
+        if (code !== undefined) refuse('code', 'needs "runtime", which says what runs it');
+        if (entry !== undefined) refuse('entry', 'needs "runtime"; an image is told by "args" what to run');
+        return;
       }
-      if (request.code !== undefined && request.files !== undefined) {
-        context.addIssue({ code: 'custom', path: ['files'], message: 'give "code" or "files", not both' });
+      for (const field of ['entrypoint', 'workdir', 'user'] as const) {
+        if (request[field] !== undefined) refuse(field, 'goes with "image" without "runtime" only');
       }
-      if (request.code !== undefined && request.entry !== undefined) {
-        context.addIssue({ code: 'custom', path: ['entry'], message: 'goes with "files" only' });
-      }
-      const { files, entry } = request;
-      if (files && entry !== undefined && !files.some((file) => file.path === entry)) {
-        context.addIssue({ code: 'custom', path: ['entry'], message: `"${entry}" is not among the files` });
-      }
+      if (code === undefined && files === undefined) refuse('code', 'one of "code" and "files" is required');
+      if (code !== undefined && files !== undefined) refuse('files', 'give "code" or "files", not both');
+      if (code !== undefined && entry !== undefined) refuse('entry', 'goes with "files" only');
+      if (files && entry !== undefined && !files.some((file) => file.path === entry))
+        refuse('entry', `"${entry}" is not among the files`);
     });
 }
 export type RunRequest = z.input<ReturnType<typeof runRequestSchema>>;
 export type ParsedRunRequest = z.output<ReturnType<typeof runRequestSchema>>;
-
-/** A field of the contract that a later version brings: refused with a reason instead of "unrecognized key". */
-export function notYet(message: string) {
-  return z.undefined({ error: message }).optional();
-}

@@ -5,6 +5,7 @@ import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
 import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
+import { imageRoutes } from './routes/images.ts';
 import { invocationRoutes } from './routes/invocations.ts';
 import { invokeRoutes } from './routes/invoke.ts';
 import { nodeRoutes } from './routes/nodes.ts';
@@ -25,6 +26,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', invokeRoutes(deps));
   app.route('/v1', invocationRoutes(deps));
   app.route('/v1', nodeRoutes(deps));
+  app.route('/v1', imageRoutes(deps));
   app.notFound((c) => onNotFound(c, app.routes));
   app.onError(onError);
   return app;

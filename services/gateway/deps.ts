@@ -1,3 +1,4 @@
+import type { ImageCatalogue } from '../queue/image-catalogue.ts';
 import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import type { NodeDirectory } from '../queue/node-directory.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -5,10 +6,18 @@ import type { Config } from '../shared/config.ts';
 import type { Logger } from '../shared/logger.ts';
 
 export interface GatewayDeps {
-  config: Pick<Config, 'ONCEBOX_BODY_MAX_BYTES' | 'ONCEBOX_DEFAULT_LIMITS' | 'ONCEBOX_MAX_LIMITS'>;
+  config: Pick<
+    Config,
+    | 'ONCEBOX_BODY_MAX_BYTES'
+    | 'ONCEBOX_IMAGE_MAX_BYTES'
+    | 'ONCEBOX_DEFAULT_LIMITS'
+    | 'ONCEBOX_MAX_LIMITS'
+    | 'nodeSocket'
+  >;
   queue: InvocationQueue;
   registry: Registry;
   directory: NodeDirectory;
+  catalogue: ImageCatalogue;
   logger: Logger;
 }
 

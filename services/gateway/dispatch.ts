@@ -24,7 +24,9 @@ export async function dispatch(
   request: InvocationRequest,
   reply: (invocation: Invocation) => Reply,
 ): Promise<Response> {
-  const logger = c.get('logger').child({ invocationId: id, runtime: request.runtime });
+  const logger = c
+    .get('logger')
+    .child({ invocationId: id, runtime: request.runtime, image: request.image?.reference });
   if (prefersAsync(c.req.header('prefer'))) {
     await queue.enqueue(id, request);
     logger.debug('invocation accepted');

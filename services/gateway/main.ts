@@ -1,3 +1,4 @@
+import { createImageCatalogue } from '../queue/image-catalogue.ts';
 import { createInvocationQueue } from '../queue/invocation-queue.ts';
 import { openNodeDirectory } from '../queue/node-directory.ts';
 import { createRegistry } from '../registry/registry.ts';
@@ -50,7 +51,14 @@ const queue = await createInvocationQueue({
 });
 undo.push(() => queue.close());
 
-const app = createApp({ config, queue, registry: createRegistry(redis), directory, logger });
+const app = createApp({
+  config,
+  queue,
+  registry: createRegistry(redis),
+  directory,
+  catalogue: createImageCatalogue(redis),
+  logger,
+});
 const server = await listen(app, { host: config.ONCEBOX_HOST, port: config.ONCEBOX_PORT });
 undo.push(() => server.close(drainMs));
 process.send?.({ type: 'listening', port: server.port });

@@ -1,4 +1,4 @@
-import type { Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createAdaptorServer } from '@hono/node-server';
@@ -18,11 +18,12 @@ export async function listen(
 ): Promise<GatewayServer> {
   const server = createAdaptorServer({
     fetch: app.fetch,
-    // A client that sends slowly holds a connection no longer than this. Replies may take as long as they take.
-    serverOptions: { headersTimeout: 10_000, requestTimeout: 60_000, connectionsCheckingInterval: 5_000 },
+    // Replies may take as long as they take. How long a body may is not the same for all: `watchArrival`.
+    serverOptions: { headersTimeout: 10_000, requestTimeout: 0, connectionsCheckingInterval: 5_000 },
   }) as Server;
   const underWay = new Set<ServerResponse>();
-  server.on('request', (_, response) => {
+  server.on('request', (request, response) => {
+    watchArrival(request);
     underWay.add(response);
     response.once('close', () => underWay.delete(response));
   });
@@ -48,4 +49,22 @@ export async function listen(
       await closed;
     },
   };
+}
+
+const arrivalMs = 60_000;
+
+/**
+ * A client that sends slowly holds a connection no longer than a minute; an image's archive may take as long as bytes
+ * of it come.
+ */
+function watchArrival(request: IncomingMessage): void {
+  const isUpload = /^\/v1\/images\/(import|build)\b/.test(request.url ?? '');
+  let seenBytes = request.socket.bytesRead;
+  const timer = setInterval(() => {
+    const { bytesRead } = request.socket;
+    if (request.complete) clearInterval(timer);
+    else if (!isUpload || bytesRead === seenBytes) request.destroy();
+    seenBytes = bytesRead;
+  }, arrivalMs).unref();
+  request.once('close', () => clearInterval(timer));
 }

@@ -2,6 +2,7 @@ import { Queue } from 'bullmq';
 import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
+import { readFiles } from './invocation-files.ts';
 import { cancelChannel, type InvocationJob, invocationQueueName, queuePrefix } from './job.ts';
 import { cancelledInvocation, lostInvocation, unfinishedInvocation } from './record.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
@@ -28,6 +29,8 @@ export interface InvocationQueue {
    * worker is told, and the record is still `running`; one that is finished stays as it is.
    */
   cancel(id: string): Promise<Invocation | undefined>;
+  /** The tar of what it left in its writable layer, where that was asked for and still is kept. */
+  files(id: string): Promise<Uint8Array | undefined>;
   close(): Promise<void>;
 }
 
@@ -167,6 +170,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     enqueueAndWait,
     get,
     cancel,
+    files: (id) => readFiles(redis, id),
     async close() {
       await results.close();
       await queue.close();

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { invocationSchema } from '../../sdk/contract/invocation.ts';
+import { diffSchema, invocationSchema } from '../../sdk/contract/invocation.ts';
 import { limitsSchema } from '../../sdk/contract/limits.ts';
 import { programSchema } from '../../sdk/contract/program.ts';
 import { runtimeNameSchema } from '../../sdk/contract/runtime-name.ts';
@@ -14,8 +14,15 @@ export const queuePrefix = 'oncebox';
  * `Invocation`. Parsed by the worker: a job may come from a gateway of another release.
  */
 export const invocationJobSchema = z.object({
-  runtime: runtimeNameSchema,
-  /** Digest hex of a function version's code layer, on top of the runtime's base image; the worker fetches it. */
+  /** Absent where an image's command runs. */
+  runtime: runtimeNameSchema.optional(),
+  /** What to stack, where that is not the runtime's base image as the worker knows it. */
+  image: z.object({ reference: z.string(), digest: z.string() }).optional(),
+  /** Of the image or the request; the worker looks it up in the image. Absent: one of the sandbox's own. */
+  user: z.string().optional(),
+  /** Absolute; absent: `/work`, made for the sandbox. */
+  workingDir: z.string().startsWith('/').optional(),
+  /** Digest hex of a function version's code layer, on top of the image; the worker fetches it. */
   codeLayer: z
     .string()
     .regex(/^[a-f0-9]{64}$/)
@@ -26,6 +33,7 @@ export const invocationJobSchema = z.object({
   program: programSchema,
   stdin: z.string(),
   limits: limitsSchema,
+  diff: diffSchema.optional(),
   /** Pub/sub channel on which the enqueuing gateway wants the finished Invocation as JSON. */
   replyTo: z.string(),
 });

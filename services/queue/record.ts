@@ -1,7 +1,7 @@
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { InvocationJob } from './job.ts';
 
-type Described = Pick<InvocationJob, 'function' | 'imageDigest'>;
+type Described = Pick<InvocationJob, 'function' | 'image' | 'imageDigest'>;
 
 /** The record of an invocation that has no result yet. */
 export function unfinishedInvocation(id: string, job: Described, status: 'queued' | 'running'): Invocation {
@@ -22,10 +22,16 @@ function emptyInvocation(id: string, job: Described): Omit<Invocation, 'status'>
   return {
     id,
     ...(job.function && { function: job.function }),
-    ...(job.imageDigest !== undefined && { image: { digest: job.imageDigest } }),
+    ...imageOf(job),
     stdout: '',
     stderr: '',
     stdoutTruncated: false,
     stderrTruncated: false,
   };
+}
+
+/** What the record calls the image: a function's version is one by itself. */
+export function imageOf(job: Described): Pick<Invocation, 'image'> {
+  if (job.imageDigest !== undefined) return { image: { digest: job.imageDigest } };
+  return job.image ? { image: job.image } : {};
 }

@@ -5,7 +5,8 @@
 
 /**
  * Stores a version unless the function has one of this digest, and makes it the current one.
- * KEYS: names, function hash, layer, layer's users. ARGV: name, digest, version JSON, layer hex, tar.
+ * KEYS: names, function hash, layer, layer's users. ARGV: name, digest, version JSON, layer hex or empty where the image
+ * holds the code, tar, JSON of the image's texts.
  * Returns {1 if new else 0, version number, version JSON}.
  */
 export const deployScript = `
@@ -15,10 +16,13 @@ if not version then
   created = 1
   version = redis.call('HINCRBY', KEYS[2], 'last', 1)
   redis.call('HSET', KEYS[2], 'version:' .. version, ARGV[3], 'digest:' .. ARGV[2], version,
-    'layer:' .. version, ARGV[4])
+    'image:' .. version, ARGV[6])
   redis.call('SADD', KEYS[1], ARGV[1])
-  redis.call('SADD', KEYS[4], ARGV[1])
-  redis.call('SETNX', KEYS[3], ARGV[5])
+  if ARGV[4] ~= '' then
+    redis.call('HSET', KEYS[2], 'layer:' .. version, ARGV[4])
+    redis.call('SADD', KEYS[4], ARGV[1])
+    redis.call('SETNX', KEYS[3], ARGV[5])
+  end
 end
 redis.call('HSET', KEYS[2], 'current', version)
 return {created, tonumber(version), redis.call('HGET', KEYS[2], 'version:' .. version)}`;

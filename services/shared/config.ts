@@ -56,12 +56,18 @@ export const configSchema = z.object({
   ONCEBOX_BODY_MAX_BYTES: integer(1024, 1024 * MiB)
     .default(10 * MiB)
     .describe('largest request body, which bounds a function bundle too, bytes'),
+  ONCEBOX_IMAGE_MAX_BYTES: integer(1024, Number.MAX_SAFE_INTEGER)
+    .default(8192 * MiB)
+    .describe('largest archive or build context that can be uploaded, bytes'),
   ONCEBOX_RECORDS_KEPT: integer(0, 1_000_000)
     .default(1000)
     .describe('finished invocations that stay readable'),
   ONCEBOX_RECORDS_KEPT_MS: integer(1000, 30 * 86_400_000)
     .default(3_600_000)
     .describe('how long a finished invocation stays readable, milliseconds'),
+  ONCEBOX_FILES_MAX_BYTES: integer(0, 512 * MiB)
+    .default(16 * MiB)
+    .describe("largest archive of an invocation's files that is kept with its record, bytes"),
   ONCEBOX_SERVICE_ID: integer(1, 4_294_967_294)
     .default(1_879_113_728)
     .describe('user and group id that gateway and worker take on when started by root'),
@@ -76,6 +82,8 @@ type Environment = z.infer<typeof configSchema>;
 export interface Config extends Environment {
   storeDir: string;
   runDir: string;
+  /** Where the worker serves the node API. */
+  nodeSocket: string;
   redisDir: string;
   /** Distinguishes instances with different data directories on one host, and on one Redis. */
   instance: string;
@@ -93,10 +101,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   const defaults = parsed.ONCEBOX_DEFAULT_LIMITS;
   for (const name of Object.keys(defaults) as LimitName[])
     defaults[name] = Math.min(defaults[name], maxima[name]);
+  const runDir = join(parsed.ONCEBOX_DATA_DIR, 'run');
   return {
     ...parsed,
     storeDir: parsed.ONCEBOX_STORE_DIR ?? join(parsed.ONCEBOX_DATA_DIR, 'store'),
-    runDir: join(parsed.ONCEBOX_DATA_DIR, 'run'),
+    runDir,
+    nodeSocket: join(runDir, 'node.sock'),
     redisDir: join(parsed.ONCEBOX_DATA_DIR, 'redis'),
     instance: createHash('sha256').update(parsed.ONCEBOX_DATA_DIR).digest('hex').slice(0, 8),
   };

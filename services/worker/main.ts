@@ -2,20 +2,29 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { openLayerUnpacker } from '../../runtime/image/layer-unpacker.ts';
 import { openStore } from '../../runtime/image/store.ts';
-import { openSandboxSource } from '../../runtime/pool/sandbox-source.ts';
+import { StoreError } from '../../runtime/image/store-error.ts';
+import { openSandboxSource, type SandboxSource } from '../../runtime/pool/sandbox-source.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
+import { announceImages } from '../queue/image-catalogue.ts';
 import { cancelChannel } from '../queue/job.ts';
 import { joinNodeDirectory } from '../queue/node-directory.ts';
 import { fetchCodeLayer } from '../registry/layer-store.ts';
+import { createRegistry } from '../registry/registry.ts';
 import { loadConfig } from '../shared/config.ts';
 import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
+import { createFunctionAssembler } from './assemble-function.ts';
 import { MemoryCapacity } from './capacity.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
 import { listSandboxes } from './list-sandboxes.ts';
+import { createNodeApi, serveNodeApi } from './node-api.ts';
+import { createNodeImages } from './node-images.ts';
+import { createJobPreparer } from './prepare-job.ts';
+import { createDiffRecorder } from './record-diff.ts';
 import { Runs } from './runs.ts';
 
 /** How long running invocations may go on once the worker is asked to stop. */
@@ -41,13 +50,32 @@ undo.push(() => {
   redis.disconnect();
 });
 
-const store = openStore(config.storeDir);
-const [node, python, bash] = await Promise.all(['node', 'python', 'bash'].map((name) => store.resolve(name)));
-if (!node || !python || !bash) throw new Error('cannot serve: a base image is missing');
 const launcherSocket = join(config.runDir, 'launcher.sock');
-const source = await openSandboxSource({
-  openZone: (options) => openZone({ launcherSocket, ...options }),
-  images: { node, python, bash },
+const registry = createRegistry(redis);
+// The store asks who uses an image, and the pools need the store's images first.
+let source: SandboxSource | undefined;
+const store = openStore(config.storeDir, {
+  unpacker: openLayerUnpacker({ launcherSocket, layersDir: join(config.storeDir, 'layers') }),
+  usage: {
+    sandboxesOn: (digest) => source?.sandboxesOn(digest) ?? 0,
+    async pinned() {
+      const { images: used, layers } = await registry.pinned();
+      return { images: new Set([...used, ...Object.values(bases).map(({ digest }) => digest)]), layers };
+    },
+    drain: async (digest) => source?.drain(digest),
+  },
+});
+await store.sweep();
+const images = createNodeImages(store, logger);
+const [node, python, bash] = await Promise.all(
+  ['node', 'python', 'bash'].map((name) => images.resolve(name)),
+);
+if (!node || !python || !bash) throw new Error('cannot serve: a base image is missing');
+const bases = { node, python, bash };
+source = await openSandboxSource({
+  openZone: ({ interpreter, layers, searchPath }) =>
+    openZone({ launcherSocket, interpreter, layers, searchPath }),
+  images: bases,
   targets: {
     node: config.ONCEBOX_POOL_NODE,
     python: config.ONCEBOX_POOL_PYTHON,
@@ -55,9 +83,10 @@ const source = await openSandboxSource({
   },
   functionTarget: config.ONCEBOX_POOL_FUNCTION,
   functionIdleMs: config.ONCEBOX_POOL_FUNCTION_IDLE_MS,
-  onError: (error, runtime) => logger.warn({ err: error, runtime }, 'cannot make a sandbox'),
+  onError: (error, what) => logger.warn({ err: error, what }, 'cannot make a sandbox'),
 });
-undo.push(() => source.close());
+const openedSource = source;
+undo.push(() => openedSource.close());
 
 const runs = new Runs();
 subscriber.on('message', (channel, id) => {
@@ -69,10 +98,19 @@ const worker = createInvocationWorker({
   redis,
   concurrency: config.ONCEBOX_CONCURRENCY,
   deps: {
-    source,
+    source: openedSource,
     capacity: new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES),
     runs,
-    ensureCodeLayer: (hex) => store.ensureLayer(hex, () => fetchCodeLayer(redis, hex)),
+    prepare: createJobPreparer({
+      bases,
+      images,
+      ensureCodeLayer: (hex) => store.ensureLayer(hex, () => fetchCodeLayer(redis, hex)),
+    }),
+    recordDiff: createDiffRecorder({
+      redis,
+      maxBytes: config.ONCEBOX_FILES_MAX_BYTES,
+      keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
+    }),
     logger,
   },
 });
@@ -85,6 +123,7 @@ undo.push(async () => {
 });
 
 const name = `${hostname()}-${randomUUID().slice(0, 8)}`;
+const sandboxes = () => listSandboxes(openedSource, runs, images, name);
 const directory = await joinNodeDirectory({
   redis,
   subscriber,
@@ -94,10 +133,30 @@ const directory = await joinNodeDirectory({
     concurrency: config.ONCEBOX_CONCURRENCY,
     startedAt: new Date().toISOString(),
   },
-  listSandboxes: () => listSandboxes(source, runs, name),
+  listSandboxes: sandboxes,
   onError: (error) => logger.warn({ err: error }, 'node directory failed'),
 });
 undo.push(() => directory.leave());
+const announcer = await announceImages({
+  redis,
+  node: name,
+  list: () => store.list(),
+  onError: (error) => logger.warn({ err: error }, 'cannot announce images'),
+});
+undo.push(() => announcer.leave());
+store.onChange(() => void announcer.update());
+
+const nodeApi = createNodeApi({
+  store,
+  sandboxes,
+  build: async () => {
+    throw new StoreError('build_failed', 'cannot build: this release has no builder');
+  },
+  assemble: createFunctionAssembler({ registry, redis, store, images }),
+  announced: () => announcer.update(),
+  logger,
+});
+undo.push(await serveNodeApi(nodeApi, config.nodeSocket));
 
 worker.run().catch((error: unknown) => logger.error({ err: error }, 'the queue worker ended'));
 process.send?.({ type: 'ready' });

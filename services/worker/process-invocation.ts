@@ -5,17 +5,21 @@ import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import { type InvocationJob, invocationJobSchema } from '../queue/job.ts';
+import { imageOf } from '../queue/record.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { MemoryCapacity } from './capacity.ts';
 import { decodeOutput } from './output.ts';
+import type { PreparedJob, PrepareJob } from './prepare-job.ts';
+import type { RecordDiff } from './record-diff.ts';
 import type { AbortCause, Run, Runs } from './runs.ts';
 
 export interface InvocationDeps {
   source: SandboxSource;
   capacity: MemoryCapacity;
   runs: Runs;
-  /** Puts a function version's layer on disk. */
-  ensureCodeLayer: (hex: string) => Promise<void>;
+  /** Finds the image and puts a function version's layer on disk. */
+  prepare: PrepareJob;
+  recordDiff: RecordDiff;
   logger: Logger;
 }
 
@@ -42,17 +46,19 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   const parsed = invocationJobSchema.safeParse(job.data);
   if (!parsed.success)
     return finish(job, clock, { outcome: lost(`the job is malformed: ${parsed.error.message}`) }, deps);
-  const { program, limits, codeLayer, runtime, stdin } = parsed.data;
+  const { limits, stdin, diff = false } = parsed.data;
 
   const run = runs.open(job.id);
   run.function = parsed.data.function;
   run.imageDigest = parsed.data.imageDigest;
   let release: (() => void) | undefined;
+  let prepared: PreparedJob | undefined;
   let lease: LeasedSandbox | undefined;
   try {
     release = await capacity.acquire(limits.memoryBytes, run.signal);
-    if (codeLayer) await deps.ensureCodeLayer(codeLayer);
-    lease = await leaseAlive(source, { runtime, codeLayer });
+    prepared = await deps.prepare(parsed.data);
+    const { request, program } = prepared;
+    lease = await leaseAlive(source, request);
     if (run.signal.aborted) {
       await lease.sandbox.kill();
       throw run.signal.reason;
@@ -65,11 +71,14 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
       program: withDeadline(program, limits.wallMs),
       limits,
       stdin: Buffer.from(stdin),
+      ...(diff !== false && { captureChanges: true }),
     });
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
-    return finish(job, clock, { data: parsed.data, outcome, lease, report }, deps);
+    const changed = await deps.recordDiff(job.id, diff, report.changes);
+    return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, changed }, deps);
   } catch (error) {
-    return finish(job, clock, { data: parsed.data, outcome: outcomeOfError(error, run), lease }, deps);
+    const outcome = outcomeOfError(error, run);
+    return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
   } finally {
     runs.close(run);
     release?.();
@@ -117,14 +126,15 @@ function messageOf(error: unknown): string {
 
 interface Ending {
   data?: InvocationJob;
+  prepared?: PreparedJob | undefined;
   outcome: Outcome;
   lease?: LeasedSandbox | undefined;
   report?: RunReport;
+  changed?: Awaited<ReturnType<RecordDiff>>;
 }
 
 function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDeps): Invocation {
-  const { data, outcome, lease, report } = ending;
-  const digest = data?.imageDigest ?? lease?.imageDigest;
+  const { data, prepared, outcome, lease, report, changed } = ending;
   const timings = clock.timings(report);
   const invocation: Invocation = {
     id: job.id,
@@ -132,7 +142,9 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     ...(data?.function && { function: data.function }),
     outcome,
     ...(lease && { start: lease.start }),
-    ...(digest !== undefined && { image: { digest } }),
+    // A plain snippet's job says nothing of images: it runs on whatever is the runtime's base here.
+    ...(prepared && { image: { digest: prepared.request.image.digest } }),
+    ...(data && imageOf(data)),
     timings,
     ...(report && {
       usage: {
@@ -145,12 +157,14 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     stderr: decodeOutput(report?.stderr, report?.stderrTruncated),
     stdoutTruncated: report?.stdoutTruncated ?? false,
     stderrTruncated: report?.stderrTruncated ?? false,
+    ...changed,
   };
   deps.logger.info(
     {
       invocationId: job.id,
       ...(lease && { sandboxId: lease.sandbox.id, start: lease.start }),
-      ...(data && { runtime: data.runtime }),
+      ...(data?.runtime && { runtime: data.runtime }),
+      ...(data?.image && { image: data.image.reference }),
       ...(data?.function && { function: data.function.name }),
       outcome: outcome.status,
       ...(outcome.status === 'lost' && { reason: outcome.reason }),

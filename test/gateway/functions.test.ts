@@ -86,7 +86,10 @@ describe('a deploy', () => {
     ['a bundle that is no tar.gz', { files: undefined, bundle: 'AAAA' }, 'bundle'],
     ['a bundle that is no base64', { files: undefined, bundle: '%' }, 'bundle'],
     ['a limit out of range', { limits: { pids: 0 } }, 'limits.pids'],
-    ['an image', { image: 'x' }, 'image'],
+    ['an image that is no reference', { image: '-' }, 'image'],
+    ['code and no runtime', { image: 'node', runtime: undefined }, 'runtime'],
+    ['code and no handler', { image: 'node', handler: undefined }, 'handler'],
+    ['settings and no code', { image: 'node', files: undefined }, 'files'],
   ])('with %s is refused', async (_, change, field) => {
     const response = await put('hello', { ...hello, ...change });
     expect([response.status, await response.json()]).toMatchObject([

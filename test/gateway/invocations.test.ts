@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
+import { saveFiles } from '../../services/queue/invocation-files.ts';
 import { newInvocationId } from '../../services/queue/invocation-id.ts';
 import { finished, gate, untilCancelled, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
@@ -104,6 +105,33 @@ test('cancelling a finished invocation leaves its record as it is', async () => 
   const { status, invocation } = await read(id, 'DELETE');
   expect(status).toBe(200);
   expect(invocation).toMatchObject({ status: 'done', outcome: { status: 'ok' }, stdout: 'x' });
+});
+
+test('the files of an invocation are a tar for as long as they are kept, and a 404 with the reason otherwise', async () => {
+  const diffError = 'the files are not kept: too large';
+  await gateway.startWorker(async (job) => finished(job, job.data.diff === true ? { diffError } : {}));
+  const files = (id: string) => gateway.app.request(`/v1/invocations/${id}/files`);
+  const run = async (diff: unknown) => {
+    const reply = await gateway.postJson('/v1/run', { runtime: 'node', code: '', diff });
+    return ((await reply.json()) as Invocation).id;
+  };
+  const kept = await run('archive');
+  await saveFiles(redis.redis, kept, Buffer.from([0, 255, 1]), 60_000);
+  const response = await files(kept);
+  expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/x-tar']);
+  expect(new Uint8Array(await response.arrayBuffer())).toEqual(new Uint8Array([0, 255, 1]));
+
+  for (const [diff, reason] of [
+    [true, diffError],
+    [false, '"diff": "archive"'],
+  ] as const) {
+    const missing = await files(await run(diff));
+    expect([missing.status, await missing.json()]).toMatchObject([
+      404,
+      { error: { code: 'invocation_not_found', message: expect.stringContaining(reason) } },
+    ]);
+  }
+  expect((await files(newInvocationId())).status).toBe(404);
 });
 
 test.each(['GET', 'DELETE'])('%s of an unknown invocation is a 404', async (method) => {

@@ -3,6 +3,7 @@ import { errorStatus } from '../../sdk/contract/error.ts';
 import { type Outcome, outcomeSchema } from '../../sdk/contract/outcome.ts';
 import type { InvocationJob } from '../../services/queue/job.ts';
 import { finished, useGateway } from '../support/gateway.ts';
+import { nodeImage } from '../support/images.ts';
 import { useRedis } from '../support/redis.ts';
 
 const redis = useRedis();
@@ -10,6 +11,7 @@ const gateway = useGateway(redis);
 
 beforeEach(async () => {
   await gateway.registry.deploy({
+    image: { ...nodeImage, reference: 'localhost/node:latest' },
     name: 'hello',
     runtime: 'node',
     handler: 'index.handler',

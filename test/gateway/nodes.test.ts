@@ -14,6 +14,7 @@ const sandboxOn = (node: string): SandboxRecord => ({
   image: { digest: 'sha256:0' },
   start: 'warm',
   writableBytes: 0,
+  virtualBytes: 0,
   memoryBytes: 1,
   memoryPeakBytes: 2,
   ageMs: 3,

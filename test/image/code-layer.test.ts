@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { readLayerTar } from '../../runtime/image/layer-tar.ts';
+
 import { type CodeFile, packCodeLayer, unpackBundle } from '../../services/registry/code-layer.ts';
 import { hostileEntries, makeBundle, makeTar, type TarEntry } from './make-tar.ts';
+import { readTar } from './read-tar.ts';
 
 const MiB = 1024 * 1024;
 const file = (path: string, text: string): CodeFile => ({ path, data: Buffer.from(text) });
@@ -24,7 +25,7 @@ describe('packing a code layer', () => {
       file('a/b/c.py', 'print(1)'),
       { ...file('run.sh', '#!/bin/sh\n'), executable: true },
     ]);
-    expect(readLayerTar(tar)).toEqual([
+    expect(readTar(tar)).toEqual([
       { type: 'directory', path: 'function' },
       { type: 'directory', path: 'function/a' },
       { type: 'directory', path: 'function/a/b' },
@@ -37,7 +38,7 @@ describe('packing a code layer', () => {
     const long = `${'d'.repeat(120)}/${'e'.repeat(120)}/${'f'.repeat(200)}.txt`;
     const files = [file(long, 'long'), file('größe/日本.txt', 'ü'), file('empty', '')];
     const { tar, digest } = packCodeLayer(files);
-    const paths = readLayerTar(tar).flatMap((entry) => (entry.type === 'file' ? [entry.path] : []));
+    const paths = readTar(tar).flatMap((entry) => (entry.type === 'file' ? [entry.path] : []));
     expect(paths.sort()).toEqual(files.map(({ path }) => `function/${path}`).sort());
     expect(packCodeLayer(files).digest).toBe(digest);
   });

@@ -2,7 +2,7 @@ import { rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { treeOf } from '../support/layers.ts';
+import { treeOf } from '../support/unpacked-layers.ts';
 import { makeTar, type TarEntry } from './make-tar.ts';
 import { useCanary } from './unpack/canary.ts';
 

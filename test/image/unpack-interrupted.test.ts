@@ -10,7 +10,7 @@ import { openLayerUnpacker } from '../../runtime/image/layer-unpacker.ts';
 import { encodeStrings, frameType } from '../../runtime/zygote/protocol.ts';
 import { descendants } from '../support/host.ts';
 import { startLauncher } from '../support/launcher.ts';
-import { digestOf, type TestLayers, useLayers } from '../support/layers.ts';
+import { digestOf, type UnpackedLayers, useUnpackedLayers } from '../support/unpacked-layers.ts';
 import { makeTar } from './make-tar.ts';
 import { useCanary } from './unpack/canary.ts';
 
@@ -33,7 +33,7 @@ function slowTar(bytes = 8 * MiB) {
 }
 
 /** Resolves when half of the tar is on disk. */
-async function halfDone({ layersDir, names }: TestLayers): Promise<string> {
+async function halfDone({ layersDir, names }: UnpackedLayers): Promise<string> {
   return vi.waitFor(async () => {
     const name = (await names()).find((found) => found.startsWith('.unpacking-')) as string;
     const { size } = await lstat(join(layersDir, name, 'd', 'file'));
@@ -43,7 +43,7 @@ async function halfDone({ layersDir, names }: TestLayers): Promise<string> {
 }
 
 test('the process that reads an archive sees its layer and nothing else, and can do nothing but write there', async () => {
-  const layers = await useLayers();
+  const layers = await useUnpackedLayers();
   const below = await layers.unpack(makeTar([{ path: 'below' }]));
   const { request, stream, resume } = slowTar();
   const unpacking = layers.unpacker.unpack({ ...request, lowers: [below.name] }, stream);
@@ -147,7 +147,7 @@ describe('interrupted', () => {
   });
 
   test('by SIGKILL of the launcher: no process stays, and the next launcher removes what is left', async () => {
-    const layers = await useLayers();
+    const layers = await useUnpackedLayers();
     const { request, stream } = slowTar();
     const rejected = expect(layers.unpacker.unpack(request, stream)).rejects;
     const name = await halfDone(layers);
@@ -169,7 +169,7 @@ describe('interrupted', () => {
   });
 
   test('by a full disk, in bytes or in inodes', async () => {
-    const layers = await useLayers();
+    const layers = await useUnpackedLayers();
     const { dir } = layers;
     const small = await mkdirIn(dir, 'small');
     await run('mount', ['-t', 'tmpfs', '-o', 'size=2m,nr_inodes=200', 'tmpfs', small]);
@@ -195,7 +195,7 @@ describe('interrupted', () => {
   });
 
   test('by too many at once: a clear error, and room again when one is done', async () => {
-    const layers = await useLayers();
+    const layers = await useUnpackedLayers();
     const slow = Array.from({ length: 16 }, () => slowTar());
     const abort = new AbortController();
     const unpackings = slow.map(({ request, stream }) =>

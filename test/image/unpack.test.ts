@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { chainDigest } from '../../runtime/image/layer-unpacker.ts';
-import { digestOf, stackedTree, treeOf, useLayers } from '../support/layers.ts';
+import { digestOf, stackedTree, treeOf, useUnpackedLayers } from '../support/unpacked-layers.ts';
 import { makeTar } from './make-tar.ts';
 
 const run = promisify(execFile);
@@ -19,7 +19,7 @@ async function useDirectory(): Promise<string> {
 }
 
 test('an image of ten layers, stacked, is what umoci unpacks', async () => {
-  const { unpacker, layersDir } = await useLayers();
+  const { unpacker, layersDir } = await useUnpackedLayers();
   const dir = await useDirectory();
   const image = join(dir, 'image');
   const diffIds: string[] = JSON.parse((await run('python3', [makeImage, image])).stdout);
@@ -49,7 +49,7 @@ test('an image of ten layers, stacked, is what umoci unpacks', async () => {
 });
 
 test('a sparse file of the old GNU form, which umoci refuses, is what tar unpacks, holes and all', async () => {
-  const { layersDir, unpack } = await useLayers();
+  const { layersDir, unpack } = await useUnpackedLayers();
   const dir = await useDirectory();
   const file = await open(join(dir, 'islands'), 'w');
   for (let i = 0; i < 40; i++) await file.write(`island ${i}`, i * 1_000_000);
@@ -71,7 +71,7 @@ describe('one layer', () => {
   const directory = (path: string, mode = 0o755) => ({ path, type: 'Directory' as const, mode });
 
   test('its name is its digest, and it may be read by all and written by none of the services', async () => {
-    const { layersDir, unpack } = await useLayers();
+    const { layersDir, unpack } = await useUnpackedLayers();
     const tar = makeTar([directory('a/'), { path: 'a/file', data: 'x', mode: 0o640 }]);
     const { name, entries, skipped } = await unpack(tar);
     expect({ entries, skipped }).toEqual({ entries: 2, skipped: [] });
@@ -81,7 +81,7 @@ describe('one layer', () => {
   });
 
   test('it does not depend on the layers below as long as it says all itself, and on their whole chain where not', async () => {
-    const { unpack, unpacker } = await useLayers();
+    const { unpack, unpacker } = await useUnpackedLayers();
     const below = await unpack(makeTar([directory('opt/', 0o710)]));
     const whole = makeTar([directory('opt/'), { path: 'opt/file' }]);
     const part = makeTar([{ path: 'opt/file' }]);
@@ -95,7 +95,7 @@ describe('one layer', () => {
   });
 
   test('parents that it takes for granted are as the uppermost layer that has them says', async () => {
-    const { layersDir, unpack } = await useLayers();
+    const { layersDir, unpack } = await useUnpackedLayers();
     const low = await unpack(
       makeTar([directory('a/', 0o700), directory('a/b/', 0o701), directory('c/', 0o702)]),
     );
@@ -107,7 +107,7 @@ describe('one layer', () => {
   });
 
   test('a parent below an opaque directory is a new one', async () => {
-    const { layersDir, unpack } = await useLayers();
+    const { layersDir, unpack } = await useUnpackedLayers();
     const low = await unpack(makeTar([directory('a/'), directory('a/b/', 0o700)]));
     const middle = await unpack(makeTar([directory('a/'), { path: 'a/.wh..wh..opq' }]), [low.name]);
     const tree = await treeOf(
@@ -117,7 +117,7 @@ describe('one layer', () => {
   });
 
   test('whiteouts are devices 0:0, and never of what the layer has itself, in whatever order', async () => {
-    const { layersDir, unpack } = await useLayers();
+    const { layersDir, unpack } = await useUnpackedLayers();
     const entries = [
       { path: 'file', data: 'x' },
       directory('dir/'),
@@ -140,7 +140,7 @@ describe('one layer', () => {
   });
 
   test('what aufs left behind, device nodes and sockets are left out, and the latter named', async () => {
-    const { layersDir, unpack } = await useLayers();
+    const { layersDir, unpack } = await useUnpackedLayers();
     const tar = makeTar([
       directory('.wh..wh.plnk/'),
       { path: '.wh..wh.plnk/1.2', data: 'x' },
@@ -154,19 +154,19 @@ describe('one layer', () => {
   });
 
   test('an empty archive is an empty layer', async () => {
-    const { layersDir, unpack } = await useLayers();
+    const { layersDir, unpack } = await useUnpackedLayers();
     expect(await treeOf(join(layersDir, (await unpack(Buffer.alloc(1024))).name))).toEqual({});
   });
 
   test('many who unpack one layer at once leave one', async () => {
-    const { names, unpack } = await useLayers();
+    const { names, unpack } = await useUnpackedLayers();
     const tar = makeTar([directory('a/'), { path: 'a/file', data: 'x'.repeat(100_000) }]);
     const layers = await Promise.all(Array.from({ length: 8 }, () => unpack(tar)));
     expect(await names()).toEqual([layers[0]?.name]);
   });
 
   test('it is removed with all in it, however deep, and what is not there is no error', async () => {
-    const { names, unpack, unpacker } = await useLayers();
+    const { names, unpack, unpacker } = await useUnpackedLayers();
     const path = (depth: number) => Array.from({ length: depth }, (_, i) => `d${i}`).join('/');
     const dirs = Array.from({ length: 200 }, (_, i) => directory(`${path(i + 1)}/`));
     const files = Array.from({ length: 50 }, (_, i) => ({ path: `${path(i + 1)}/file`, data: 'x' }));
@@ -178,7 +178,7 @@ describe('one layer', () => {
   });
 
   test('a name that is no layer is not removed', async () => {
-    const { dir, layersDir, unpacker } = await useLayers();
+    const { dir, layersDir, unpacker } = await useUnpackedLayers();
     await writeFile(join(dir, 'canary'), '');
     for (const name of ['..', '.', '', 'a'.repeat(63), `${'a'.repeat(64)}/..`, '.unpacking-x'])
       await expect(unpacker.remove(name)).rejects.toThrow("the layer's name is no digest");

@@ -1,17 +1,29 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { sandboxIdBase, sandboxIdCount, serviceId } from '../../runtime/image/ids.ts';
 import {
+  administratorId,
+  firstOwnId,
+  sandboxIdBase,
+  sandboxIdCount,
+  serviceId,
+} from '../../runtime/image/ids.ts';
+import {
+  changesOverheadBytes,
+  changesWithinMs,
   decodeReport,
   decodeUnpackReport,
   encodeFrame,
   encodeLimits,
+  encodeSpec,
   endCauses,
   FrameDecoder,
   frameType,
   maxFrameBytes,
+  maxResultBytes,
   maxSandboxes,
+  runFlag,
+  specFlag,
   unpackFault,
 } from '../../runtime/zygote/protocol.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
@@ -58,15 +70,30 @@ test('the faults of unpacking are the same in C and in TypeScript', () => {
 
 test('ids and sizes are the same in C and in TypeScript', () => {
   expect(header).toContain(`#define ID_BASE 0x${sandboxIdBase.toString(16)}u`);
-  expect(header).toContain(`#define ID_COUNT ${sandboxIdCount + 1}u`);
+  expect(header).toContain(`#define MAX_IMAGE_ID ${sandboxIdCount - 1}u`);
+  expect(header).toContain(`#define ADMINISTRATOR_ID ${administratorId}u`);
+  expect(header).toContain(`#define FIRST_SANDBOX_ID ${firstOwnId}u`);
+  expect(header).toContain(`#define ID_COUNT ${firstOwnId + maxSandboxes}u`);
+  expect(header).toContain(`#define MAX_RESULT (${maxResultBytes / 1024 / 1024}u << 20)`);
+  expect(header).toContain(`#define CHANGES_OVERHEAD (${changesOverheadBytes / 1024 / 1024}u << 20)`);
+  expect(header).toContain(`#define CHANGES_WITHIN ${changesWithinMs * 1000}u`);
   expect(serviceId).toBe(sandboxIdBase + sandboxIdCount);
   expect(header).toContain(`#define IMAGE_ID_COUNT ${sandboxIdCount}u`);
   expect(header).toContain(`#define MAX_SANDBOXES ${maxSandboxes}`);
   expect(header).toContain(`#define MAX_FRAME (${maxFrameBytes / 1024 / 1024}u << 20)`);
 });
 
+test('the flags are the same in C and in TypeScript', () => {
+  const flagsOf = (name: string, prefix: string) =>
+    Object.fromEntries(Object.entries(enumOf(name)).map(([key, value]) => [key.replace(prefix, ''), value]));
+  expect(flagsOf('spec_flags', 'SPEC_')).toEqual(specFlag);
+  expect(flagsOf('run_flags', 'RUN_')).toEqual(runFlag);
+});
+
 test('the structures are as long in C as in TypeScript', () => {
   expect(encodeLimits(defaultLimits())).toHaveLength(structBytes('run_limits'));
+  const spec = encodeSpec({ layers: ['a'], workingDir: '/', scratch: true });
+  expect(spec.subarray(structBytes('spec_head')).toString()).toBe('/\0a\0');
   const report = Buffer.alloc(structBytes('run_report') + 3, 0);
   expect(decodeReport(report).result).toHaveLength(3);
   const unpacked = Buffer.concat([Buffer.alloc(structBytes('unpack_report')), Buffer.from('a\0b\0')]);

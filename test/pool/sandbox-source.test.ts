@@ -1,16 +1,26 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
 import { openSandboxSource } from '../../runtime/pool/sandbox-source.ts';
+import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
+import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import { FakeZone } from './fake-sandbox.ts';
 
 afterEach(() => {
   vi.useRealTimers();
 });
 
+const image = { digest: 'sha256:base', layers: ['base'], searchPath: '/bin' };
+
+/** A plain snippet's or, with a code layer, a function's. */
+const on = (runtime: RuntimeName, codeLayer?: string) => ({
+  runtime,
+  image,
+  spec: scratchSpec(codeLayer === undefined ? ['base'] : [codeLayer, 'base']),
+});
+
 async function useSource({ target = 1, functionTarget = 1 } = {}) {
   const zones: FakeZone[] = [];
   const errors: unknown[] = [];
-  const image = { digest: 'sha256:base', layers: ['base'] };
   const source = await openSandboxSource({
     openZone: async () => {
       const zone = new FakeZone();
@@ -32,29 +42,29 @@ async function useSource({ target = 1, functionTarget = 1 } = {}) {
 test('a zone is opened for each runtime, and leases from a full pool are warm', async () => {
   const { source, zones } = await useSource();
   expect(zones).toHaveLength(3);
-  const lease = await source.lease({ runtime: 'node' });
-  expect(lease).toMatchObject({ start: 'warm', imageDigest: 'sha256:base' });
+  const lease = await source.lease(on('node'));
+  expect(lease.start).toBe('warm');
   expect(lease.sandbox.layers).toEqual(['base']);
 });
 
 test('a runtime without parked sandboxes forks', async () => {
   const { source } = await useSource();
-  expect((await source.lease({ runtime: 'python' })).start).toBe('fork');
+  expect((await source.lease(on('python'))).start).toBe('fork');
 });
 
 test('a code layer is stacked on the base, and its second lease is warm', async () => {
   const { source } = await useSource();
-  const first = await source.lease({ runtime: 'node', codeLayer: 'code' });
+  const first = await source.lease(on('node', 'code'));
   expect(first.start).toBe('fork');
   expect(first.sandbox.layers).toEqual(['code', 'base']);
   await nextTurn();
-  expect((await source.lease({ runtime: 'node', codeLayer: 'code' })).start).toBe('warm');
+  expect((await source.lease(on('node', 'code'))).start).toBe('warm');
 });
 
 test('a function version that is not called gives its parked sandboxes back', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const { source, node } = await useSource();
-  const { sandbox } = await source.lease({ runtime: 'node', codeLayer: 'code' });
+  const { sandbox } = await source.lease(on('node', 'code'));
   await nextTurn();
   const parked = node.sandboxes.find((one) => one.layers[0] === 'code' && one !== sandbox);
   vi.advanceTimersByTime(1000);
@@ -63,18 +73,18 @@ test('a function version that is not called gives its parked sandboxes back', as
   await nextTurn();
   vi.advanceTimersByTime(1000);
   expect(parked?.state).toBe('dead');
-  expect(source.list().some((listed) => listed.codeLayer === 'code')).toBe(false);
+  expect(source.list().some(({ sandbox: listed }) => listed.layers[0] === 'code')).toBe(false);
 });
 
 test('a zone that crashes is opened again, and whoever waits for that starts cold', async () => {
   const { source, node, zones, errors } = await useSource({ target: 0 });
   node.crash();
-  const lease = await source.lease({ runtime: 'node' });
+  const lease = await source.lease(on('node'));
   expect(lease.start).toBe('cold');
   expect(lease.sandbox.state).toBe('created');
   expect(zones).toHaveLength(4);
   expect(errors).toHaveLength(1);
-  expect((await source.lease({ runtime: 'node' })).start).toBe('fork');
+  expect((await source.lease(on('node'))).start).toBe('fork');
 });
 
 test('after a crash the pool fills again from the new zone', async () => {
@@ -86,16 +96,16 @@ test('after a crash the pool fills again from the new zone', async () => {
 
 test('the list shows parked and leased sandboxes with their runtime and layer', async () => {
   const { source } = await useSource({ functionTarget: 0 });
-  await source.lease({ runtime: 'node', codeLayer: 'code' });
+  await source.lease(on('node', 'code'));
   expect(source.list()).toMatchObject([
     { runtime: 'node', pool: 'parked', start: 'warm' },
-    { runtime: 'node', pool: 'leased', start: 'fork', codeLayer: 'code' },
+    { runtime: 'node', pool: 'leased', start: 'fork', sandbox: { layers: ['code', 'base'] } },
   ]);
 });
 
 test('close ends every sandbox, leased ones too, and opens no zone again', async () => {
   const { source, zones } = await useSource();
-  const { sandbox } = await source.lease({ runtime: 'bash' });
+  const { sandbox } = await source.lease(on('bash'));
   await source.close();
   await nextTurn();
   expect(sandbox.state).toBe('dead');

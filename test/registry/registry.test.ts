@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
 import { fetchCodeLayer, layerKey } from '../../services/registry/layer-store.ts';
 import { createRegistry, type Deployment, type Registry } from '../../services/registry/registry.ts';
+import { nodeImage } from '../support/images.ts';
 import { useRedis } from '../support/redis.ts';
 
 const redis = useRedis();
@@ -12,6 +13,7 @@ beforeEach(() => {
 
 const hello: Deployment = {
   name: 'hello',
+  image: { ...nodeImage, reference: 'localhost/node:latest' },
   runtime: 'node',
   handler: 'index.handler',
   env: { B: '2', A: '1' },
@@ -62,7 +64,7 @@ test('concurrent deploys all get a number of their own', async () => {
 });
 
 test('a code layer is fetched byte for byte by its digest', async () => {
-  const { codeLayer } = (await registry.deploy(hello)).deployed;
+  const { codeLayer = '' } = (await registry.deploy(hello)).deployed;
   const tar = await fetchCodeLayer(redis.redis, codeLayer);
   expect(createHash('sha256').update(tar).digest('hex')).toBe(codeLayer);
   await redis.redis.append(layerKey(codeLayer), 'x');
@@ -70,9 +72,9 @@ test('a code layer is fetched byte for byte by its digest', async () => {
 });
 
 test('deleting removes all versions, and only the layers that no other function uses', async () => {
-  const shared = (await registry.deploy(hello)).deployed.codeLayer;
+  const { codeLayer: shared = '' } = (await registry.deploy(hello)).deployed;
   const files = [{ path: 'index.js', data: Buffer.from('own') }];
-  const own = (await registry.deploy({ ...hello, files })).deployed.codeLayer;
+  const { codeLayer: own = '' } = (await registry.deploy({ ...hello, files })).deployed;
   await registry.deploy({ ...hello, name: 'other' });
 
   await registry.delete('hello');

@@ -61,7 +61,16 @@ test('on a distribution it does not know, set-up names what is missing and what 
   const { code, output } = await run('unshare', args, { ONCEBOX_DATA_DIR: dataDir });
   expect(code).toBe(1);
   expect(output).toContain('does not know Slackware 15');
-  for (const missing of ['redis-server:', 'a C compiler (cc):', 'make:', 'mmdebstrap:', 'base images:']) {
+  const missingTools = [
+    'redis-server:',
+    'a C compiler (cc):',
+    'make:',
+    'mmdebstrap:',
+    'skopeo:',
+    'zstd:',
+    'buildah:',
+  ];
+  for (const missing of [...missingTools, 'base images:']) {
     expect(output).toContain(missing);
   }
   expect(output).not.toContain('npm packages:');

@@ -2,6 +2,7 @@ import { type Job, Worker } from 'bullmq';
 import { afterEach, beforeEach } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { createApp } from '../../services/gateway/app.ts';
+import { createImageCatalogue, type ImageAnnouncer } from '../../services/queue/image-catalogue.ts';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
 import {
   cancelChannel,
@@ -16,6 +17,7 @@ import { createRegistry, type Registry } from '../../services/registry/registry.
 import { loadConfig } from '../../services/shared/config.ts';
 import { createLogger } from '../../services/shared/logger.ts';
 import { createUndoStack, type UndoStack } from '../../services/shared/shutdown.ts';
+import { announce, baseImages } from './images.ts';
 import type { TestRedis } from './redis.ts';
 
 export type Processor = (job: Job<InvocationJob>, cancelled: AbortSignal) => Promise<Invocation>;
@@ -25,6 +27,8 @@ export interface TestGateway {
   readonly queue: InvocationQueue;
   readonly registry: Registry;
   readonly directory: NodeDirectory;
+  /** Of the node whose base images the gateway knows. */
+  readonly announcer: ImageAnnouncer;
   readonly undo: UndoStack;
   /**
    * A real queue worker whose invocations are run by `processor` instead of a sandbox: for tests of what the
@@ -38,7 +42,7 @@ export interface TestGateway {
 export function useGateway(testRedis: TestRedis, environment: Record<string, string> = {}): TestGateway {
   const config = loadConfig({ ONCEBOX_BODY_MAX_BYTES: '65536', ...environment });
   const current = {} as {
-    -readonly [K in 'app' | 'queue' | 'registry' | 'directory' | 'undo']: TestGateway[K];
+    -readonly [K in 'app' | 'queue' | 'registry' | 'directory' | 'announcer' | 'undo']: TestGateway[K];
   };
 
   beforeEach(async () => {
@@ -61,8 +65,12 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     });
     current.undo.push(() => current.queue.close());
     current.registry = createRegistry(redis);
+    current.announcer = await announce(redis, baseImages);
+    current.undo.push(() => current.announcer.leave());
     const { queue, registry, directory } = current;
-    current.app = createApp({ config, queue, registry, directory, logger: createLogger('silent', 'test') });
+    const catalogue = createImageCatalogue(redis);
+    const logger = createLogger('silent', 'test');
+    current.app = createApp({ config, queue, registry, directory, catalogue, logger });
   });
   afterEach(() => current.undo.run());
 
@@ -112,6 +120,9 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     },
     get directory() {
       return current.directory;
+    },
+    get announcer() {
+      return current.announcer;
     },
     get undo() {
       return current.undo;

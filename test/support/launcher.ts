@@ -14,14 +14,18 @@ export interface TestLauncher {
 }
 
 /** A launcher with a socket in `directory`; resolves when it listens. */
-export async function startLauncher(directory: string, layersDir: string): Promise<TestLauncher> {
+export async function startLauncher(
+  directory: string,
+  layersDir: string,
+  workerUid = 0,
+): Promise<TestLauncher> {
   const socket = join(directory, 'launcher.sock');
   instances += 1;
   const child = spawn(
     join(native, 'oncebox-launcher'),
     [
       ...['--socket', socket, '--layers', layersDir, '--platform', join(native, 'platform')],
-      ...['--worker-uid', '0', '--instance', `test-${process.pid}-${instances}`],
+      ...['--worker-uid', `${workerUid}`, '--instance', `test-${process.pid}-${instances}`],
     ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );

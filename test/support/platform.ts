@@ -3,14 +3,27 @@ import { mkdtemp, readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '../../services/shared/config.ts';
+import { copyStore } from './own-store.ts';
 
 /** A platform of its own, on any free port, with the images that set-up made. */
 export async function testConfig(): Promise<Config> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'oncebox-up-'));
+  return configIn(await newDataDir(), process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store');
+}
+
+/** As `testConfig`, with a store of its own too, for tests that add images and take them away. */
+export async function ownStoreConfig(): Promise<Config> {
+  const dataDir = await newDataDir();
+  await copyStore(join(dataDir, 'store'));
+  return configIn(dataDir, join(dataDir, 'store'));
+}
+
+const newDataDir = () => mkdtemp(join(tmpdir(), 'oncebox-up-'));
+
+function configIn(dataDir: string, storeDir: string): Config {
   return loadConfig({
     ONCEBOX_DATA_DIR: dataDir,
     ONCEBOX_PORT: '0',
-    ONCEBOX_STORE_DIR: process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store',
+    ONCEBOX_STORE_DIR: storeDir,
     ONCEBOX_POOL_NODE: '2',
     ONCEBOX_POOL_PYTHON: '2',
     ONCEBOX_POOL_BASH: '2',

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll } from 'vitest';
 import { openStore } from '../../runtime/image/store.ts';
+import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, type Sandbox, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
@@ -45,7 +46,7 @@ export interface TestZones {
 }
 
 /** A launcher of the test file's own, with real zones; all of it gone afterwards. */
-export function useZones(): TestZones {
+export function useZones({ layersDir = join(storeDir, 'layers') } = {}): TestZones {
   const zones = new Map<RuntimeName, Promise<Zone>>();
   let launcher: TestLauncher;
   let directory: string;
@@ -53,7 +54,7 @@ export function useZones(): TestZones {
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'oncebox-test-zones-'));
-    launcher = await startLauncher(directory, join(storeDir, 'layers'));
+    launcher = await startLauncher(directory, layersDir);
   });
   afterAll(async () => {
     await launcher.stop();
@@ -69,7 +70,12 @@ export function useZones(): TestZones {
         zone = openStore(storeDir)
           .resolve(runtime)
           .then((image) =>
-            openZone({ launcherSocket: tools.socket(), interpreter: interpreters[runtime], image }),
+            openZone({
+              launcherSocket: tools.socket(),
+              interpreter: interpreters[runtime],
+              layers: image.layers,
+              searchPath: defaultSearchPath,
+            }),
           );
         zones.set(runtime, zone);
       }

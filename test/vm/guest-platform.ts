@@ -4,6 +4,7 @@ import { access, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openStore } from '../../runtime/image/store.ts';
+import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
@@ -93,7 +94,12 @@ export async function startLauncher(...prefix: string[]): Promise<ChildProcess> 
 
 export async function openZoneOf(runtime: RuntimeName): Promise<void> {
   const image = await store.resolve(runtime);
-  zones.set(runtime, await openZone({ launcherSocket: socket, interpreter: interpreters[runtime], image }));
+  const { layers } = image;
+  const interpreter = interpreters[runtime];
+  zones.set(
+    runtime,
+    await openZone({ launcherSocket: socket, interpreter, layers, searchPath: defaultSearchPath }),
+  );
 }
 
 export async function sandboxCgroups(): Promise<string[]> {

@@ -4,7 +4,7 @@ import { connectRedis } from '../../services/shared/redis.ts';
 import { MemoryCapacity } from '../../services/worker/capacity.ts';
 import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
 import { Runs } from '../../services/worker/runs.ts';
-import { FakeSource } from './fake-source.ts';
+import { FakeSource, prepareAsIs } from './fake-source.ts';
 
 const source = new FakeSource();
 const worker = createInvocationWorker({
@@ -14,7 +14,8 @@ const worker = createInvocationWorker({
     source,
     capacity: new MemoryCapacity(2 ** 30),
     runs: new Runs(),
-    ensureCodeLayer: async () => {},
+    prepare: prepareAsIs,
+    recordDiff: async () => ({}),
     logger: pino({ level: 'silent' }),
   },
   stalled: { lockDurationMs: 300, intervalMs: 100 },

@@ -9,10 +9,13 @@ import { cancelChannel, type InvocationJob } from '../../services/queue/job.ts';
 import { MemoryCapacity } from '../../services/worker/capacity.ts';
 import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
 import { listSandboxes } from '../../services/worker/list-sandboxes.ts';
+import type { NodeImage } from '../../services/worker/node-images.ts';
+import type { PrepareJob } from '../../services/worker/prepare-job.ts';
+import { createDiffRecorder } from '../../services/worker/record-diff.ts';
 import { Runs } from '../../services/worker/runs.ts';
 import { FakeSandbox, report } from '../pool/fake-sandbox.ts';
 import { useRedis } from '../support/redis.ts';
-import { FakeSource } from './fake-source.ts';
+import { FakeSource, prepareAsIs } from './fake-source.ts';
 
 const MiB = 1024 * 1024;
 const redis = useRedis();
@@ -41,7 +44,7 @@ afterEach(async () => {
   for (let step = undo.pop(); step; step = undo.pop()) await step();
 });
 
-async function startWorker({ memoryBytes = 1024 * MiB, ensureCodeLayer = async () => {} } = {}) {
+async function startWorker({ memoryBytes = 1024 * MiB, prepare = prepareAsIs } = {}) {
   runs = new Runs();
   const subscriber = redis.connect();
   subscriber.on('message', (_, id) => runs.cancel(id));
@@ -50,7 +53,14 @@ async function startWorker({ memoryBytes = 1024 * MiB, ensureCodeLayer = async (
   worker = createInvocationWorker({
     redis: redis.redis,
     concurrency: 8,
-    deps: { source, capacity, runs, ensureCodeLayer, logger: pino({ level: 'silent' }) },
+    deps: {
+      source,
+      capacity,
+      runs,
+      prepare,
+      recordDiff: createDiffRecorder({ redis: redis.redis, maxBytes: 2048, keepMs: 60_000 }),
+      logger: pino({ level: 'silent' }),
+    },
     stalled: { lockDurationMs: 300, intervalMs: 100 },
   });
   void worker.run();
@@ -170,10 +180,11 @@ test('an invocation for which no sandbox can be made is lost, with the reason', 
 });
 
 test('an invocation whose code layer cannot be had is lost, and its memory is given back', async () => {
-  const ensureCodeLayer = async () => {
-    throw new Error('layer gone');
+  const prepare: PrepareJob = async (job) => {
+    if (job.codeLayer !== undefined) throw new Error('layer gone');
+    return prepareAsIs(job);
   };
-  await startWorker({ ensureCodeLayer, memoryBytes: snippet.limits.memoryBytes });
+  await startWorker({ prepare, memoryBytes: snippet.limits.memoryBytes });
   const codeLayer = 'a'.repeat(64);
   const { outcome } = await invoke({ ...snippet, codeLayer }).finished;
   expect(outcome).toEqual({ status: 'lost', reason: 'it could not be started: layer gone' });
@@ -276,7 +287,8 @@ test('the list of sandboxes names the invocation in each', async () => {
   const running = source.running();
   const { id, finished } = invoke();
   const sandbox = await running;
-  expect(await listSandboxes(source, runs, 'node-1')).toMatchObject([
+  const images = { find: async () => ({ reference: 'localhost/node:latest', sizeBytes: 100 }) as NodeImage };
+  expect(await listSandboxes(source, runs, images, 'node-1')).toMatchObject([
     {
       id: sandbox.id,
       state: 'running',
@@ -284,6 +296,9 @@ test('the list of sandboxes names the invocation in each', async () => {
       invocationId: id,
       start: 'warm',
       memoryBytes: 1,
+      writableBytes: 3,
+      virtualBytes: 103,
+      image: { digest: 'sha256:base', reference: 'localhost/node:latest' },
       node: 'node-1',
     },
   ]);

@@ -47,5 +47,5 @@ function renew() {
   // Of the sandbox's pid namespace, not of the zygote's.
   Object.defineProperty(process, 'pid', { value: readlinkSync('/proc/self') | 0 });
   process.execArgv = [];
-  process.chdir('/work'); // also drops node's cached working directory
+  process.chdir('.'); // drops node's cached working directory: the native part has entered the sandbox's
 }

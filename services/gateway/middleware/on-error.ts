@@ -19,7 +19,7 @@ function toPlatformError(error: Error): PlatformError {
   if (error instanceof ZodError) return fromZodError(error);
   if (isRedisFailure(error))
     return new PlatformError('unavailable', 'Redis does not answer', { cause: error });
-  return new PlatformError('internal', 'the gateway failed; its log says why', { cause: error });
+  return new PlatformError('internal', 'the platform failed; its log says why', { cause: error });
 }
 
 function errorResponse(c: Context, { code, message, status, details }: PlatformError): Response {

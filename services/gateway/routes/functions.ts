@@ -6,8 +6,8 @@ import {
   type FunctionList,
   functionNameSchema,
 } from '../../../sdk/contract/function.ts';
-import { unpackBundle } from '../../registry/code-layer.ts';
-import type { Deployment } from '../../registry/registry.ts';
+import { type CodeFile, unpackBundle } from '../../registry/code-layer.ts';
+import type { Registry } from '../../registry/registry.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { readBody, readJson } from '../read-body.ts';
@@ -15,28 +15,42 @@ import { readBody, readJson } from '../read-body.ts';
 /** How much larger than a request body its unpacked files may be: source code compresses about fourfold. */
 const unpackedFactor = 5;
 
+/** The base images of set-up, by runtime. */
+const baseImageOf = (runtime: string) => `localhost/${runtime}:latest`;
+
 /** `PUT`, `GET`, `DELETE /v1/functions/:name` and `GET /v1/functions`. */
-export function functionRoutes({ config, registry }: GatewayDeps): Hono<GatewayEnv> {
+export function functionRoutes({ config, registry, catalogue }: GatewayDeps): Hono<GatewayEnv> {
   const { ONCEBOX_BODY_MAX_BYTES: maxBytes, ONCEBOX_MAX_LIMITS: maxima } = config;
   const requestSchema = deployRequestSchema(maxima);
 
-  async function readDeployment(c: Context<GatewayEnv>): Promise<Omit<Deployment, 'name'>> {
+  async function deploy(c: Context<GatewayEnv>, name: string): ReturnType<Registry['deploy']> {
     if (isGzip(c.req.header('content-type'))) {
-      const query = deployQuerySchema.parse(c.req.query());
+      const { image, ...query } = deployQuerySchema.parse(c.req.query());
       const files = await unpack(await readBody(c, maxBytes), 'body');
-      return { ...query, env: {}, limits: {}, files };
+      const base = await catalogue.resolve(image ?? baseImageOf(query.runtime));
+      return registry.deploy({ name, image: base, ...query, env: {}, limits: {}, files });
     }
     const { value } = await readJson(c, maxBytes);
-    const { runtime, handler, env, limits, files, bundle } = requestSchema.parse(value);
+    const { image, runtime, handler, env = {}, limits = {}, files, bundle } = requestSchema.parse(value);
+    if (runtime === undefined || handler === undefined)
+      return registry.deployImage(name, await catalogue.resolve(image ?? ''));
     const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
     const unpacked =
       bundle === undefined
         ? (files ?? []).map((file) => ({ path: file.path, data: fileBytes(file) }))
         : await unpack(Buffer.from(bundle, 'base64'), 'bundle');
-    return { runtime, handler, env, limits: Object.fromEntries(given), files: unpacked };
+    return registry.deploy({
+      name,
+      image: await catalogue.resolve(image ?? baseImageOf(runtime)),
+      runtime,
+      handler,
+      env,
+      limits: Object.fromEntries(given),
+      files: unpacked,
+    });
   }
 
-  async function unpack(targz: Uint8Array, field: string): Promise<Deployment['files']> {
+  async function unpack(targz: Uint8Array, field: string): Promise<CodeFile[]> {
     try {
       return await unpackBundle(targz, maxBytes * unpackedFactor);
     } catch (error) {
@@ -47,7 +61,7 @@ export function functionRoutes({ config, registry }: GatewayDeps): Hono<GatewayE
   return new Hono<GatewayEnv>()
     .put('/functions/:name', async (c) => {
       const name = parseName(c.req.param('name'));
-      const { deployed, created } = await registry.deploy({ name, ...(await readDeployment(c)) });
+      const { deployed, created } = await deploy(c, name);
       return c.json(deployed, created ? 201 : 200);
     })
     .get('/functions', async (c) => c.json<FunctionList>({ functions: await registry.list() }))

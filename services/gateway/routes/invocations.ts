@@ -4,10 +4,22 @@ import { isInvocationId } from '../../queue/invocation-id.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 
-/** `GET` and `DELETE /v1/invocations/:id`: the record, and cancelling. */
+/** `GET` and `DELETE /v1/invocations/:id`: the record, and cancelling. `GET …/files`: what it left behind, a tar. */
 export function invocationRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>()
     .get('/invocations/:id', async (c) => c.json(await known(c.req.param('id'), queue.get)))
+    .get('/invocations/:id/files', async (c) => {
+      const { id, diffError } = await known(c.req.param('id'), queue.get);
+      const tar = await queue.files(id);
+      if (!tar) {
+        const reason = diffError ?? 'they are kept with "diff": "archive", as long as the record';
+        throw new PlatformError('invocation_not_found', `there are no files of this invocation: ${reason}`);
+      }
+      return c.body(new Uint8Array(tar), 200, {
+        'content-type': 'application/x-tar',
+        'content-disposition': `attachment; filename="${id}.tar"`,
+      });
+    })
     .delete('/invocations/:id', async (c) => {
       const invocation = await known(c.req.param('id'), queue.cancel);
       // 202: the worker has been told; the record says when it is over.

@@ -1,6 +1,6 @@
 import { Hono } from 'hono';
 import { type ErrorBody, type ErrorCode, errorStatus } from '../../../sdk/contract/error.ts';
-import type { Invocation } from '../../../sdk/contract/invocation.ts';
+import { type Invocation, invokeQuerySchema } from '../../../sdk/contract/invocation.ts';
 import type { Outcome } from '../../../sdk/contract/outcome.ts';
 import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
@@ -18,9 +18,9 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
 
   return new Hono<GatewayEnv>().post('/functions/:name/invoke', async (c) => {
     // Before the body is read, and before anything is enqueued.
-    const { name, version, digest, runtime, handler, env, limits, codeLayer } = await deps.registry.resolve(
-      c.req.param('name'),
-    );
+    const { name, version, digest, runtime, handler, programEnv, user, limits, image, codeLayer } =
+      await deps.registry.resolve(c.req.param('name'));
+    const { diff } = invokeQuerySchema.parse(c.req.query());
     const { text } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
     const id = newInvocationId();
     const resolved = resolveLimits(limits, { defaults, maxima });
@@ -30,6 +30,8 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
       id,
       {
         runtime,
+        image,
+        user,
         codeLayer,
         function: { name, version, digest },
         imageDigest: digest,
@@ -44,10 +46,11 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
             // Without the time in the queue; the worker, which knows it, may set it anew.
             deadlineMs: Date.now() + resolved.wallMs,
           },
-          env,
+          env: programEnv,
         },
         stdin: '',
         limits: resolved,
+        diff,
       },
       handlerReply,
     );

@@ -1,14 +1,19 @@
+import { posix } from 'node:path';
 import { Hono } from 'hono';
 import type { Program } from '../../../sdk/contract/program.ts';
 import { type ParsedRunRequest, runRequestSchema } from '../../../sdk/contract/run-request.ts';
 import type { RuntimeName } from '../../../sdk/contract/runtime-name.ts';
+import type { CataloguedImage } from '../../queue/image-catalogue.ts';
 import { newInvocationId } from '../../queue/invocation-id.ts';
+import type { InvocationRequest } from '../../queue/invocation-queue.ts';
+import { envOf } from '../../registry/function-image.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
+import { imageCommand } from '../image-command.ts';
 import { readJson } from '../read-body.ts';
 import { resolveLimits } from '../resolve-limits.ts';
 
-/** `POST /v1/run`: runs a snippet; 200 with the record whatever the code did. */
+/** `POST /v1/run`: runs a snippet or an image; 200 with the record whatever that did. */
 export function runRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   const {
     ONCEBOX_BODY_MAX_BYTES,
@@ -20,25 +25,52 @@ export function runRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>().post('/run', async (c) => {
     const { value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
     const request = requestSchema.parse(value);
+    const image = request.image === undefined ? undefined : await deps.catalogue.resolve(request.image);
     return dispatch(
       c,
       deps,
       newInvocationId(),
       {
-        runtime: request.runtime,
-        program: snippet(request),
+        ...whatToRun(request, image),
         stdin: request.stdin,
         limits: resolveLimits(request.limits, { defaults, maxima }),
+        diff: request.diff,
       },
       (invocation) => ({ status: 200, body: invocation }),
     );
   });
 }
 
+type WhatToRun = Pick<InvocationRequest, 'runtime' | 'image' | 'user' | 'workingDir' | 'program'>;
+
+function whatToRun(request: ParsedRunRequest, found: CataloguedImage | undefined): WhatToRun {
+  const { runtime } = request;
+  if (!found) return { runtime, program: snippet(request, {}) };
+  const { reference, digest, config } = found;
+  const image = { reference, digest };
+  if (runtime !== undefined) {
+    const program = snippet(request, envOf(config.Env));
+    return { runtime, image, program, ...(config.User && { user: config.User }) };
+  }
+  return {
+    image,
+    program: imageCommand(request, config),
+    user: request.user ?? config.User ?? '',
+    workingDir: request.workdir ?? posix.resolve('/', config.WorkingDir || '/'),
+  };
+}
+
 /** Node finds out by the syntax whether `index.js` is an ES module or CommonJS. */
 const codeFileNames: Record<RuntimeName, string> = { node: 'index.js', python: 'main.py', bash: 'main.sh' };
 
-function snippet({ runtime, code, files, entry, args, env }: ParsedRunRequest): Program {
+function snippet(request: ParsedRunRequest, imageEnv: Record<string, string>): Program {
+  const { runtime = 'bash', code, files, entry, args = [], env } = request;
   const given = files ?? [{ path: codeFileNames[runtime], content: code ?? '', encoding: 'utf8' as const }];
-  return { kind: 'snippet', files: given, entry: entry ?? given[0]?.path ?? '', args, env };
+  return {
+    kind: 'snippet',
+    files: given,
+    entry: entry ?? given[0]?.path ?? '',
+    args,
+    env: { ...imageEnv, ...env },
+  };
 }

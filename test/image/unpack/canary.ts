@@ -2,12 +2,12 @@ import { lstat, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import type { UnpackLimits } from '../../../runtime/image/layer-unpacker.ts';
-import { treeOf, useLayers } from '../../support/layers.ts';
+import { treeOf, useUnpackedLayers } from '../../support/unpacked-layers.ts';
 import { makeTar } from '../make-tar.ts';
 
 /** Layers with canaries around them. The check counts what is outside of the layer, and that the next one is unpacked. */
 export async function useCanary(limits?: Partial<UnpackLimits>) {
-  const layers = await useLayers(limits);
+  const layers = await useUnpackedLayers(limits);
   await mkdir(join(layers.dir, 'canary'));
   await writeFile(join(layers.dir, 'canary', 'file'), 'alive');
   await writeFile(join(layers.layersDir, 'canary'), 'alive');

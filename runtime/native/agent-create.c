@@ -1,0 +1,156 @@
+/* agent-create.c: a sandbox from the worker's wish until it is parked. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* Reads the frame into the sandbox, which keeps a copy of its texts. Returns what is wrong with it. */
+static const char *parse_spec(struct sandbox *sandbox, const uint8_t *payload, size_t length) {
+  struct sandbox_spec *spec = &sandbox->spec;
+  struct spec_head head;
+  if (length < sizeof(head)) return "the spec is too short";
+  memcpy(&head, payload, sizeof(head));
+  if (head.groups > MAX_GROUPS) return "the spec has too many groups";
+  size_t texts = sizeof(head) + 4 * (size_t)head.groups;
+  if (length <= texts || payload[length - 1] != '\0') return "the spec has no texts";
+  memcpy(spec->groups, payload + sizeof(head), 4 * (size_t)head.groups);
+  if (head.uid > MAX_IMAGE_ID || head.gid > MAX_IMAGE_ID) return "the user is no id of an image";
+  for (uint32_t i = 0; i < head.groups; i++)
+    if (spec->groups[i] > MAX_IMAGE_ID) return "a group is no id of an image";
+  sandbox->texts = malloc(length - texts);
+  if (!sandbox->texts) die("cannot find memory for a sandbox's spec");
+  memcpy(sandbox->texts, payload + texts, length - texts);
+  spec->working_dir = sandbox->texts;
+  spec->layers = sandbox->texts + strlen(sandbox->texts) + 1;
+  if (spec->layers >= sandbox->texts + (length - texts)) return "the spec has no layers";
+  if (spec->working_dir[0] != '/' || strlen(spec->working_dir) >= MAX_PATH) return "the working directory is no absolute path";
+  if (!layers_are_names(spec->layers)) return "a layer's name is no digest, or there are too many";
+  spec->scratch = (head.flags & SPEC_SCRATCH) != 0;
+  spec->own_user = (head.flags & SPEC_OWN_USER) != 0;
+  spec->uid = spec->own_user ? FIRST_SANDBOX_ID + agent_slot_of(sandbox) : head.uid;
+  spec->gid = spec->own_user ? spec->uid : head.gid;
+  spec->group_count = spec->own_user ? 0 : head.groups;
+  return NULL;
+}
+
+void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
+  struct sandbox *sandbox = &agent.sandboxes[id % MAX_SANDBOXES];
+  if (sandbox->state != FREE || id == 0) die("the worker used a sandbox id twice");
+  *sandbox = (struct sandbox){.id = id, .job_fd = -1, .result_fd = -1, .stdin_fd = -1, .changes_pidfd = -1,
+                              .output.fd = -1, .error.fd = -1, .changes.fd = -1};
+  errno = 0;
+  const char *failure = parse_spec(sandbox, payload, length);
+  if (!failure && cgroup_sandbox_make(&agent.zone->cgroup, id) < 0) failure = "cannot make the sandbox's cgroup";
+  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.sandbox, &sandbox->shell) < 0) {
+    failure = "cannot start the shell";
+    int saved = errno;
+    cgroup_sandbox_remove(&agent.zone->cgroup, id);
+    errno = saved;
+  }
+  if (failure) {
+    char text[256];
+    int size = snprintf(text, sizeof(text), errno ? "%s: %s" : "%s", failure, strerror(errno));
+    free(sandbox->texts);
+    agent_tell(FRAME_FAILED, id, text, (size_t)size, NULL, 0);
+    agent_tell(FRAME_GONE, id, NULL, 0, NULL, 0);
+    return;
+  }
+  sandbox->state = BUILDING;
+  sandbox->created_at = now_usec();
+  agent_activate(sandbox);
+  agent_watch(sandbox->shell.ready, SOURCE_READY, agent_slot_of(sandbox), EPOLLIN);
+  agent_watch(sandbox->shell.init_pidfd, SOURCE_INIT, agent_slot_of(sandbox), EPOLLIN);
+}
+
+/* One end for us, not blocking, the other for the child; both are closed by whoever holds them in the end. */
+static bool make_pipe(int *ours, int *theirs, bool we_write) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) < 0) return false;
+  *ours = ends[we_write];
+  *theirs = ends[!we_write];
+  return fcntl(*ours, F_SETFL, O_NONBLOCK) == 0;
+}
+
+static int request_fork(struct sandbox *sandbox) {
+  int fds[ZFD_CGROUP + MAX_CGROUP_DIRS], count = ZFD_CGROUP;
+  for (int i = 0; i < ZFD_CGROUP; i++) fds[i] = -1;
+  int result = -1;
+  if (make_pipe(&sandbox->stdin_fd, &fds[ZFD_STDIN], true) &&
+      make_pipe(&sandbox->output.fd, &fds[ZFD_STDOUT], false) &&
+      make_pipe(&sandbox->error.fd, &fds[ZFD_STDERR], false) && make_pipe(&sandbox->job_fd, &fds[ZFD_JOB], true) &&
+      make_pipe(&sandbox->result_fd, &fds[ZFD_RESULT], false)) {
+    int cgroups = cgroup_sandbox_procs(&agent.zone->cgroup, sandbox->id, fds + ZFD_CGROUP);
+    if (cgroups > 0) {
+      count += cgroups;
+      fds[ZFD_SHELL] = sandbox->shell.init_pidfd;
+      const struct sandbox_spec *spec = &sandbox->spec;
+      static struct fork_request request;
+      request = (struct fork_request){sandbox->id, spec->uid, spec->gid, spec->group_count, {0}, ""};
+      memcpy(request.groups, spec->groups, sizeof(request.groups));
+      strcpy(request.working_dir, spec->working_dir); /* parse_spec() has measured it */
+      size_t size = offsetof(struct fork_request, working_dir) + strlen(request.working_dir) + 1;
+      if (send_fds(agent.zygote.requests, &request, size, fds, count) == (ssize_t)size) result = 0;
+    }
+  }
+  int saved = errno;
+  for (int i = ZFD_STDIN; i < count; i++)
+    if (fds[i] >= 0) close(fds[i]);
+  errno = saved;
+  return result;
+}
+
+static void fork_shell(struct sandbox *sandbox) {
+  if (request_fork(sandbox) < 0) {
+    char text[128];
+    snprintf(text, sizeof(text), "cannot ask the zygote for a fork: %m");
+    sandbox_fail(sandbox, text);
+    return;
+  }
+  agent.forks_asked++;
+  sandbox->state = FORKING;
+  agent_watch(sandbox->result_fd, SOURCE_RESULT, agent_slot_of(sandbox), EPOLLIN);
+}
+
+void sandbox_fork_waiting(void) {
+  while (agent.forks_asked < MAX_FORKS_ASKED && agent.waiting_count > 0) {
+    struct sandbox *sandbox = agent_find(agent.waiting[agent.waiting_first]);
+    agent.waiting_first = (agent.waiting_first + 1) % (2 * MAX_SANDBOXES);
+    agent.waiting_count--;
+    if (sandbox && sandbox->state == BUILDING) fork_shell(sandbox);
+  }
+}
+
+void sandbox_shell_is_ready(struct sandbox *sandbox) {
+  char text[256];
+  ssize_t got = read(sandbox->shell.ready, text, sizeof(text) - 1);
+  agent_close(&sandbox->shell.ready);
+  if (sandbox->state != BUILDING) return;
+  text[got > 0 ? got : 0] = '\0';
+  if (got != 1 || text[0] != 'R') {
+    sandbox_fail(sandbox, got > 0 ? text : "the shell died while it was built");
+  } else if (agent.waiting_count == 2 * MAX_SANDBOXES) {
+    sandbox_fail(sandbox, "too many sandboxes wait for the zygote");
+  } else {
+    agent.waiting[(agent.waiting_first + agent.waiting_count++) % (2 * MAX_SANDBOXES)] = sandbox->id;
+    sandbox_fork_waiting();
+  }
+}
+
+void sandbox_is_parked(struct sandbox *sandbox) {
+  char byte;
+  ssize_t got = read(sandbox->result_fd, &byte, 1);
+  if (got < 0 && errno == EAGAIN) return;
+  if (got != 1 || byte != 'P') {
+    sandbox_fail(sandbox, "the zygote's child died while it joined the shell");
+    return;
+  }
+  sandbox->state = PARKED;
+  agent_tell(FRAME_READY, sandbox->id, NULL, 0, NULL, 0);
+}

@@ -1,0 +1,133 @@
+/* agent-run.c: the run itself: what goes in, what comes out, and how long it may take. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+/* Writes what fits; true when all is written or the reader has closed. */
+static bool push(int fd, struct buffer *buffer) {
+  while (buffer->length > 0) {
+    ssize_t written = write(fd, buffer->data + buffer->start, buffer->length);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EAGAIN) return false;
+    if (written < 0) break;
+    buffer_drop_front(buffer, (size_t)written);
+  }
+  buffer_free(buffer);
+  return true;
+}
+
+void sandbox_send_job(struct sandbox *sandbox) {
+  if (sandbox->job_fd < 0) return;
+  if (!push(sandbox->job_fd, &sandbox->job)) {
+    agent_watch(sandbox->job_fd, SOURCE_JOB, agent_slot_of(sandbox), EPOLLOUT);
+    return;
+  }
+  agent_close(&sandbox->job_fd);
+  sandbox->job_sent_at = now_usec();
+}
+
+void sandbox_send_input(struct sandbox *sandbox) {
+  if (sandbox->stdin_fd < 0) return;
+  if (push(sandbox->stdin_fd, &sandbox->input)) agent_close(&sandbox->stdin_fd);
+  else agent_watch(sandbox->stdin_fd, SOURCE_STDIN, agent_slot_of(sandbox), EPOLLOUT);
+}
+
+void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length) {
+  uint32_t flags, input_length, job_length;
+  if (sandbox->state != PARKED) return; /* it died on the way; the worker is being told */
+  if (length < sizeof(struct run_limits) + 8) die("the worker sent a short run request");
+  sandbox->run_at = now_usec();
+  memcpy(&sandbox->limits, payload, sizeof(struct run_limits));
+  payload += sizeof(struct run_limits);
+  length -= sizeof(struct run_limits);
+  memcpy(&flags, payload, 4);
+  memcpy(&input_length, payload + 4, 4);
+  payload += 8;
+  length -= 8;
+  if (input_length > length) die("the worker sent a malformed run request");
+  job_length = (uint32_t)(length - input_length);
+  if (cgroup_sandbox_limit(&agent.zone->cgroup, sandbox->id, &sandbox->limits) < 0 ||
+      shell_resize(&sandbox->shell, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes) < 0) {
+    char text[128];
+    snprintf(text, sizeof(text), "cannot set the sandbox's caps: %m");
+    sandbox_fail(sandbox, text);
+    return;
+  }
+  if (flags & RUN_CHANGES) {
+    sandbox->platform = malloc(sizeof(*sandbox->platform));
+    if (!sandbox->platform) die("cannot find memory for a run");
+    changes_note_platform(sandbox->shell.tmpfs, sandbox->platform);
+  }
+  sandbox->was_run = true;
+  sandbox->state = RUNNING;
+  sandbox->output.cap = sandbox->limits.stdout_bytes;
+  sandbox->error.cap = sandbox->limits.stderr_bytes;
+  sandbox->cpu_check_at = sandbox->run_at + (uint64_t)sandbox->limits.cpu_ms * 1000 / 64;
+  buffer_append(&sandbox->input, payload, input_length);
+  buffer_append(&sandbox->job, &job_length, 4);
+  buffer_append(&sandbox->job, payload + input_length, job_length);
+  agent_activate(sandbox);
+  agent_watch(sandbox->output.fd, SOURCE_OUTPUT, agent_slot_of(sandbox), EPOLLIN);
+  agent_watch(sandbox->error.fd, SOURCE_ERROR, agent_slot_of(sandbox), EPOLLIN);
+  sandbox_send_job(sandbox);
+  sandbox_send_input(sandbox);
+}
+
+bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_type type) {
+  static uint8_t chunk[65536];
+  if (stream->fd < 0) return false;
+  ssize_t got = read(stream->fd, chunk, sizeof(chunk));
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (got <= 0) {
+    agent_close(&stream->fd);
+    return false;
+  }
+  uint64_t room = stream->cap - stream->kept;
+  size_t keep = (uint64_t)got < room ? (size_t)got : (size_t)room;
+  if (keep > 0 && sandbox->was_run) agent_tell(type, sandbox->id, chunk, keep, NULL, 0);
+  stream->kept += keep;
+  if (keep < (size_t)got) {
+    stream->truncated = true;
+    if (type == FRAME_CHANGES) sandbox_stop_changes(sandbox);
+    else sandbox_discard(sandbox, END_OUTPUT);
+  }
+  return true;
+}
+
+void sandbox_take_result(struct sandbox *sandbox) {
+  static uint8_t chunk[65536];
+  for (ssize_t got; sandbox->result_fd >= 0;) {
+    got = read(sandbox->result_fd, chunk, sizeof(chunk));
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got <= 0) {
+      agent_close(&sandbox->result_fd);
+      return;
+    }
+    if (sandbox->result.length + (size_t)got > MAX_RESULT) {
+      agent_close(&sandbox->result_fd);
+      sandbox_discard(sandbox, END_OUTPUT);
+      return;
+    }
+    buffer_append(&sandbox->result, chunk, (size_t)got);
+  }
+}
+
+uint64_t sandbox_check_time(struct sandbox *sandbox, uint64_t now) {
+  uint64_t wall_end = sandbox->run_at + (uint64_t)sandbox->limits.wall_ms * 1000;
+  if (now >= sandbox->cpu_check_at) {
+    uint64_t cap = (uint64_t)sandbox->limits.cpu_ms * 1000;
+    uint64_t used = cgroup_sandbox_cpu_usec(&agent.zone->cgroup, sandbox->id);
+    if (used >= cap) sandbox_discard(sandbox, END_CPU);
+    /* All cores busy, the rest lasts at least so long; never look more often than every 5 ms. */
+    uint64_t cores = sandbox->limits.cpu_milli / 1000 + 1, rest = used < cap ? (cap - used) / cores : 0;
+    sandbox->cpu_check_at = now + (rest > 5000 ? rest : 5000);
+  }
+  if (now >= wall_end) sandbox_discard(sandbox, END_WALL);
+  return wall_end < sandbox->cpu_check_at ? wall_end : sandbox->cpu_check_at;
+}

@@ -1,0 +1,91 @@
+/* agent-zygote.c: what the zygote says. It may be an image's own program, so that whatever it says concerns its own zone
+ * and costs the agent little. */
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Of its output, what is kept for when it ends, and what is logged over its life. */
+#define LAST_WORDS 600
+#define MAX_LOGGED 16384
+/* Events taken before others have their turn. */
+#define EVENTS_AT_ONCE 256
+
+static char last_words[LAST_WORDS + 1];
+static size_t logged;
+
+/* The log is read in terminals. */
+static void make_printable(char *text) {
+  for (; *text; text++)
+    if ((*text < ' ' && *text != '\n') || *text == 0x7f) *text = '?';
+}
+
+/* The interpreter's own complaints, such as why it cannot start. Blank lines are its warming up. */
+void zygote_hear_output(void) {
+  char text[LAST_WORDS + 1];
+  ssize_t got = read(agent.zygote.output, text, LAST_WORDS);
+  if (got <= 0) {
+    if (got == 0 || errno != EAGAIN) agent_close(&agent.zygote.output);
+    return;
+  }
+  for (ssize_t i = 0; i < got; i++)
+    if (text[i] == '\0') text[i] = '?';
+  text[got] = '\0';
+  while (got > 0 && text[got - 1] == '\n') text[--got] = '\0';
+  if (got == 0) return;
+  make_printable(text);
+  const char *said = text + strspn(text, "\n");
+  snprintf(last_words, sizeof(last_words), "%s", said);
+  if (logged + (size_t)got > MAX_LOGGED) return;
+  logged += (size_t)got;
+  log_line("oncebox-zygote: %s", said);
+}
+
+void zygote_lost(const char *what) {
+  char text[LAST_WORDS + 256];
+  for (int i = 0; i < 64 && agent.zygote.output >= 0; i++) zygote_hear_output();
+  int length = snprintf(text, sizeof(text), "%s%s%s", what, last_words[0] ? ": " : "", last_words);
+  agent_tell(FRAME_FAILED, 0, text, (size_t)length, NULL, 0);
+  die("%s; its zone ends with it", what);
+}
+
+/* False when there is nothing more to hear. */
+static bool hear_once(void) {
+  struct zygote_event event;
+  ssize_t got = read(agent.zygote.events, &event, sizeof(event));
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  if (got == 0) zygote_lost(agent.zygote_ready ? "the zygote ended" : "the zygote ended before it was ready");
+  if (got != sizeof(event)) zygote_lost("the zygote sent what is no event");
+  if (event.kind == ZYGOTE_READY) {
+    if (agent.zygote_ready) zygote_lost("the zygote was ready twice");
+    agent.zygote_ready = true;
+    agent_tell(FRAME_READY, 0, NULL, 0, NULL, 0);
+    return true;
+  }
+  if (event.kind == ZYGOTE_FORKED || event.kind == ZYGOTE_FORK_FAILED) {
+    /* Every request is answered by one of the two. */
+    if (agent.forks_asked == 0) zygote_lost("the zygote answered what it was not asked");
+    agent.forks_asked--;
+    sandbox_fork_waiting();
+  }
+  struct sandbox *sandbox = agent_find(event.sandbox);
+  if (!sandbox) return true;
+  if (event.kind == ZYGOTE_FORK_FAILED && sandbox->state == FORKING) {
+    char text[128];
+    snprintf(text, sizeof(text), "cannot fork the zygote: %s", strerror(event.status));
+    sandbox_fail(sandbox, text);
+  }
+  if (event.kind != ZYGOTE_EXITED) return true;
+  sandbox->exited = true;
+  sandbox->status = event.status;
+  if (sandbox->state == RUNNING) sandbox_discard(sandbox, END_EXITED);
+  else if (sandbox->state == FORKING || sandbox->state == PARKED) sandbox_fail(sandbox, "the parked process died");
+  return true;
+}
+
+void zygote_hear(void) {
+  for (int i = 0; i < EVENTS_AT_ONCE && hear_once(); i++) continue;
+}

@@ -1,0 +1,135 @@
+import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
+import type { Sandbox, SandboxSpec } from '../sandbox/sandbox.ts';
+import { type Lease, type PoolState, WarmPool } from './warm-pool.ts';
+
+/** What the sandboxes of a pool are for: shown by lists, and counted when an image is to go. */
+export interface PoolPurpose {
+  /** Manifest of the image below them. */
+  imageDigest: string;
+  /** Absent where a plain image's command runs. */
+  runtime?: RuntimeName | undefined;
+}
+
+export interface ListedSandbox extends PoolPurpose {
+  sandbox: Sandbox;
+  pool: PoolState;
+  start: 'warm' | 'fork';
+}
+
+export interface SpecPoolsOptions {
+  create: (spec: SandboxSpec) => Promise<Sandbox>;
+  /** Sandboxes kept parked for each spec in use, and for how long after its last lease. */
+  spareTarget: number;
+  idleMs: number;
+  onError: (error: unknown) => void;
+}
+
+/** Specs come from requests: pools that are not in use beyond this many are closed before their time. */
+const maxPools = 256;
+
+interface Entry {
+  purpose: PoolPurpose;
+  pool: WarmPool;
+  /** Absent for a pool that stays. */
+  idle?: NodeJS.Timeout;
+}
+
+/** The pools of one zone: one for each spec that is in use. */
+export class SpecPools {
+  readonly #options: SpecPoolsOptions;
+  /** Least recently leased first. */
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(options: SpecPoolsOptions) {
+    this.#options = options;
+  }
+
+  /** Opens a pool that stays open; resolves when it is full. */
+  async keep(spec: SandboxSpec, purpose: PoolPurpose, target: number): Promise<void> {
+    const pool = this.#newPool(spec, target);
+    this.#entries.set(keyOf(spec, purpose), { purpose, pool });
+    await pool.full();
+  }
+
+  lease(spec: SandboxSpec, purpose: PoolPurpose): Promise<Lease> {
+    const key = keyOf(spec, purpose);
+    const existing = this.#entries.get(key);
+    if (existing) {
+      if (existing.idle) {
+        existing.idle.refresh();
+        this.#entries.delete(key);
+        this.#entries.set(key, existing);
+      }
+      return existing.pool.lease();
+    }
+    this.#makeRoom();
+    const pool = this.#newPool(spec, 0);
+    const idle = setTimeout(() => {
+      if (pool.leased > 0) return void idle.refresh();
+      this.#entries.delete(key);
+      void pool.close();
+    }, this.#options.idleMs).unref();
+    this.#entries.set(key, { purpose, pool, idle });
+    // The first caller's own sandbox is asked for before the spares.
+    const lease = pool.lease();
+    pool.setTarget(this.#options.spareTarget);
+    return lease;
+  }
+
+  /** Whether a sandbox is leased. */
+  get isBusy(): boolean {
+    return [...this.#entries.values()].some(({ pool }) => pool.leased > 0);
+  }
+
+  list(): ListedSandbox[] {
+    return [...this.#entries.values()].flatMap(({ pool, purpose }) =>
+      pool.list().map(({ sandbox, state, start }) => ({ ...purpose, sandbox, pool: state, start })),
+    );
+  }
+
+  /** Closes the pools of an image, and resolves when the last sandbox on it is dead. They are listed until then. */
+  async drain(imageDigest: string): Promise<void> {
+    const drained = [...this.#entries].filter(([, { purpose }]) => purpose.imageDigest === imageDigest);
+    await Promise.all(
+      drained.map(async ([key, { pool, idle }]) => {
+        clearTimeout(idle);
+        await pool.close();
+        await Promise.all(pool.list().map(({ sandbox }) => sandbox.dead));
+        this.#entries.delete(key);
+      }),
+    );
+  }
+
+  /** Closes all pools, which ends what is parked; leased ones are their owners'. */
+  async close(): Promise<void> {
+    const closed = [...this.#entries.values()];
+    this.#entries.clear();
+    for (const { idle } of closed) clearTimeout(idle);
+    await Promise.all(closed.map(({ pool }) => pool.close()));
+  }
+
+  #makeRoom(): void {
+    if (this.#entries.size < maxPools) return;
+    for (const [key, { pool, idle }] of this.#entries) {
+      if (idle === undefined || pool.leased > 0) continue;
+      clearTimeout(idle);
+      this.#entries.delete(key);
+      void pool.close();
+      return;
+    }
+  }
+
+  #newPool(spec: SandboxSpec, target: number): WarmPool {
+    const { create, onError } = this.#options;
+    return new WarmPool({ create: () => create(spec), target, onError });
+  }
+}
+
+/**
+ * The digest says which layers there are, but for a code layer on top. Images with the same layers are told apart: one
+ * may go while the other stays.
+ */
+function keyOf({ layers, user, workingDir, scratch }: SandboxSpec, { imageDigest }: PoolPurpose): string {
+  const who = user === undefined ? '' : `${user.uid}:${user.gid}:${user.groups.join(',')}`;
+  return `${imageDigest} ${layers.length} ${layers[0]} ${who} ${scratch} ${workingDir}`;
+}

@@ -1,0 +1,62 @@
+import { Command } from 'commander';
+import type { RunRequest } from '../../contract/run-request.ts';
+import { changeLines } from '../change-lines.ts';
+import { exitOf } from '../exit-code.ts';
+import { keyValue, limit } from '../option-values.ts';
+import { readStdin } from '../read-stdin.ts';
+import { imageOrSnippet, type RunOptions } from '../run-request.ts';
+import type { Session } from '../session.ts';
+
+interface Options extends RunOptions {
+  env?: Record<string, string>;
+  limit?: Record<string, number>;
+  diff?: boolean;
+  keepFiles?: boolean;
+  stdin: boolean;
+}
+
+export const runCommand = (session: Session) =>
+  new Command('run')
+    .description('run an image or a program in a fresh sandbox; ends as the program did')
+    .argument('<image|file>', 'an image; or a program, such as main.py')
+    .argument('[arguments...]', "the program's own")
+    .option(
+      '--runtime <name>',
+      'node, python or bash: the next argument is a program for it; after an image, one in it',
+    )
+    .option('-e, --env <name=value>', 'set a variable; a name alone passes on our own', keyValue(session))
+    .option('-w, --workdir <path>', "instead of the image's working directory")
+    .option('-u, --user <user>', "instead of the image's user: name or uid, with :group")
+    .option('--entrypoint <program>', "instead of the image's entrypoint")
+    .option('--limit <name=value>', 'such as wallMs=60000 or memoryBytes=268435456; may be repeated', limit)
+    .option('--diff', 'say afterwards what it changed in its files')
+    .option('--keep-files', 'the same, and keep what it wrote for "oncebox diff --output"')
+    .option('--no-stdin', 'do not read standard input, as if it were empty')
+    .passThroughOptions()
+    .addHelpText('after', exitCodes)
+    .action(async (subject: string, args: string[], options: Options) => {
+      const { env = {}, limit: limits = {}, stdin } = options;
+      const diff = options.keepFiles ? 'archive' : (options.diff ?? false);
+      const request: RunRequest = {
+        ...(await imageOrSnippet(subject, args, options)),
+        ...{ env, limits, diff },
+        stdin: stdin ? await readStdin(session.io.stdin) : '',
+      };
+      const invocation = await session.client.run(request, session.signal);
+      const { code, message } = exitOf(invocation);
+      session.exitCode = code;
+      if (session.json) return session.print(invocation, () => '');
+      const { stdout, stderr } = session.io;
+      stdout.write(invocation.stdout);
+      stderr.write(invocation.stderr);
+      if (message !== undefined) session.note(`oncebox: ${message}`);
+      if (invocation.changes !== undefined) session.note(changeLines(invocation) || 'nothing was changed');
+      if (invocation.diffError !== undefined) session.note(`oncebox: ${invocation.diffError}`);
+      if (invocation.files !== undefined)
+        session.note(`"oncebox diff ${invocation.id} --output files.tar" fetches the files`);
+    });
+
+const exitCodes = `
+Ends with the program's own code; with 124 after a timeout, 128 and the number
+after a signal, 137 when out of memory, and 125 when the platform stopped or
+refused it.`;

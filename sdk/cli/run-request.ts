@@ -1,0 +1,93 @@
+import { readFile, stat } from 'node:fs/promises';
+import { basename, extname } from 'node:path';
+import type { RunRequest } from '../contract/run-request.ts';
+import { type RuntimeName, runtimeNameSchema } from '../contract/runtime-name.ts';
+import { CliError } from './cli-error.ts';
+
+export interface RunOptions {
+  runtime?: string;
+  workdir?: string;
+  user?: string;
+  entrypoint?: string;
+}
+
+const runtimeOfExtension: Record<string, RuntimeName> = {
+  '.js': 'node',
+  '.cjs': 'node',
+  '.mjs': 'node',
+  '.py': 'python',
+  '.sh': 'bash',
+};
+
+/**
+ * What `run SUBJECT ARGS…` asks for: a program, where SUBJECT is a file that we know how to run; with a runtime and an
+ * image, the program is the first of ARGS; else the image's own command.
+ */
+export async function imageOrSnippet(
+  subject: string,
+  args: string[],
+  { runtime: given, workdir, user, entrypoint }: RunOptions,
+): Promise<Omit<RunRequest, 'stdin'>> {
+  const runtime = given === undefined ? undefined : runtimeOf(given);
+  const ofFile = runtime ?? runtimeOfExtension[extname(subject)];
+  const ownings = Object.entries({ workdir, user, entrypoint }).filter(([, value]) => value !== undefined);
+
+  if (ofFile !== undefined && (await isFile(subject))) {
+    refuse(ownings, 'goes with an image only, not with a program');
+    return { runtime: ofFile, ...(await program(subject)), args };
+  }
+  if (runtime !== undefined) {
+    refuse(ownings, 'cannot be given together with --runtime');
+    const [file, ...rest] = args;
+    if (file === undefined)
+      throw new CliError(
+        `cannot run ${subject} with ${runtime}: no such file; after an image, a program is needed`,
+        125,
+      );
+    return { image: subject, runtime, ...(await program(file)), args: rest };
+  }
+  return {
+    image: subject,
+    ...(args.length > 0 && { args }),
+    ...(workdir !== undefined && { workdir }),
+    ...(user !== undefined && { user }),
+    ...(entrypoint !== undefined && { entrypoint: [entrypoint] }),
+  };
+}
+
+function runtimeOf(text: string): RuntimeName {
+  const parsed = runtimeNameSchema.safeParse(text);
+  if (!parsed.success)
+    throw new CliError(
+      `cannot run with "${text}": --runtime is one of ${runtimeNameSchema.options.join(', ')}`,
+      125,
+    );
+  return parsed.data;
+}
+
+function refuse(options: [string, unknown][], why: string): void {
+  const [first] = options;
+  if (first) throw new CliError(`--${first[0]} ${why}`, 125);
+}
+
+/** Under its own name, which its extension and its messages come from. */
+async function program(path: string) {
+  const content = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw new CliError(
+      `cannot read ${path}: ${error.code === 'ENOENT' ? 'no such file' : error.message}`,
+      125,
+    );
+  });
+  const name = basename(path);
+  return {
+    files: [{ path: name, content: content.toString('base64'), encoding: 'base64' as const }],
+    entry: name,
+  };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
+}

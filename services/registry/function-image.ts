@@ -1,0 +1,168 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { type FunctionVersion, functionRuntimeSchema } from '../../sdk/contract/function.ts';
+import { imageConfigSchema } from '../../sdk/contract/image.ts';
+import { handlerSchema } from '../../sdk/contract/program.ts';
+import { PlatformError } from '../shared/platform-error.ts';
+
+/*
+ * A function's version as an OCI image: the layers of the image below and one of code, with what the platform must
+ * know to call it in labels. Another platform that has the image can deploy it as it is.
+ */
+
+const functionLabels = {
+  runtime: 'dev.oncebox.runtime',
+  handler: 'dev.oncebox.handler',
+  /** JSON object of the caps that the version has of its own. */
+  limits: 'dev.oncebox.limits',
+} as const;
+
+const mediaTypes = {
+  manifest: 'application/vnd.oci.image.manifest.v1+json',
+  config: 'application/vnd.oci.image.config.v1+json',
+  layer: 'application/vnd.oci.image.layer.v1.tar',
+};
+/** A registry takes either family of names, but not both in one manifest. */
+const dockerLayerTypes: Record<string, string> = {
+  'application/vnd.docker.image.rootfs.diff.tar': mediaTypes.layer,
+  'application/vnd.docker.image.rootfs.diff.tar.gzip': `${mediaTypes.layer}+gzip`,
+  'application/vnd.docker.image.rootfs.diff.tar.zstd': `${mediaTypes.layer}+zstd`,
+};
+/** Nothing in an image may depend on when it was made, or the same deploy would have another digest each time. */
+const epoch = '1970-01-01T00:00:00Z';
+
+const baseManifestSchema = z.object({
+  layers: z.array(z.object({ mediaType: z.string(), digest: z.string(), size: z.number() })),
+});
+const baseConfigSchema = z.object({
+  architecture: z.string(),
+  os: z.string(),
+  variant: z.string().optional(),
+  config: z.looseObject(imageConfigSchema.shape).nullish(),
+  rootfs: z.object({ diff_ids: z.array(z.string()) }),
+  history: z.array(z.looseObject({ empty_layer: z.boolean().optional() })).nullish(),
+});
+
+/** The texts that the digests are of. */
+export interface ImageTexts {
+  manifestJson: string;
+  configJson: string;
+}
+
+export interface FunctionImage extends ImageTexts {
+  digest: string;
+}
+
+export interface FunctionSettings extends Pick<FunctionVersion, 'runtime' | 'handler' | 'env' | 'limits'> {
+  codeLayer: { hex: string; sizeBytes: number };
+}
+
+/** The same settings on the same image give the same bytes, in whatever order they came. */
+export function composeFunctionImage(base: ImageTexts, settings: FunctionSettings): FunctionImage {
+  const { runtime, handler, limits, codeLayer } = settings;
+  const { layers } = baseManifestSchema.parse(JSON.parse(base.manifestJson));
+  const { architecture, os, variant, config, rootfs, history } = baseConfigSchema.parse(
+    JSON.parse(base.configJson),
+  );
+  const labels = {
+    ...config?.Labels,
+    [functionLabels.runtime]: runtime,
+    [functionLabels.handler]: handler,
+    [functionLabels.limits]: JSON.stringify(sorted(limits)),
+  };
+  const codeDigest = `sha256:${codeLayer.hex}`;
+  // One entry a layer is what readers of a history expect.
+  const below = history ?? rootfs.diff_ids.map(() => ({ created: epoch }));
+  const configJson = JSON.stringify({
+    created: epoch,
+    architecture,
+    os,
+    ...(variant !== undefined && { variant }),
+    config: {
+      ...config,
+      Env: Object.entries({ ...envOf(config?.Env), ...sorted(settings.env) }).map(
+        ([name, value]) => `${name}=${value}`,
+      ),
+      Labels: sorted(labels),
+    },
+    rootfs: { type: 'layers', diff_ids: [...rootfs.diff_ids, codeDigest] },
+    history: [...below, { created: epoch, created_by: 'oncebox deploy' }],
+  });
+  const manifestJson = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: mediaTypes.manifest,
+    config: {
+      mediaType: mediaTypes.config,
+      digest: digestOf(configJson),
+      size: Buffer.byteLength(configJson),
+    },
+    layers: [
+      ...layers.map(({ mediaType, digest, size }) => ({
+        mediaType: dockerLayerTypes[mediaType] ?? mediaType,
+        digest,
+        size,
+      })),
+      { mediaType: mediaTypes.layer, digest: codeDigest, size: codeLayer.sizeBytes },
+    ],
+  });
+  return { manifestJson, configJson, digest: digestOf(manifestJson) };
+}
+
+const labelledSchema = z.object({
+  [functionLabels.runtime]: functionRuntimeSchema,
+  [functionLabels.handler]: handlerSchema,
+  [functionLabels.limits]: z
+    .string()
+    .default('{}')
+    .transform((text, context) => {
+      try {
+        return z.record(z.string(), z.number()).parse(JSON.parse(text));
+      } catch {
+        context.addIssue({ code: 'custom', message: 'must be a JSON object of numbers' });
+        return z.NEVER;
+      }
+    }),
+});
+
+/** What the labels of a pushed version say. Throws PlatformError `invalid_request` when it is not one. */
+export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSettings, 'codeLayer'> {
+  const { config } = baseConfigSchema.parse(JSON.parse(configJson));
+  const labels = labelledSchema.safeParse(config?.Labels ?? {});
+  if (!labels.success) {
+    const { path, message } = labels.error.issues[0] ?? { path: [], message: 'invalid' };
+    throw new PlatformError(
+      'invalid_request',
+      `the image is no function's version: its label ${path[0]?.toString() ?? ''}: ${message}; give "runtime", ` +
+        '"handler" and "files" to put code on it',
+      { field: 'image' },
+    );
+  }
+  return {
+    runtime: labels.data[functionLabels.runtime],
+    handler: labels.data[functionLabels.handler],
+    limits: labels.data[functionLabels.limits],
+    env: envOf(config?.Env),
+  };
+}
+
+/** What an image's configuration adds to every program's environment, and whom it wants it to run as. */
+export function settingsOf({ configJson }: ImageTexts): { env: Record<string, string>; user?: string } {
+  const { config } = baseConfigSchema.parse(JSON.parse(configJson));
+  return { env: envOf(config?.Env), ...(config?.User && { user: config.User }) };
+}
+
+export function envOf(variables: readonly string[] | null | undefined): Record<string, string> {
+  const pairs = (variables ?? []).map((variable): [string, string] => {
+    const at = variable.indexOf('=');
+    return at < 0 ? [variable, ''] : [variable.slice(0, at), variable.slice(at + 1)];
+  });
+  return Object.fromEntries(pairs.filter(([name]) => name !== ''));
+}
+
+function sorted<Value>(record: Record<string, Value>): Record<string, Value> {
+  return Object.fromEntries(Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function digestOf(text: string): string {
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
+}

@@ -1,0 +1,53 @@
+import type { ImageUser } from '../../runtime/image/users.ts';
+import type { SandboxRequest } from '../../runtime/pool/sandbox-source.ts';
+import { type SandboxSpec, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
+import type { Program } from '../../sdk/contract/program.ts';
+import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
+import type { InvocationJob } from '../queue/job.ts';
+import type { NodeImage, NodeImages } from './node-images.ts';
+
+/** What a job needs of this node, ready to be leased and run. */
+export interface PreparedJob {
+  request: SandboxRequest;
+  program: Program;
+}
+
+export type PrepareJob = (job: InvocationJob) => Promise<PreparedJob>;
+
+/** Turns what a job names (an image's digest, a user, a code layer) into what is on this node's disk. */
+export function createJobPreparer(options: {
+  bases: Record<RuntimeName, NodeImage>;
+  images: Pick<NodeImages, 'ensure' | 'userOf'>;
+  /** Puts a function version's layer on disk. */
+  ensureCodeLayer: (hex: string) => Promise<void>;
+}): PrepareJob {
+  const { bases, images, ensureCodeLayer } = options;
+  return async (job) => {
+    const { runtime, codeLayer, program } = job;
+    const image = job.image ? await images.ensure(job.image) : runtime && bases[runtime];
+    if (!image) throw new Error('the job names neither a runtime nor an image');
+    if (codeLayer) await ensureCodeLayer(codeLayer);
+    const layers = codeLayer ? [codeLayer, ...image.layers] : image.layers;
+    if (runtime === undefined || job.user !== undefined) {
+      // Docker's default is root, who is nobody outside of the sandbox.
+      const user = await images.userOf(image, job.user || '0');
+      const spec = runtime === undefined ? commandSpec(layers, user, job) : { ...scratchSpec(layers), user };
+      return { request: { runtime, image, spec }, program: withHome(program, user) };
+    }
+    return { request: { runtime, image, spec: scratchSpec(layers) }, program };
+  };
+}
+
+function commandSpec(
+  layers: readonly string[],
+  user: ImageUser,
+  { workingDir = '/' }: InvocationJob,
+): SandboxSpec {
+  return { layers, user, workingDir, scratch: false };
+}
+
+/** As Docker does: from the image's /etc/passwd, and `/` for a user whom that does not know. */
+function withHome(program: Program, { home }: ImageUser): Program {
+  if (program.kind !== 'command' || program.env.HOME !== undefined) return program;
+  return { ...program, env: { HOME: home ?? '/', ...program.env } };
+}

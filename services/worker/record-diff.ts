@@ -1,0 +1,41 @@
+import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { saveFiles } from '../queue/invocation-files.ts';
+import type { Redis } from '../shared/redis.ts';
+import { readChanges } from './changes.ts';
+
+type DiffFields = Pick<Invocation, 'changes' | 'changesTruncated' | 'files' | 'diffError'>;
+
+/** Makes the record's part about the writable layer, and keeps the archive where that was asked for. Never rejects. */
+export type RecordDiff = (
+  id: string,
+  diff: boolean | 'archive',
+  tar: Uint8Array | undefined,
+) => Promise<DiffFields>;
+
+export function createDiffRecorder(options: {
+  redis: Redis;
+  /** The largest archive that is kept. */
+  maxBytes: number;
+  keepMs: number;
+}): RecordDiff {
+  const { redis, maxBytes, keepMs } = options;
+  return async (id, diff, tar) => {
+    if (diff === false) return {};
+    if (tar === undefined) return { diffError: 'the writable layer could not be read' };
+    const fields: DiffFields = {};
+    try {
+      const { changes, truncated } = await readChanges(tar);
+      fields.changes = changes;
+      if (truncated) fields.changesTruncated = true;
+      if (diff !== 'archive') return fields;
+      if (tar.byteLength > maxBytes) {
+        fields.diffError = `the files are not kept: ${tar.byteLength} bytes are more than ONCEBOX_FILES_MAX_BYTES, ${maxBytes}`;
+        return fields;
+      }
+      await saveFiles(redis, id, tar, keepMs);
+      return { ...fields, files: { sizeBytes: tar.byteLength } };
+    } catch (error) {
+      return { ...fields, diffError: `cannot read or keep the writable layer: ${(error as Error).message}` };
+    }
+  };
+}
