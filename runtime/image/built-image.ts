@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { createReadStream, type Stats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tar from 'tar';
@@ -80,7 +80,7 @@ export class BuiltImageReceiver {
       preserveOwner: false,
       brotli: false,
       zstd: false,
-      filter: (path, entry) => 'type' in entry && this.#wants(path, entry),
+      filter: (path, entry) => this.#wants(path, entry),
     });
     this.#ended = new Promise((resolve) => {
       this.#unpack.on('close', resolve).on('error', (error: Error) => {
@@ -142,7 +142,9 @@ export class BuiltImageReceiver {
     return { manifestJson, configJson, blobs };
   }
 
-  #wants(path: string, entry: { type: string; size: number }): boolean {
+  #wants(path: string, entry: tar.ReadEntry | Stats): boolean {
+    if (!('type' in entry)) return false;
+    entry.mode = 0o600; // whatever it says, it is ours to read
     if (entry.type !== 'File' && entry.type !== 'OldFile') return false;
     if (!/^(\.\/)?(index\.json|blobs\/sha256\/[a-f0-9]{64})$/.test(path)) return false;
     return entry.size <= this.#maxBytes;

@@ -158,6 +158,8 @@ static void enter_root(const char *layers_dir, const char *layers, int workspace
     root_make_link(target, path);
   }
   root_place_devices(devices);
+  if (mount("tmpfs", ROOT_PLACE "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m,nr_inodes=4096") < 0)
+    fail("cannot mount /dev/shm: %m");
   root_make_dir(ROOT_PLACE "/sys"); /* empty; the builder binds it into every RUN */
   root_make_dir(ROOT_PLACE "/proc");
   /* Before the old root goes: a new proc may only be mounted where an unmasked one is visible. */

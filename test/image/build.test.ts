@@ -129,11 +129,14 @@ describe('a build', () => {
     expect(other.image.digest).not.toBe(first.image.digest);
   });
 
-  it('has loopback and its own host name', async () => {
+  it('has loopback, shared memory and its own host name', async () => {
     const script =
       'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); s.listen(); socket.create_connection(s.getsockname()); print("connected", socket.gethostname())';
-    const { lines } = await builds.build(`FROM bash\nRUN python3 -c '${script}'`);
+    const { lines } = await builds.build(
+      `FROM bash\nRUN python3 -c '${script}' && echo kept > /dev/shm/x && cat /dev/shm/x`,
+    );
     expect(lines).toContainEqual(expect.stringMatching(/^connected /));
+    expect(lines).toContain('kept');
   });
 
   it('tells each step and every line as it comes', async () => {
