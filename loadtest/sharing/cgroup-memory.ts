@@ -19,14 +19,15 @@ export async function chargedMemory(instance: string): Promise<ChargedMemory> {
   const stat = new Map(
     (await read('memory.stat')).split('\n').map((line) => line.split(' ') as [string, string]),
   );
-  const sum = (...names: string[]) => names.reduce((total, name) => total + Number(stat.get(name) ?? 0), 0);
-  // Shared memory sits on the lists of anonymous pages, so these are files on disk alone.
+  const value = (name: string) => Number(stat.get(name) ?? 0);
+  // Not the LRU lists' counts: what was read a moment ago waits in each CPU's batch, which holds many megabytes where
+  // the file system has large folios. Shared memory, which writable layers are, counts as cache too.
   return version === 1
     ? {
         usedBytes: Number(await read('memory.usage_in_bytes')),
-        fileBytes: sum('total_inactive_file', 'total_active_file'),
+        fileBytes: value('total_cache') - value('total_shmem'),
       }
-    : { usedBytes: Number(await read('memory.current')), fileBytes: sum('inactive_file', 'active_file') };
+    : { usedBytes: Number(await read('memory.current')), fileBytes: value('file') - value('shmem') };
 }
 
 /** proc_pid_mountinfo(5). On a hybrid host the memory controller is on v1. */

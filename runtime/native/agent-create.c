@@ -21,9 +21,9 @@ static const char *parse_spec(struct sandbox *sandbox, const uint8_t *payload, s
   size_t texts = sizeof(head) + 4 * (size_t)head.groups;
   if (length <= texts || payload[length - 1] != '\0') return "the spec has no texts";
   memcpy(spec->groups, payload + sizeof(head), 4 * (size_t)head.groups);
-  if (head.uid > MAX_IMAGE_ID || head.gid > MAX_IMAGE_ID) return "the user is no id of an image";
+  if (head.uid >= IMAGE_ID_COUNT || head.gid >= IMAGE_ID_COUNT) return "the user is no id of an image";
   for (uint32_t i = 0; i < head.groups; i++)
-    if (spec->groups[i] > MAX_IMAGE_ID) return "a group is no id of an image";
+    if (spec->groups[i] >= IMAGE_ID_COUNT) return "a group is no id of an image";
   sandbox->texts = malloc(length - texts);
   if (!sandbox->texts) die("cannot find memory for a sandbox's spec");
   memcpy(sandbox->texts, payload + texts, length - texts);

@@ -8,8 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Of its output, what is kept for when it ends, and what is logged over its life. */
-#define LAST_WORDS 600
+/* Of its output, what is kept for when it ends, what is read at a time, and what is logged over its life. */
+#define LAST_WORDS 1200
+#define WORDS_AT_ONCE 600
 #define MAX_LOGGED 16384
 /* Events taken before others have their turn. */
 #define EVENTS_AT_ONCE 256
@@ -23,10 +24,17 @@ static void make_printable(char *text) {
     if ((*text < ' ' && *text != '\n') || *text == 0x7f) *text = '?';
 }
 
+static void remember(const char *said) {
+  size_t kept = strlen(last_words), more = strlen(said);
+  size_t over = kept + more > LAST_WORDS ? kept + more - LAST_WORDS : 0;
+  memmove(last_words, last_words + over, kept - over);
+  memcpy(last_words + kept - over, said, more + 1);
+}
+
 /* The interpreter's own complaints, such as why it cannot start. Blank lines are its warming up. */
 void zygote_hear_output(void) {
-  char text[LAST_WORDS + 1];
-  ssize_t got = read(agent.zygote.output, text, LAST_WORDS);
+  char text[WORDS_AT_ONCE + 1];
+  ssize_t got = read(agent.zygote.output, text, WORDS_AT_ONCE);
   if (got <= 0) {
     if (got == 0 || errno != EAGAIN) agent_close(&agent.zygote.output);
     return;
@@ -38,7 +46,7 @@ void zygote_hear_output(void) {
   if (got == 0) return;
   make_printable(text);
   const char *said = text + strspn(text, "\n");
-  snprintf(last_words, sizeof(last_words), "%s", said);
+  remember(said);
   if (logged + (size_t)got > MAX_LOGGED) return;
   logged += (size_t)got;
   log_line("oncebox-zygote: %s", said);
@@ -46,7 +54,8 @@ void zygote_hear_output(void) {
 
 void zygote_lost(const char *what) {
   char text[LAST_WORDS + 256];
-  for (int i = 0; i < 64 && agent.zygote.output >= 0; i++) zygote_hear_output();
+  /* What a pipe holds, and no more: some of its children may still be writing. */
+  for (int i = 0; i < 65536 / WORDS_AT_ONCE + 1 && agent.zygote.output >= 0; i++) zygote_hear_output();
   int length = snprintf(text, sizeof(text), "%s%s%s", what, last_words[0] ? ": " : "", last_words);
   agent_tell(FRAME_FAILED, 0, text, (size_t)length, NULL, 0);
   die("%s; its zone ends with it", what);

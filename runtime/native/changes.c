@@ -124,7 +124,7 @@ static void write_mark(const char *directory, const char *name, bool changed) {
 }
 
 /* Ids that are no image's are the sandbox's own user, another each time. */
-static uint32_t image_id(uint32_t id) { return id <= MAX_IMAGE_ID ? id : 0; }
+static uint32_t image_id(uint32_t id) { return id < IMAGE_ID_COUNT ? id : 0; }
 
 static void write_entry(int dir, const char *name, const struct stat *file, bool changed) {
   char target[MAX_PATH] = "";

@@ -25,7 +25,7 @@
  * administrator's, then sandboxes' own. */
 #define ID_BASE 0x70000000u
 #define ID_COUNT 73730u
-#define MAX_IMAGE_ID 65535u
+#define IMAGE_ID_COUNT 65536u
 /* Inside a zone: agent, zygote and shells' inits. Not 0, which is the root of images: a program that runs as that may
  * neither signal nor trace them, owns nothing of theirs, and is on another account of per-user kernel limits. */
 #define ADMINISTRATOR_ID 65537u
@@ -340,8 +340,6 @@ int changes_start(int tmpfs, const char *layers, bool scratch, const struct plat
 void exec_zygote_main(void) __attribute__((noreturn));
 
 /* ---- layers.c: the launcher's part of unpacking and removing layers ---- */
-/* Ids that files of an image may have; those above are the services' and sandboxes' own. */
-#define IMAGE_ID_COUNT 65536u
 #define MAX_UNPACKINGS 16
 struct pollfd;
 /* Before the read-only view of the directory is laid over it. */

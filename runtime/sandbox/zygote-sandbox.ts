@@ -154,7 +154,7 @@ export class ZygoteSandbox implements Sandbox {
         );
         break;
       case frameType.STAT:
-        this.#stats.shift()?.resolve(decodeStat(payload));
+        this.#hearStat(decodeStat(payload));
         break;
       case frameType.DONE:
         this.#hearDone(payload);
@@ -186,6 +186,10 @@ export class ZygoteSandbox implements Sandbox {
     this.#isReady = true;
     clearTimeout(this.#deadline);
     this.#settleReady.resolve();
+  }
+
+  #hearStat(stat: SandboxStat): void {
+    this.#stats.shift()?.resolve(stat);
   }
 
   #collect(into: Collected, part: Buffer, capOf: (run: Run) => number): void {

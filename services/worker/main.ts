@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { buildImage } from '../../runtime/image/builder.ts';
 import { openLayerUnpacker } from '../../runtime/image/layer-unpacker.ts';
 import { openStore } from '../../runtime/image/store.ts';
-import { StoreError } from '../../runtime/image/store-error.ts';
 import { openSandboxSource, type SandboxSource } from '../../runtime/pool/sandbox-source.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { announceImages } from '../queue/image-catalogue.ts';
@@ -73,8 +73,7 @@ const [node, python, bash] = await Promise.all(
 if (!node || !python || !bash) throw new Error('cannot serve: a base image is missing');
 const bases = { node, python, bash };
 source = await openSandboxSource({
-  openZone: ({ interpreter, layers, searchPath }) =>
-    openZone({ launcherSocket, interpreter, layers, searchPath }),
+  openZone: (request) => openZone({ launcherSocket, ...request }),
   images: bases,
   targets: {
     node: config.ONCEBOX_POOL_NODE,
@@ -149,9 +148,7 @@ store.onChange(() => void announcer.update());
 const nodeApi = createNodeApi({
   store,
   sandboxes,
-  build: async () => {
-    throw new StoreError('build_failed', 'cannot build: this release has no builder');
-  },
+  build: (context, query, task) => buildImage(context, query, { store, launcherSocket, ...task }),
   assemble: createFunctionAssembler({ registry, redis, store, images }),
   announced: () => announcer.update(),
   logger,

@@ -3,10 +3,8 @@ import { localRegistry, parseReference, repositoryOf } from '../../runtime/image
 import type { Store } from '../../runtime/image/store.ts';
 import { StoreError } from '../../runtime/image/store-error.ts';
 import type { ImageUser } from '../../runtime/image/users.ts';
+import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import type { Logger } from '../shared/logger.ts';
-
-/** Docker's, for an image that sets none. */
-const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export type NodeImage = StoredImage & { searchPath: string };
 
@@ -88,7 +86,7 @@ function cached<Value>(
 
 function withSearchPath(image: StoredImage): NodeImage {
   const path = image.config.Env?.find((variable) => variable.startsWith('PATH='));
-  return { ...image, searchPath: path?.slice('PATH='.length) || defaultPath };
+  return { ...image, searchPath: path?.slice('PATH='.length) || defaultSearchPath };
 }
 
 /** By which a node without the image can pull just that digest, or undefined where no registry is named. */

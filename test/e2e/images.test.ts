@@ -1,8 +1,11 @@
 import { createReadStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { Parser, type ReadEntry } from 'tar';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { create, Parser, type ReadEntry } from 'tar';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type Client, createClient } from '../../sdk/client.ts';
 import type { ImageEvent } from '../../sdk/contract/image.ts';
 import type { Config } from '../../services/shared/config.ts';
@@ -183,6 +186,36 @@ test.runIf(noNode === undefined || process.env.ONCEBOX_MUST_WORK === '1')(
     expect((await client.sandboxes()).sandboxes.filter(({ image }) => image.digest === digest)).toEqual([]);
   },
 );
+
+test('an image is built from a context, tells what its steps print, and runs', {
+  timeout: 180_000,
+}, async () => {
+  const context = await mkdtemp(join(tmpdir(), 'oncebox-context-'));
+  onTestFinished(() => rm(context, { recursive: true }));
+  const dockerfile = [
+    'FROM localhost/bash',
+    'ARG WORD',
+    'COPY greet.sh /opt/greet.sh',
+    'RUN echo "step says $WORD" && echo "$WORD" > /opt/word',
+    'WORKDIR /opt',
+    'ENTRYPOINT ["/bin/bash", "/opt/greet.sh"]',
+    'CMD ["world"]',
+  ];
+  await writeFile(join(context, 'Dockerfile'), `${dockerfile.join('\n')}\n`);
+  await writeFile(join(context, 'greet.sh'), 'echo "$(cat word) $1"\n');
+  const lines: string[] = [];
+  const built = await client.buildImage(Readable.from(create({ cwd: context }, ['.'])), {
+    reference: 'greet:1',
+    args: { WORD: 'hello' },
+    onEvent: (event) => {
+      if (event.type === 'output') lines.push(event.line);
+    },
+  });
+  expect(built.reference).toBe('localhost/greet:1');
+  expect(lines).toContainEqual(expect.stringContaining('step says hello'));
+  expect((await client.run({ image: 'greet:1' })).stdout).toBe('hello world\n');
+  expect((await client.run({ image: 'greet:1', args: ['you'] })).stdout).toBe('hello you\n');
+});
 
 describe('a function version is an image', () => {
   const files = [

@@ -33,8 +33,9 @@ async function noneIsLeft(): Promise<void> {
 test("an image's own node can do nothing to its agent, its mounts or other layers", async () => {
   const layer = await imageThat('ATTACK');
   const said = await open(layer).then(String, String);
-  const refused = [...said.matchAll(/(\w+)=([^=]+) (?=\w+=|$)/g)].map(([, name, result]) => [name, result]);
-  const results = Object.fromEntries([...refused, ['own_namespace', /own_namespace=(\w+)/.exec(said)?.[1]]]);
+  const results = Object.fromEntries(
+    [...said.matchAll(/(\w+)=(\w+)/g)].map(([, name, result]) => [name, result]),
+  );
   const allowed = Object.keys(results).filter((name) => results[name] === 'OK');
   expect(allowed, said).toEqual(['unshare_cgroup', 'own_namespace']);
   expect(Object.keys(results).length).toBeGreaterThanOrEqual(24);
@@ -52,7 +53,7 @@ test("an image's own node can do nothing to its agent, its mounts or other layer
   ]) {
     expect(stdout).toContain(`${name}=OK`);
   }
-  for (const name of ['agent_namespace', 'prlimit', 'keyctl']) expect(stdout).toContain(`${name}=OK`);
+  for (const name of ['prlimit', 'keyctl']) expect(stdout).toContain(`${name}=OK`);
   await noneIsLeft();
 });
 
@@ -83,9 +84,9 @@ test('a fork bomb in a zygote stays in its cgroup', async () => {
   await noneIsLeft();
 });
 
-test('a zygote that takes 2 GiB is killed; one that takes half of one is not', async () => {
+test('a zygote that takes 3 GiB is killed; one that takes half of one is not', async () => {
   await expect(open(await imageThat('MEMORY=512'))).rejects.toThrow(/ended before it was ready: took=512/);
-  const greedy = await open(await imageThat('MEMORY=2048')).then(String, String);
+  const greedy = await open(await imageThat('MEMORY=3072')).then(String, String);
   expect(greedy).toMatch(/ended before it was ready/);
   expect(greedy).not.toContain('took');
   await noneIsLeft();
@@ -94,7 +95,7 @@ test('a zygote that takes 2 GiB is killed; one that takes half of one is not', a
 test('what a zygote floods its output with is neither kept nor able to command a terminal', async () => {
   const said = await open(await imageThat('NOISE')).then(String, String);
   expect(said).toContain('quiet');
-  expect(said.length).toBeLessThan(1_000);
+  expect(said.length).toBeLessThan(1_500);
   expect(said).not.toContain('\u001b');
 });
 

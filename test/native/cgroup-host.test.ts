@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { administratorId, sandboxIdBase } from '../../runtime/image/ids.ts';
 import { buildProbe, MiB, probe, program, run } from './cgroup-probe.ts';
 
 beforeAll(buildProbe);
@@ -59,13 +60,18 @@ describe("the host's own cgroups", () => {
     await probe(mountinfo, 'remove', zone, 5);
   });
 
-  it('are left to the root of the zone, but for what bounds the zone itself', async () => {
+  it('are left to the administrator of the zone, but for what bounds the zone and its zygote', async () => {
     const mount = layout.mounts[layout.version === 2 ? 0 : layout.memory] as string;
     const owner = async (file: string) =>
       (await run('stat', ['-c', '%u', join(mount, zone, file)])).stdout.trim();
-    expect(await owner('.')).toBe(String(0x7000_0000));
-    expect(await owner('cgroup.procs')).toBe(String(0x7000_0000));
-    expect(await owner(layout.version === 2 ? 'memory.max' : 'memory.limit_in_bytes')).toBe('0');
+    const administrator = String(sandboxIdBase + administratorId);
+    expect(await owner('.')).toBe(administrator);
+    expect(await owner('cgroup.procs')).toBe(administrator);
+    expect(await owner('zygote/cgroup.procs')).toBe(administrator);
+    const cap = layout.version === 2 ? 'memory.max' : 'memory.limit_in_bytes';
+    expect(await owner(cap)).toBe('0');
+    expect(await owner('zygote')).toBe('0');
+    expect(await owner(`zygote/${cap}`)).toBe('0');
   });
 
   it('account what a process in a sandbox uses', async () => {

@@ -1,0 +1,156 @@
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { SandboxLostError, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
+import { encodeFrame, FrameDecoder, type FrameType, frameType } from '../../runtime/zygote/protocol.ts';
+import { openZone } from '../../runtime/zygote/zone.ts';
+import { defaultLimits } from '../../sdk/contract/limits.ts';
+
+/** An agent that an image has taken over: a fake, for ours does none of this. */
+const server = createServer();
+let directory: string;
+let agent: Socket;
+let zone: Zone;
+let id: number;
+
+beforeEach(async () => {
+  id = 0;
+  directory = await mkdtemp(join(tmpdir(), 'oncebox-test-breach-'));
+  server.listen(join(directory, 'launcher.sock'));
+  const connected = once(server, 'connection');
+  const opening = openZone({
+    launcherSocket: join(directory, 'launcher.sock'),
+    interpreter: 'exec',
+    layers: ['a'],
+    searchPath: '/bin',
+  });
+  [agent] = await connected;
+  agent.on('error', () => {});
+  send(frameType.READY, 0);
+  zone = await opening;
+});
+
+afterEach(async () => {
+  vi.useRealTimers();
+  agent.destroy();
+  await new Promise((resolve) => server.close(resolve));
+  await rm(directory, { recursive: true });
+});
+
+const send = (type: FrameType, sandbox: number, payload = Buffer.alloc(0)) =>
+  agent.write(encodeFrame(type, sandbox, payload));
+
+/** A sandbox that waits for the agent's word. */
+async function ask() {
+  const asked = new Promise<void>((resolve) => {
+    const decoder = new FrameDecoder();
+    agent.on('data', (chunk: Buffer) => {
+      for (const frame of decoder.push(chunk)) {
+        if (frame.type !== frameType.CREATE) continue;
+        id = frame.sandbox;
+        resolve();
+      }
+    });
+  });
+  const created = zone.create(scratchSpec(['a'.repeat(64)]));
+  created.catch(() => {});
+  await asked;
+  return created;
+}
+
+async function park() {
+  const created = ask();
+  while (id === 0) await new Promise(setImmediate);
+  send(frameType.READY, id);
+  return created;
+}
+
+async function runParked(captureChanges = false) {
+  const sandbox = await park();
+  const program = { kind: 'command' as const, argv: ['x'], env: {}, files: [] };
+  const limits = { ...defaultLimits(), stdoutBytes: 1000, wallMs: 1000 };
+  const running = sandbox.run({ program, limits, stdin: new Uint8Array(), captureChanges });
+  running.catch(() => {});
+  return { sandbox, running };
+}
+
+test('output beyond its cap closes the zone', async () => {
+  const { sandbox, running } = await runParked();
+  send(frameType.STDOUT, id, Buffer.alloc(1000 + 65_537));
+  await expect(running).rejects.toThrow(SandboxLostError);
+  await expect(running).rejects.toThrow(/more than it may/);
+  await zone.closed;
+  await sandbox.dead;
+});
+
+test('output up to its cap, and the chunk in which it was passed, is no breach', async () => {
+  const { running } = await runParked();
+  send(frameType.STDOUT, id, Buffer.alloc(1000 + 65_536));
+  send(frameType.DONE, id, Buffer.alloc(53));
+  expect((await running).stdout).toHaveLength(66_536);
+});
+
+test('changes that nobody asked for close the zone', async () => {
+  const { running } = await runParked();
+  send(frameType.CHANGES, id, Buffer.from('x'));
+  await expect(running).rejects.toThrow(/more than it may/);
+});
+
+test('changes that the report does not call complete are none', async () => {
+  const { running } = await runParked(true);
+  send(frameType.CHANGES, id, Buffer.from('x'));
+  send(frameType.DONE, id, Buffer.alloc(53));
+  expect((await running).changes).toBeUndefined();
+});
+
+test('a result that is too large closes the zone, as does a frame', async () => {
+  const { running } = await runParked();
+  send(frameType.DONE, id, Buffer.alloc(53 + 6 * 1024 * 1024 + 1));
+  await expect(running).rejects.toThrow(/result of/);
+});
+
+test.each([
+  [
+    'a run that was not asked for',
+    () => send(frameType.DONE, id, Buffer.alloc(53)),
+    /done without being run/,
+  ],
+  ['output of what does not run', () => send(frameType.STDOUT, id, Buffer.from('x')), /without being run/],
+  ['a sandbox that is not there', () => send(frameType.STDOUT, 4242), /4242, which is not there/],
+  ['being ready twice', () => send(frameType.READY, id), /ready twice/],
+  ['a frame of another kind', () => send(frameType.ZONE, id), /unknown type/],
+  ['a frame of many megabytes', () => send(frameType.STDOUT, id, Buffer.alloc(9 * 1024 * 1024)), /no frame/],
+  ['a report that is too short', () => send(frameType.STAT, id, Buffer.alloc(1)), /no frame/],
+])('%s closes the zone', async (_what, act, reason) => {
+  const sandbox = await park();
+  const stat = sandbox.stat();
+  const other = ask().catch((error: Error) => error);
+  act();
+  await zone.closed;
+  expect(((await other) as Error).message).toMatch(reason);
+  expect(await stat).toEqual({ memoryBytes: 0, memoryPeakBytes: 0, writableBytes: 0 });
+  await expect(zone.create(scratchSpec(['a']))).rejects.toThrow(SandboxLostError);
+});
+
+test.each([
+  ['never ready', 35_000],
+  ['never done', 11_000],
+  ['never dead', 30_000],
+] as const)('a sandbox that is %s closes the zone', async (what, ms) => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  let lost: Promise<unknown>;
+  if (what === 'never ready') lost = ask().catch((error) => error);
+  else if (what === 'never done') lost = (await runParked()).running.catch((error) => error);
+  else lost = (await park()).kill().then(() => new SandboxLostError('dead'));
+  await new Promise(setImmediate);
+  vi.advanceTimersByTime(ms - 1_000);
+  expect(
+    await Promise.race([lost, new Promise((resolve) => setImmediate(resolve, 'still waited for'))]),
+  ).toBe('still waited for');
+  vi.advanceTimersByTime(1_001);
+  expect(await lost).toBeInstanceOf(SandboxLostError);
+  await zone.closed;
+});
