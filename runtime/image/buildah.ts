@@ -65,7 +65,9 @@ function commands({ args, target }: BuildPlan): string[][] {
       // The network of its namespace, in which there is only loopback; chroot isolation knows no other.
       ...['--network', 'host'],
       // A layer for each instruction, as Docker has it, and the same digests for the same content at any time.
-      ...['--layers', '--timestamp', '0', '--identity-label=false', '--format', 'oci'],
+      ...['--layers', '--timestamp', '0', '--identity-label=false'],
+      // What OCI has no place for, such as SHELL, is kept from step to step; the export below leaves it out.
+      ...['--format', 'docker'],
       ...(target === undefined ? [] : ['--target', target]),
       ...Object.entries(args).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]),
       ...['--file', '/build/Dockerfile', '--tag', result, '/build/context'],

@@ -17,7 +17,7 @@ import { tarOf } from './tar-stream.ts';
 
 const GiB = 1024 ** 3;
 
-export const defaultBuildLimits: BuildLimits = {
+const defaultLimits: BuildLimits = {
   memoryBytes: 2 * GiB,
   diskBytes: 8 * GiB,
   diskInodes: 1_000_000,
@@ -46,7 +46,7 @@ export async function buildImage(
   options: BuildOptions,
 ): Promise<StoredImage> {
   const { store, launcherSocket, onEvent, signal } = options;
-  const limits = { ...defaultBuildLimits, ...options.limits };
+  const limits = { ...defaultLimits, ...options.limits };
   const scratch = await makeScratch(store);
   try {
     onEvent({ type: 'step', step: 'upload', subject: 'context' });

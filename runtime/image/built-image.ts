@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
+import { createReadStream, type Stats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tar from 'tar';
+import { z } from 'zod';
 import type { StoredImage } from './image.ts';
 import {
   checkLayers,
@@ -80,7 +81,7 @@ export class BuiltImageReceiver {
       preserveOwner: false,
       brotli: false,
       zstd: false,
-      filter: (path, entry) => 'type' in entry && this.#wants(path, entry),
+      filter: (path, entry) => this.#wants(path, entry),
     });
     this.#ended = new Promise((resolve) => {
       this.#unpack.on('close', resolve).on('error', (error: Error) => {
@@ -117,7 +118,7 @@ export class BuiltImageReceiver {
       await this.#json(descriptor),
       'the manifest of the built image',
     );
-    const configJson = await this.#json(manifest.config);
+    const configJson = withoutStepIds(await this.#json(manifest.config));
     const config = parseJson(configSchema, configJson, 'the configuration of the built image');
     checkLayers(manifest, config, 'the built image');
 
@@ -132,17 +133,19 @@ export class BuiltImageReceiver {
       blobs.set(digest, { path, sizeBytes: size });
       own.push({ mediaType, digest, size });
     }
-    const { digest } = manifest.config;
+    const size = Buffer.byteLength(configJson);
     const manifestJson = JSON.stringify({
       schemaVersion: 2,
       mediaType: mediaTypes.manifest,
-      config: { mediaType: mediaTypes.config, digest, size: Buffer.byteLength(configJson) },
+      config: { mediaType: mediaTypes.config, digest: sha256(configJson), size },
       layers: [...shared, ...own],
     });
     return { manifestJson, configJson, blobs };
   }
 
-  #wants(path: string, entry: { type: string; size: number }): boolean {
+  #wants(path: string, entry: tar.ReadEntry | Stats): boolean {
+    if (!('type' in entry)) return false;
+    entry.mode = 0o600; // whatever it says, it is ours to read
     if (entry.type !== 'File' && entry.type !== 'OldFile') return false;
     if (!/^(\.\/)?(index\.json|blobs\/sha256\/[a-f0-9]{64})$/.test(path)) return false;
     return entry.size <= this.#maxBytes;
@@ -169,6 +172,15 @@ export class BuiltImageReceiver {
   #check(): void {
     if (this.#failure !== undefined) throw this.#failure;
   }
+}
+
+/** Buildah names in the history the images it made on the way, whose ids are other ones each time and lead nowhere. */
+function withoutStepIds(configJson: string): string {
+  const config = parseJson(z.looseObject({}), configJson, 'the configuration of the built image');
+  const { history } = config;
+  if (!Array.isArray(history)) return configJson;
+  for (const entry of history) if (/^FROM [0-9a-f]{12}$/.test(entry?.comment)) delete entry.comment;
+  return JSON.stringify(config);
 }
 
 /** The longest row of lowest layers that an image has in common with one of those it was built from. */

@@ -17,7 +17,7 @@ export interface BuildLimits {
 
 /** How the builder ended; `struct build_report` in runtime/native/oncebox.h. */
 export interface BuildReport {
-  cause: (typeof causes)[number];
+  cause: (typeof buildCauses)[number];
   /** Which command was the last to run, from 1. */
   command: number;
   /** Null: ended by a signal. */
@@ -58,7 +58,7 @@ export async function runConfinedBuild(build: ConfinedBuild): Promise<BuildRepor
   try {
     await once(socket, 'connect');
     socket.write(
-      encodeFrame(frameType.BUILD, 0, encodeLimits(limits), Buffer.from(`${build.layers.join(':')}\0`)),
+      encodeFrame(frameType.BUILD, 0, encodeBuildLimits(limits), Buffer.from(`${build.layers.join(':')}\0`)),
     );
     // The answer says more than the broken pipe of a build that ended before it had read everything.
     const sent = send(build.input, socket).catch((error: Error) => error);
@@ -109,14 +109,14 @@ async function receive(
       if (type === frameType.FAILED && report === undefined) throw new Error(payload.toString());
       if (type === frameType.STDOUT) onOutput(payload);
       if (type === frameType.BUILT) await onBuilt(payload);
-      if (type === frameType.DONE) report = decodeReport(payload);
+      if (type === frameType.DONE) report = decodeBuildReport(payload);
     }
   }
   return report;
 }
 
 /** `struct build_limits`. */
-function encodeLimits(limits: BuildLimits): Buffer {
+export function encodeBuildLimits(limits: BuildLimits): Buffer {
   const bytes = Buffer.allocUnsafe(36);
   bytes.writeBigUInt64LE(BigInt(limits.memoryBytes), 0);
   bytes.writeBigUInt64LE(BigInt(limits.diskBytes), 8);
@@ -128,11 +128,11 @@ function encodeLimits(limits: BuildLimits): Buffer {
 }
 
 /** `enum build_cause`: ended by itself, out of time, above its disk cap, or the disk is full. */
-const causes = ['exited', 'wall', 'disk', 'full'] as const;
+export const buildCauses = ['exited', 'wall', 'disk', 'full'] as const;
 
 /** `struct build_report`. */
-function decodeReport(payload: Buffer): BuildReport {
-  const cause = causes[payload.readUInt32LE(0)];
+export function decodeBuildReport(payload: Buffer): BuildReport {
+  const cause = buildCauses[payload.readUInt32LE(0)];
   if (cause === undefined) throw new Error(`unknown end of a build: ${payload.readUInt32LE(0)}`);
   const exitCode = payload.readInt32LE(8);
   const signal = payload.readInt32LE(12);

@@ -158,6 +158,8 @@ static void enter_root(const char *layers_dir, const char *layers, int workspace
     root_make_link(target, path);
   }
   root_place_devices(devices);
+  if (mount("tmpfs", ROOT_PLACE "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777,size=64m,nr_inodes=4096") < 0)
+    fail("cannot mount /dev/shm: %m");
   root_make_dir(ROOT_PLACE "/sys"); /* empty; the builder binds it into every RUN */
   root_make_dir(ROOT_PLACE "/proc");
   /* Before the old root goes: a new proc may only be mounted where an unmasked one is visible. */
@@ -390,7 +392,10 @@ static void run(const struct command *command) {
     if (disk != BUILD_EXITED) report_and_end(disk, 0);
   }
   close(pidfd);
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) report_and_end(BUILD_EXITED, status);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
+  /* A builder that could not write says so in many ways. */
+  build.next_look = build.next_walk = 0;
+  report_and_end(disk_state(), status);
 }
 
 /* Strings, each with its NUL; an empty one ends a command. The worker wrote the file, and nobody else has run yet. */

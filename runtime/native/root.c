@@ -66,7 +66,7 @@ void root_place_devices(const int trees[ROOT_DEVICES]) {
   root_make_link("/proc/self/fd/0", ROOT_PLACE "/dev/stdin");
   root_make_link("/proc/self/fd/1", ROOT_PLACE "/dev/stdout");
   root_make_link("/proc/self/fd/2", ROOT_PLACE "/dev/stderr");
-  root_make_dir(ROOT_PLACE "/dev/shm"); /* every shell mounts its own there */
+  root_make_dir(ROOT_PLACE "/dev/shm"); /* every shell, and every build, mounts its own there */
   if (mount(NULL, ROOT_PLACE "/dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL) < 0)
     die("cannot make /dev read-only: %m");
 }

@@ -50,12 +50,12 @@ import os, signal, sys
 read, write = os.pipe()
 if os.fork():
     os.close(write)
-    sys.exit(0 if os.read(read, 1) else 1)
+    os.read(read, 1) # ends when the other end is closed, by the exec below
+    sys.exit(0)
 os.setsid()
 if os.fork(): os._exit(0)
 for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)
-os.write(write, b'x')
-os.closerange(0, 1024)
+os.closerange(0, 3)
 os.execvp('sleep', ['sleep', sys.argv[1]])
 `,
 };
@@ -195,13 +195,13 @@ print('still here')
     ['memory', `python3 -c 'bytearray(300 << 20)'`, { memoryBytes: 200 * MiB }, 'out of memory'],
     [
       'disk',
-      'for i in $(seq 40); do head -c 2M /dev/zero > /f$i; done',
+      'for i in $(seq 40); do head -c 2M /dev/zero > /f$i; done; sleep 1',
       { diskBytes: 20 * MiB },
       'wrote more than',
     ],
     [
       'the size of a file',
-      'head -c 60M /dev/zero > /file',
+      'head -c 60M /dev/zero > /file; x=$?; sleep 1; exit $x',
       { diskBytes: 40 * MiB },
       'File size limit|wrote more than',
     ],

@@ -23,6 +23,8 @@ describe('a build', () => {
       RUN echo "$GREETING $WHO $KEPT" > greeting && pwd > place && id -u > user
       RUN useradd --uid 1234 ann 2>/dev/null || echo 'ann:x:1234:1234::/:/bin/sh' >> /etc/passwd
       RUN mkdir /data && chown 1234:1234 /data
+      SHELL ["/bin/bash", "-c"]
+      RUN [[ $0 == /bin/bash ]] && echo $0 > shell
       USER ann
       RUN id -u > /data/user
       ENTRYPOINT ["/bin/cat"]
@@ -49,7 +51,9 @@ describe('a build', () => {
     const [upper] = image.layers;
     const { uid } = await stat(join(builds.store.layersDir, upper as string, 'data/user'));
     expect(uid).toBe(0x7000_0000 + 1234);
-    expect(lines).toContain('STEP 1/14: FROM bash');
+    expect(await builds.read(image, 'srv/app/shell')).toBe('/bin/bash\n');
+    expect(lines).toContain('STEP 1/16: FROM bash');
+    expect(JSON.parse(image.manifestJson).mediaType).toBe('application/vnd.oci.image.manifest.v1+json');
     expect(await builds.store.resolve('built')).toMatchObject({ digest: image.digest });
   });
 
@@ -129,11 +133,14 @@ describe('a build', () => {
     expect(other.image.digest).not.toBe(first.image.digest);
   });
 
-  it('has loopback and its own host name', async () => {
+  it('has loopback, shared memory and its own host name', async () => {
     const script =
       'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); s.listen(); socket.create_connection(s.getsockname()); print("connected", socket.gethostname())';
-    const { lines } = await builds.build(`FROM bash\nRUN python3 -c '${script}'`);
+    const { lines } = await builds.build(
+      `FROM bash\nRUN python3 -c '${script}' && echo kept > /dev/shm/x && cat /dev/shm/x`,
+    );
     expect(lines).toContainEqual(expect.stringMatching(/^connected /));
+    expect(lines).toContain('kept');
   });
 
   it('tells each step and every line as it comes', async () => {

@@ -13,6 +13,7 @@ import { makeTar, type TarEntry } from './make-tar.ts';
 
 const digestOf = (data: string) => `sha256:${createHash('sha256').update(data).digest('hex')}`;
 const entryOf = (data: string, name = digestOf(data)): TarEntry => ({
+  mode: 0,
   path: `./blobs/sha256/${name.slice(7)}`,
   data,
 });

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
+import { buildCauses, decodeBuildReport, encodeBuildLimits } from '../../runtime/image/confined-build.ts';
 import {
   administratorId,
   firstOwnId,
@@ -60,6 +61,14 @@ test('the end causes are the same in C and in TypeScript', () => {
   expect(Object.fromEntries(inC)).toEqual({ ...endCauses });
 });
 
+test('the ends of a build are the same in C and in TypeScript', () => {
+  const inC = Object.entries(enumOf('build_cause')).map(([name, value]) => [
+    value,
+    name.replace('BUILD_', '').toLowerCase(),
+  ]);
+  expect(Object.fromEntries(inC)).toEqual({ ...buildCauses });
+});
+
 test('the faults of unpacking are the same in C and in TypeScript', () => {
   const inC = Object.entries(enumOf('unpack_fault')).map(([name, value]) => [
     name.replace('FAULT_', ''),
@@ -95,6 +104,11 @@ test('the structures are as long in C as in TypeScript', () => {
   expect(spec.subarray(structBytes('spec_head')).toString()).toBe('/\0a\0');
   const report = Buffer.alloc(structBytes('run_report') + 3, 0);
   expect(decodeReport(report).result).toHaveLength(3);
+  const limits = { memoryBytes: 1, diskBytes: 1, diskInodes: 1, pids: 1, cpus: 1, wallMs: 1 };
+  expect(encodeBuildLimits(limits)).toHaveLength(structBytes('build_limits'));
+  const built = Buffer.alloc(structBytes('build_report'));
+  built.writeUInt32LE(7, built.length - 4);
+  expect(decodeBuildReport(built)).toMatchObject({ cause: 'exited', pidsRefused: 7 });
   const unpacked = Buffer.concat([Buffer.alloc(structBytes('unpack_report')), Buffer.from('a\0b\0')]);
   expect(decodeUnpackReport(unpacked).skipped).toEqual(['a', 'b']);
 });
