@@ -39,11 +39,19 @@ export function openLayers(dir: string, infoDir: string, unpacker: LayerUnpacker
     const unpacked = await unpacker.unpack(request, tar).catch((error: unknown) => {
       throw asUnpackFailure(error);
     });
-    const info = { diskBytes: unpacked.diskBytes, entries: unpacked.entries };
-    infos.set(unpacked.name, info);
-    await mkdir(infoDir, { recursive: true });
-    await replaceFile(infoPath(unpacked.name), JSON.stringify(info));
+    await writeInfo(unpacked.name, { diskBytes: unpacked.diskBytes, entries: unpacked.entries });
     return unpacked.name;
+  }
+
+  async function writeInfo(name: string, info: LayerInfo): Promise<void> {
+    infos.set(name, info);
+    await mkdir(infoDir, { recursive: true });
+    await replaceFile(infoPath(name), JSON.stringify(info));
+  }
+
+  async function readInfo(name: string): Promise<LayerInfo | undefined> {
+    const text = await readFile(infoPath(name), 'utf8').catch(() => undefined);
+    return text === undefined ? undefined : infoSchema.parse(JSON.parse(text));
   }
 
   return {
@@ -57,9 +65,7 @@ export function openLayers(dir: string, infoDir: string, unpacker: LayerUnpacker
     async info(name) {
       const known = infos.get(name);
       if (known) return known;
-      const text = await readFile(infoPath(name), 'utf8').catch(() => undefined);
-      // Its writer may have been killed right after it put the layer in its place.
-      const info = text === undefined ? await weigh(join(dir, name)) : infoSchema.parse(JSON.parse(text));
+      const info = (await readInfo(name)) ?? (await weigh(join(dir, name)));
       infos.set(name, info);
       return info;
     },
@@ -69,7 +75,10 @@ export function openLayers(dir: string, infoDir: string, unpacker: LayerUnpacker
       try {
         const present = await this.names();
         const there = locateLayers([...request.chain, request.diffId], present).at(-1);
-        return there ?? (await unpack(request, openTar()));
+        if (there === undefined) return await unpack(request, openTar());
+        // Its writer may have been killed right after it put the layer in its place.
+        if (!(await readInfo(there))) await writeInfo(there, await weigh(join(dir, there)));
+        return there;
       } finally {
         unlock();
       }

@@ -50,7 +50,8 @@ export function useZones({ layersDir = join(storeDir, 'layers') } = {}): TestZon
   const zones = new Map<RuntimeName, Promise<Zone>>();
   let launcher: TestLauncher;
   let directory: string;
-  const layersOf = async (runtime: RuntimeName) => (await openStore(storeDir).resolve(runtime)).layers;
+  const store = openStore(storeDir);
+  const layersOf = async (runtime: RuntimeName) => (await store.resolve(runtime)).layers;
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'oncebox-test-zones-'));
@@ -67,16 +68,14 @@ export function useZones({ layersDir = join(storeDir, 'layers') } = {}): TestZon
     zone(runtime) {
       let zone = zones.get(runtime);
       if (zone === undefined) {
-        zone = openStore(storeDir)
-          .resolve(runtime)
-          .then((image) =>
-            openZone({
-              launcherSocket: tools.socket(),
-              interpreter: interpreters[runtime],
-              layers: image.layers,
-              searchPath: defaultSearchPath,
-            }),
-          );
+        zone = store.resolve(runtime).then((image) =>
+          openZone({
+            launcherSocket: tools.socket(),
+            interpreter: interpreters[runtime],
+            layers: image.layers,
+            searchPath: defaultSearchPath,
+          }),
+        );
         zones.set(runtime, zone);
       }
       return zone;
