@@ -5,8 +5,6 @@ import type { Readable } from 'node:stream';
 import { decodeUnpackReport, encodeStrings, frameType } from '../zygote/protocol.ts';
 import { LayerConnection, UnpackError } from './layer-connection.ts';
 
-export { UnpackError } from './layer-connection.ts';
-
 /**
  * Puts layers on disk and takes them away. The archive is read in a confined process whose root is the layer's
  * directory (runtime/native/unpack.c); the bytes are hashed here, outside of it.
@@ -57,7 +55,7 @@ export interface UnpackLimits {
   stallMs: number;
 }
 
-export const defaultUnpackLimits: UnpackLimits = {
+const defaultUnpackLimits: UnpackLimits = {
   bytes: 64 * 1024 ** 3,
   entries: 1_000_000,
   stallMs: 60_000,

@@ -31,9 +31,15 @@ export function createRemoval(parts: StoreParts) {
           return { untagged, deleted: [], freedBytes: 0 };
         }
         await checkUnused(entry, reference, force);
-        await forget(({ manifest }) => manifest.digest !== digest);
-        const { freedBytes } = await collect(await inventory([entry]));
-        return { untagged, deleted: [digest], freedBytes };
+        // Also where nothing stands on it: what is about to start would otherwise lose its layers under its feet.
+        const readmit = await usage.drain(digest);
+        try {
+          await forget(({ manifest }) => manifest.digest !== digest);
+          const { freedBytes } = await collect(await inventory([entry]));
+          return { untagged, deleted: [digest], freedBytes };
+        } finally {
+          readmit();
+        }
       });
     },
 
@@ -83,7 +89,6 @@ export function createRemoval(parts: StoreParts) {
         `cannot remove ${reference}: ${count} on it (${digest}); "force" waits for them and removes it then`,
       );
     }
-    if (force) await usage.drain(digest);
   }
 
   async function forget(keep: (entry: IndexEntry) => boolean): Promise<void> {

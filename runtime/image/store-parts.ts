@@ -29,8 +29,11 @@ export interface StoreUsage {
   sandboxesOn(digest: string): number;
   /** Digests that something outside of the store refers to (function versions' images), and code layers (hex). */
   pinned(): Promise<{ images: ReadonlySet<string>; layers: ReadonlySet<string> }>;
-  /** Takes no new invocations on the image, waits for those that run, and closes its pools and zones. */
-  drain(digest: string): Promise<void>;
+  /**
+   * Takes no new invocations on the image, waits for those that run, and closes its pools and zones. Resolves with what
+   * lets invocations in again, should the image come back.
+   */
+  drain(digest: string): Promise<() => void>;
 }
 
 /** Blobs (`sha256:…`) and layers (diffID in hex) that an operation under way counts on: not to be removed. */

@@ -165,5 +165,5 @@ const readOnly: LayerUnpacker = {
 const unused: StoreUsage = {
   sandboxesOn: () => 0,
   pinned: async () => ({ images: new Set(), layers: new Set() }),
-  drain: async () => {},
+  drain: async () => () => {},
 };

@@ -137,7 +137,7 @@ enum tree_kind tree_look(int dir, const char *name) {
 
 /* ---- attributes ---- */
 
-/* Names in overlayfs' own spaces are refused by whoever reads them from an archive. */
+/* Names in overlayfs' own spaces are left out, or refused by whoever reads them from an archive. */
 bool tree_xattr_allowed(const char *name) {
   if (strcmp(name, "security.capability") == 0) return true;
   return strncmp(name, "user.", 5) == 0 && strncmp(name, "user.overlay.", 13) != 0;

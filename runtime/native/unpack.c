@@ -187,14 +187,24 @@ static void set_xattrs(int fd, struct archive_entry *entry, const char *path) {
   }
 }
 
-/* Also of a file that is left out: a layer that would speak to overlayfs is refused as a whole. */
+static bool speaks_to_overlayfs(const char *name) {
+  static const char *const words[] = {"opaque", "redirect", "metacopy", "whiteout", "whiteouts"};
+  const char *word = begins(name, "trusted.overlay.") ? name + 16 : begins(name, "user.overlay.") ? name + 13 : NULL;
+  for (size_t i = 0; word && i < sizeof(words) / sizeof(words[0]); i++)
+    if (strcmp(word, words[i]) == 0) return true;
+  /* A mount on top of another may escape them: user.overlay.overlay.opaque. */
+  return word && begins(word, "overlay.");
+}
+
+/* Also of a file that is left out: a layer that would tell overlayfs what is where is refused as a whole. What overlayfs
+ * only notes for itself (origin, impure, nlink) is left behind by builders without root, and merely left out. */
 static void refuse_overlay_xattrs(struct archive_entry *entry, const char *path) {
   const char *name;
   const void *value;
   size_t size;
   archive_entry_xattr_reset(entry);
   while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
-    if (name && (begins(name, "trusted.overlay.") || begins(name, "user.overlay.")))
+    if (name && speaks_to_overlayfs(name))
       unpack_fail(FAULT_INVALID, "\"%.200s\" has the attribute %.100s, which only overlayfs may set", path, name);
 }
 

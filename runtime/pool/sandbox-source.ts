@@ -48,10 +48,10 @@ export interface SandboxSource {
   /** Sandboxes that stand on the image now, parked ones included. */
   sandboxesOn(imageDigest: string): number;
   /**
-   * Refuses new leases on the image, waits until what runs on it is dead, and closes its pools and zones. Rejects for
-   * a runtime's base image.
+   * Refuses new leases on the image, waits until what runs on it is dead, and closes its pools and zones. Resolves with
+   * what ends the refusal. Rejects for a runtime's base image.
    */
-  drain(imageDigest: string): Promise<void>;
+  drain(imageDigest: string): Promise<() => void>;
   /** Closes pools and zones, which kills every sandbox. */
   close(): Promise<void>;
 }
@@ -64,8 +64,6 @@ const interpreterOf: Record<RuntimeName, Zone['interpreter']> = {
 
 /** Zones of images open at once on a node. */
 const imageZonesMax = 16;
-/** A drained image is refused for so long afterwards: whoever drained it takes it away, and then it is not found. */
-const refusedAfterDrainMs = 10_000;
 
 interface BaseZone {
   image: Image;
@@ -121,7 +119,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       draining.add(imageDigest);
       const drains = [...bases.values()].map(({ pools }) => pools.drain(imageDigest));
       await Promise.all([...drains, images.drain(imageDigest)]);
-      setTimeout(() => draining.delete(imageDigest), refusedAfterDrainMs).unref();
+      return () => void draining.delete(imageDigest);
     },
 
     async close() {

@@ -108,7 +108,7 @@ export type ImageSummary = z.infer<typeof imageSummarySchema>;
 export const imageListSchema = z.object({ images: z.array(imageSummarySchema) });
 
 /** An item of `GET /v1/images/history`: newest first, as `docker history` has it. */
-export const historyEntrySchema = z.object({
+const historyEntrySchema = z.object({
   /** diffID, or null for a step that made no layer. */
   layer: digestSchema.nullable(),
   created: z.string().nullable(),

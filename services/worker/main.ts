@@ -62,7 +62,7 @@ const store = openStore(config.storeDir, {
       const { images: used, layers } = await registry.pinned();
       return { images: new Set([...used, ...Object.values(bases).map(({ digest }) => digest)]), layers };
     },
-    drain: async (digest) => source?.drain(digest),
+    drain: async (digest) => (await source?.drain(digest)) ?? (() => {}),
   },
 });
 await store.sweep();

@@ -18,6 +18,7 @@ const add = (image: MadeImage, reference?: string) => ({
 
 interface Use extends StoreUsage {
   sandboxes: Map<string, number>;
+  draining: Set<string>;
   images: Set<string>;
   layers: Set<string>;
 }
@@ -26,13 +27,19 @@ function createUse(): Use {
   const sandboxes = new Map<string, number>();
   const images = new Set<string>();
   const layers = new Set<string>();
+  const draining = new Set<string>();
   return {
     sandboxes,
+    draining,
     images,
     layers,
     sandboxesOn: (digest) => sandboxes.get(digest) ?? 0,
     pinned: async () => ({ images, layers }),
-    drain: async (digest) => void sandboxes.delete(digest),
+    async drain(digest) {
+      sandboxes.delete(digest);
+      draining.add(digest);
+      return () => void draining.delete(digest);
+    },
   };
 }
 
@@ -78,6 +85,7 @@ describe('removing an image', () => {
     expect((await store.resolve('one')).digest).toBe(one.digest);
     expect((await store.remove('one', { force: true })).deleted).toEqual([one.digest]);
     expect(use.sandboxes.size).toBe(0);
+    expect(use.draining.size, 'it may come back').toBe(0);
   });
 
   test('is refused while a function stands on it, forced or not', async () => {

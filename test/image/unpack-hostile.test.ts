@@ -181,7 +181,13 @@ describe('unpacked, harmless', () => {
 
   test('attributes that are not of users are left out, and those of users are kept', async () => {
     const { layersDir, unpack, nothingElseThan } = await useCanary();
-    const names = ['user.mine', 'trusted.mine', 'security.selinux', 'system.posix_acl_access'];
+    const names = [
+      'user.mine',
+      'trusted.mine',
+      'security.selinux',
+      'system.posix_acl_access',
+      'user.overlay.origin',
+    ];
     const records = Object.fromEntries(names.map((name) => [`SCHILY.xattr.${name}`, 'y']));
     const layer = await unpack(withPax(records, { path: 'file', data: 'x' }));
     const tree = await treeOf(join(layersDir, layer.name));

@@ -177,8 +177,9 @@ test('draining refuses new leases, waits for what runs, and closes pools and zon
   const alsoRuns = await source.lease(on(undefined, foreign, command));
   await nextTurn();
   let isDrained = false;
-  const drained = source.drain(foreign.digest).then(() => {
+  const drained = source.drain(foreign.digest).then((readmit) => {
     isDrained = true;
+    return readmit;
   });
   await expect(source.lease(on('node'))).rejects.toThrow('is being removed');
   await runs.sandbox.kill();
@@ -186,9 +187,12 @@ test('draining refuses new leases, waits for what runs, and closes pools and zon
   expect(isDrained).toBe(false);
   expect(source.sandboxesOn(foreign.digest)).toBe(1);
   await alsoRuns.sandbox.kill();
-  await drained;
+  const readmit = await drained;
   await zones[3]?.closed;
   expect(source.sandboxesOn(foreign.digest)).toBe(0);
+  await expect(source.lease(on('node'))).rejects.toThrow('is being removed');
+  readmit();
+  expect((await source.lease(on('node'))).start, 'the image is back').toBe('cold');
   expect((await source.lease(on('node', base))).start, 'others are served').toBe('fork');
 });
 

@@ -40,7 +40,9 @@ export class FakeSource implements SandboxSource {
     return this.leased.length;
   }
 
-  async drain(): Promise<void> {}
+  async drain(): Promise<() => void> {
+    return () => {};
+  }
 
   async close(): Promise<void> {}
 }
