@@ -7,7 +7,8 @@ WORKDIR /opt/oncebox
 # First what changes rarely, so that an edit of the source keeps these layers.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      ca-certificates debian-archive-keyring gcc libc6-dev libseccomp-dev make mmdebstrap redis-server util-linux \
+      ca-certificates debian-archive-keyring buildah gcc libarchive-dev libc6-dev libseccomp-dev make mmdebstrap \
+      redis-server skopeo util-linux zstd \
  && rm -rf /var/lib/apt/lists/*
 COPY package.json package-lock.json ./
 RUN npm ci --no-audit --no-fund
