@@ -1,7 +1,7 @@
 /**
  * Brings a fresh clone to where `npm start` and `npm test` work: distribution packages, npm packages, native build,
- * base images; with `--tests` what only tests need, too. Runs before anything is installed, so it is plain JavaScript on Node's own modules. Each step looks
- * first and acts only on what is missing; when nothing is, no process is started.
+ * base images; with `--tests` what only tests need, too. Runs before anything is installed, so it is plain JavaScript
+ * on Node's own modules. Each step looks first and acts only on what is missing; when nothing is, no process is started.
  */
 import { fileURLToPath } from 'node:url';
 import { baseImages } from './setup/base-images.mjs';
@@ -33,8 +33,9 @@ async function setUp() {
   refuseImpossible(platform);
 
   const steps = [npmPackages(repo), nativeBuild(repo), baseImages(repo, storeDir)];
-  if (process.argv.includes('--tests')) steps.push(testTools(storeDir));
-  const tools = missingTools();
+  const forTests = process.argv.includes('--tests');
+  if (forTests) steps.push(testTools(storeDir));
+  const tools = missingTools({ forTests });
   const needed = steps.filter((step) => !step.isDone());
   if (tools.length === 0 && needed.length === 0) return;
 
@@ -46,7 +47,8 @@ async function setUp() {
 
   holdLock();
   // Another set-up may have done it all while this one waited.
-  if (missingTools().length > 0) await showStep('distribution packages', (report) => aptPackages(report));
+  const missing = missingTools({ forTests });
+  if (missing.length > 0) await showStep('distribution packages', (report) => aptPackages(missing, report));
   for (const step of steps) {
     if (!step.isDone()) await showStep(step.name, (report) => step.run(report));
   }

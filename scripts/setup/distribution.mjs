@@ -30,8 +30,17 @@ const tools = [
   { what: 'setpriv and flock', package: 'util-linux', isThere: () => onPath('setpriv') && onPath('flock') },
 ];
 
-export function missingTools() {
-  return tools.filter((tool) => !tool.isThere());
+/** What tests are written in besides; ordinary programs, so they are installed. */
+const toolsOfTests = [
+  {
+    what: 'Python with pip',
+    package: 'python3-pip',
+    isThere: () => onPath('python3') && (onPath('pip3') || onPath('pip')),
+  },
+];
+
+export function missingTools({ forTests }) {
+  return [...tools, ...(forTests ? toolsOfTests : [])].filter((tool) => !tool.isThere());
 }
 
 /** What to tell someone for whom nothing can be installed: everything that is missing, and how to get each. */
@@ -52,8 +61,7 @@ export function listHowToGet(platform, missing, steps) {
   ].join('\n');
 }
 
-export async function aptPackages(report) {
-  const missing = missingTools();
+export async function aptPackages(missing, report) {
   const packages = missing.map((tool) => tool.package);
   report(packages.join(', '));
   const allowServices = forbidServices();
