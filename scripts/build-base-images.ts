@@ -48,6 +48,7 @@ try {
     node: composeImage({ layers: [layerOf.debian, layerOf.node], command: ['node'], labels }),
   };
 
+  const digests: Record<string, string> = {};
   const launcher = await startLauncher(scratch, layersDir);
   try {
     const unpacker = openLayerUnpacker({ launcherSocket: launcher.socket, layersDir });
@@ -56,6 +57,7 @@ try {
     for (const [name, texts] of Object.entries(images)) {
       const reference = `localhost/${name}:latest`;
       const { digest } = await store.addImage({ ...texts, blobs, reference });
+      digests[name] = digest;
       console.log(`  image ${reference} ${digest}`);
     }
   } finally {
@@ -64,7 +66,10 @@ try {
   await giveToWorker(storeDir);
   // Written last: set-up takes it as the sign that all of the above is there.
   const diffIds = [debian, node].map(({ digest }) => digest.slice('sha256:'.length));
-  await writeFile(join(storeDir, 'base-images.json.tmp'), JSON.stringify({ recipe, layers: diffIds }));
+  await writeFile(
+    join(storeDir, 'base-images.json.tmp'),
+    JSON.stringify({ recipe, layers: diffIds, images: digests }),
+  );
   await rename(join(storeDir, 'base-images.json.tmp'), join(storeDir, 'base-images.json'));
 } catch (error) {
   console.error(`cannot build the base images: ${(error as Error).message}`);

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { readBaseImages } from '../../runtime/image/base-images.ts';
 import { buildImage } from '../../runtime/image/builder.ts';
 import { openLayerUnpacker } from '../../runtime/image/layer-unpacker.ts';
 import { openStore } from '../../runtime/image/store.ts';
@@ -18,6 +19,7 @@ import { createLogger } from '../shared/logger.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { createFunctionAssembler } from './assemble-function.ts';
+import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
 import { listSandboxes } from './list-sandboxes.ts';
@@ -29,6 +31,8 @@ import { Runs } from './runs.ts';
 
 /** How long running invocations may go on once the worker is asked to stop. */
 const drainMs = 10_000;
+/** Builds of images at once: each may take two cores and 2 GiB, which capacity.ts does not count. */
+const buildsMax = 2;
 
 const config = loadConfig();
 const logger = createLogger(config.ONCEBOX_LOG_LEVEL, 'worker');
@@ -67,8 +71,9 @@ const store = openStore(config.storeDir, {
 });
 await store.sweep();
 const images = createNodeImages(store, logger);
+const built = await readBaseImages(config.storeDir);
 const [node, python, bash] = await Promise.all(
-  ['node', 'python', 'bash'].map((name) => images.resolve(name)),
+  ['node', 'python', 'bash'].map((name) => images.resolve(built.get(name) ?? name)),
 );
 if (!node || !python || !bash) throw new Error('cannot serve: a base image is missing');
 const bases = { node, python, bash };
@@ -148,7 +153,9 @@ store.onChange(() => void announcer.update());
 const nodeApi = createNodeApi({
   store,
   sandboxes,
-  build: (context, query, task) => buildImage(context, query, { store, launcherSocket, ...task }),
+  build: atMost(buildsMax, 'build an image', (context, query, task) =>
+    buildImage(context, query, { store, launcherSocket, ...task }),
+  ),
   assemble: createFunctionAssembler({ registry, redis, store, images }),
   announced: () => announcer.update(),
   logger,
