@@ -127,9 +127,10 @@ void sandbox_bury(struct sandbox *sandbox) {
     if (sandbox->state != RUNNING) agent_tell(FRAME_FAILED, sandbox->id, "the shell died", 14, NULL, 0);
   }
   sandbox->state = DYING;
-  /* What is in the pipes now is all there will ever be. */
-  while (sandbox_pump(sandbox, &sandbox->output, FRAME_STDOUT)) continue;
-  while (sandbox_pump(sandbox, &sandbox->error, FRAME_STDERR)) continue;
+  /* What is in the pipes now is all there will ever be, unless the zygote is an image's own: it had the other ends too,
+   * and may write on. A pipe holds a megabyte at most. */
+  for (int i = 0; i < 64 && sandbox_pump(sandbox, &sandbox->output, FRAME_STDOUT); i++) continue;
+  for (int i = 0; i < 64 && sandbox_pump(sandbox, &sandbox->error, FRAME_STDERR); i++) continue;
   sandbox_take_result(sandbox);
   sandbox->over_at = now_usec();
   agent_close(&sandbox->shell.init_pidfd);

@@ -17,6 +17,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
@@ -32,6 +33,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -44,6 +46,8 @@
 #define FREE_BYTES_FLOOR (256ull << 20)
 #define FREE_INODES_FLOOR 4096ull
 #define DISK_CHECK_USEC 200000u
+/* What others may write to the disk before we look for a reason in ourselves. */
+#define UNEXPLAINED_BYTES (64ull << 20)
 /* Beyond the wall time, for a worker that does not read what we send. */
 #define ALARM_GRACE_SEC 20u
 
@@ -54,6 +58,8 @@ static struct {
   uint64_t deadline;
   uint64_t next_walk, next_look;
   uint32_t command; /* how many have begun */
+  uint64_t free_bytes_before;
+  struct buffer outbox; /* of a frame that the worker has not taken whole */
 } build;
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -251,6 +257,71 @@ static void walk(int dir, int depth, struct usage *usage) {
   closedir(entries);
 }
 
+#define MAX_UNLINKED 65536u /* a power of two; more open ones than half of it are counted twice, which ends the build */
+
+/* True the first time. */
+static bool is_new_file(dev_t device, ino_t inode, bool forget) {
+  static struct {
+    dev_t device;
+    ino_t inode;
+  } seen[MAX_UNLINKED];
+  static uint32_t count;
+  if (forget) {
+    memset(seen, 0, sizeof(seen));
+    count = 0;
+    return false;
+  }
+  uint64_t at = ((uint64_t)inode * 0x9e3779b97f4a7c15u) >> 40;
+  for (; seen[at % MAX_UNLINKED].inode != 0; at++)
+    if (seen[at % MAX_UNLINKED].inode == inode && seen[at % MAX_UNLINKED].device == device) return false;
+  if (count < MAX_UNLINKED / 2) {
+    seen[at % MAX_UNLINKED].device = device;
+    seen[at % MAX_UNLINKED].inode = inode;
+    count++;
+  }
+  return true;
+}
+
+static uint64_t unlinked_bytes_of(int descriptors) {
+  uint64_t bytes = 0;
+  DIR *entries = fdopendir(descriptors);
+  if (!entries) {
+    close(descriptors);
+    return 0;
+  }
+  for (struct dirent *entry; (entry = readdir(entries));) {
+    struct stat file;
+    struct statfs system;
+    /* By way of /proc these are the open files themselves. */
+    int fd = openat(dirfd(entries), entry->d_name, O_PATH | O_CLOEXEC);
+    if (fd < 0) continue;
+    /* What is in memory is on another account. */
+    if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_nlink == 0 && fstatfs(fd, &system) == 0 &&
+        system.f_type != TMPFS_MAGIC && system.f_type != HUGETLBFS_MAGIC &&
+        is_new_file(file.st_dev, file.st_ino, false))
+      bytes += (uint64_t)file.st_blocks * 512u;
+    close(fd);
+  }
+  closedir(entries);
+  return bytes;
+}
+
+/* Files without a name that processes of the build hold open: no walk finds them. */
+static uint64_t unlinked_bytes(void) {
+  uint64_t bytes = 0;
+  DIR *processes = opendir("/proc");
+  is_new_file(0, 0, true);
+  for (struct dirent *process; processes && (process = readdir(processes));) {
+    char path[300];
+    if (process->d_name[0] < '1' || process->d_name[0] > '9') continue;
+    snprintf(path, sizeof(path), "%s/fd", process->d_name);
+    int descriptors = openat(dirfd(processes), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptors >= 0) bytes += unlinked_bytes_of(descriptors);
+  }
+  if (processes) closedir(processes);
+  return bytes;
+}
+
 static enum build_cause disk_state(void) {
   uint64_t now = now_usec();
   struct statvfs disk;
@@ -266,6 +337,10 @@ static enum build_cause disk_state(void) {
   if (dir < 0 || fstat(dir, &stats) < 0) fail("cannot measure the build: %m");
   struct usage usage = {.device = stats.st_dev};
   walk(dir, 0, &usage);
+  /* More of the disk is gone than that: others, or files that have no name any more. */
+  uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
+  if (build.free_bytes_before > free_bytes && build.free_bytes_before - free_bytes > usage.bytes + UNEXPLAINED_BYTES)
+    usage.bytes += unlinked_bytes();
   /* A tree of a million files takes its time: no more than a tenth of ours. */
   uint64_t took = now_usec() - now;
   build.next_walk = now_usec() + (took * 10 > DISK_CHECK_USEC ? took * 10 : DISK_CHECK_USEC);
@@ -289,6 +364,8 @@ static void report_and_end(enum build_cause cause, int status) {
                                 .signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
                                 .oom_kills = cgroup_zone_oom_kills(&build.cgroup),
                                 .pids_refused = cgroup_zone_pids_refused(&build.cgroup)};
+  /* Now the disk grows no more, and the alarm ends our patience. */
+  if (write_all(build.connection, build.outbox.data + build.outbox.start, build.outbox.length) < 0) _exit(0);
   frame_send(build.connection, FRAME_DONE, 0, &report, sizeof(report), NULL, 0);
   _exit(0);
 }
@@ -326,14 +403,28 @@ static void execute(const struct command *command, int out, int err) {
   _exit(127);
 }
 
-/* Reads a pipe once; false at its end. */
+/* Reads a pipe once; false at its end. What it brings waits in the outbox, so that a worker who does not read stops
+ * the pipes and never us. */
 static bool forward(int fd, enum frame_type type) {
   static char bytes[65536];
   ssize_t got = read(fd, bytes, sizeof(bytes));
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   if (got == 0) return false;
-  if (frame_send(build.connection, type, 0, bytes, (size_t)got, NULL, 0) < 0) _exit(0);
+  uint8_t head[9] = {0};
+  uint32_t rest = (uint32_t)(5 + got);
+  memcpy(head, &rest, 4);
+  head[4] = (uint8_t)type;
+  buffer_append(&build.outbox, head, sizeof(head));
+  buffer_append(&build.outbox, bytes, (size_t)got);
   return true;
+}
+
+static void send_outbox(void) {
+  if (build.outbox.length == 0) return;
+  ssize_t sent = send(build.connection, build.outbox.data + build.outbox.start, build.outbox.length,
+                      MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0 && errno != EAGAIN && errno != EINTR) _exit(0);
+  if (sent > 0) buffer_drop_front(&build.outbox, (size_t)sent);
 }
 
 /* Runs it to its end. Anything but exit code 0, and any cap that is passed, ends the build. */
@@ -358,12 +449,13 @@ static void run(const struct command *command) {
   if (pidfd < 0) fail("cannot watch a command: %m");
   bool ended = false;
   int status = 0;
-  while (!ended || out[0] >= 0 || err[0] >= 0) {
-    struct pollfd events[5] = {{.fd = build.connection}, /* hang-up is always told */
+  while (!ended || out[0] >= 0 || err[0] >= 0 || build.outbox.length > 0) {
+    bool full = build.outbox.length > 0;
+    struct pollfd events[5] = {{.fd = build.connection, .events = full ? POLLOUT : 0}, /* hang-up is always told */
                                {.fd = build.alive},
                                {.fd = ended ? -1 : pidfd, .events = POLLIN},
-                               {.fd = out[0], .events = POLLIN},
-                               {.fd = err[0], .events = POLLIN}};
+                               {.fd = full ? -1 : out[0], .events = POLLIN},
+                               {.fd = full ? -1 : err[0], .events = POLLIN}};
     if (poll(events, 5, DISK_CHECK_USEC / 1000) < 0 && errno != EINTR) fail("cannot poll: %m");
     /* Whoever wanted the build is gone, or the launcher is: all of it goes with us. */
     if ((events[0].revents & (POLLHUP | POLLERR)) || events[1].revents) _exit(0);
@@ -372,6 +464,7 @@ static void run(const struct command *command) {
       ended = true;
       end_others(); /* who may hold the pipes open */
     }
+    send_outbox();
     if (events[3].revents && !forward(out[0], command->out)) {
       close(out[0]);
       out[0] = -1;
@@ -455,6 +548,8 @@ void build_main(const struct build_start *start) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   enter_root(start->layers_dir, start->layers, start->workspace);
+  struct statvfs disk;
+  if (statvfs("/build", &disk) == 0) build.free_bytes_before = (uint64_t)disk.f_bavail * disk.f_frsize;
   start->hide_command_line();
   give_up_privileges(start->filter);
   if (frame_send(build.connection, FRAME_READY, 0, NULL, 0, NULL, 0) < 0) _exit(0);

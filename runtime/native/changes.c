@@ -30,12 +30,16 @@
 
 #define MAX_DEPTH 512
 #define MAX_NAME 256
+/* Of address space: a name of a hard link each, and the names of one directory at each depth. Not the run's own memory,
+ * which is another account. */
+#define MAX_MEMORY (512u << 20)
 
 /* A directory of the writable layer, and what lies below it: the same directory in those layers where it shows. */
 struct level {
   int upper;
   int *lowers;
   int count;
+  bool plain; /* no part of an overlay, whose marks mean nothing here */
 };
 
 struct hard_link {
@@ -161,13 +165,15 @@ static void write_level(const struct level *level, int depth);
 
 static void write_name(const struct level *level, const char *name, int depth) {
   struct stat file;
-  struct level below = {.upper = -1};
+  struct level below = {.upper = -1, .plain = level->plain};
   size_t start = strlen(capture.path), length = strlen(name);
   if (start + length + 2 > MAX_PATH) _exit(TAR_FULL);
+  /* A file of that name would read as the deletion of another. */
+  if (strncmp(name, ".wh.", 4) == 0) return;
   if (fstatat(level->upper, name, &file, AT_SYMLINK_NOFOLLOW) < 0) _exit(TAR_LOST);
   bool changed = look_below(level, name, &below);
   if (is_whiteout(&file)) {
-    write_mark(capture.path, name, changed);
+    if (!level->plain) write_mark(capture.path, name, changed);
     leave_level(&below);
     return;
   }
@@ -176,7 +182,7 @@ static void write_name(const struct level *level, const char *name, int depth) {
     below.upper = open_dir(level->upper, name);
     if (below.upper < 0) _exit(TAR_LOST);
     strcpy(capture.path + start + length, "/");
-    bool opaque = is_opaque(below.upper);
+    bool opaque = !level->plain && is_opaque(below.upper);
     if (!is_platforms(&file)) {
       write_entry(level->upper, name, &file, changed);
       if (opaque) write_mark(capture.path, ".wh..opq", changed);
@@ -221,6 +227,10 @@ static void capture_main(int tmpfs, const char *layers, bool scratch, const stru
     __attribute__((noreturn));
 static void capture_main(int tmpfs, const char *layers, bool scratch, const struct filter *filter) {
   prctl(PR_SET_NAME, "changes");
+#ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is terabytes of address space */
+  struct rlimit memory = {MAX_MEMORY, MAX_MEMORY};
+  if (setrlimit(RLIMIT_AS, &memory) < 0) _exit(TAR_LOST);
+#endif
   int lowers[MAX_LAYERS], count = shell_open_layers(layers, lowers);
   struct level root = {.upper = open_dir(tmpfs, "upper"), .lowers = lowers, .count = count};
   if (count < 0 || root.upper < 0) _exit(TAR_LOST);
@@ -235,7 +245,7 @@ static void capture_main(int tmpfs, const char *layers, bool scratch, const stru
   /* What lay there in the image was hidden, so all of it is new. */
   static const char *const places[][2] = {{"tmp", "tmp/"}, {"home", "work/"}};
   for (size_t i = 0; scratch && i < sizeof(places) / sizeof(places[0]); i++) {
-    struct level level = {.upper = open_dir(tmpfs, places[i][0])};
+    struct level level = {.upper = open_dir(tmpfs, places[i][0]), .plain = true};
     if (level.upper < 0) _exit(TAR_LOST);
     strcpy(capture.path, places[i][1]);
     write_level(&level, 0);

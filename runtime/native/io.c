@@ -107,6 +107,19 @@ int frame_send(int fd, enum frame_type type, uint32_t sandbox, const void *head,
   return 0;
 }
 
+void frame_post(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length, const void *body,
+                size_t body_length) {
+  uint8_t prefix[9];
+  uint32_t rest = (uint32_t)(5 + head_length + body_length);
+  memcpy(prefix, &rest, 4);
+  prefix[4] = (uint8_t)type;
+  memcpy(prefix + 5, &sandbox, 4);
+  struct iovec parts[3] = {{prefix, sizeof(prefix)}, {(void *)head, head_length}, {(void *)body, body_length}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+  ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent != (ssize_t)(sizeof(prefix) + head_length + body_length)) shutdown(fd, SHUT_RDWR);
+}
+
 int write_file_at(int dirfd, const char *path, const char *text) {
   int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return -1;

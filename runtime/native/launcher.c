@@ -280,7 +280,7 @@ static void accept_connection(void) {
     if (errno) snprintf(text, sizeof(text), "%s: %s", failure, strerror(errno));
     else snprintf(text, sizeof(text), "%s", failure);
     log_line("oncebox-launcher: refused a request: %s", text);
-    frame_send(connection, FRAME_FAILED, 0, text, strlen(text), NULL, 0);
+    frame_post(connection, FRAME_FAILED, 0, text, strlen(text), NULL, 0);
   }
   close(connection); /* Who serves it has a copy of his own, and we another. */
 }

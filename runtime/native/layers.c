@@ -203,9 +203,9 @@ static const char *start(struct job *job, uint32_t ids, const int *lowers, int c
 static void answer_removed(struct job *job, bool gone) {
   if (job->connection >= 0) {
     static const char lost[] = "cannot remove the layer's directory; it is tried again when the platform starts";
-    if (job->fault) frame_send(job->connection, FRAME_FAILED, job->fault, job->text, strlen(job->text), NULL, 0);
-    else if (gone) frame_send(job->connection, FRAME_GONE, 0, NULL, 0, NULL, 0);
-    else frame_send(job->connection, FRAME_FAILED, FAULT_LOST, lost, strlen(lost), NULL, 0);
+    if (job->fault) frame_post(job->connection, FRAME_FAILED, job->fault, job->text, strlen(job->text), NULL, 0);
+    else if (gone) frame_post(job->connection, FRAME_GONE, 0, NULL, 0, NULL, 0);
+    else frame_post(job->connection, FRAME_FAILED, FAULT_LOST, lost, strlen(lost), NULL, 0);
   }
   if (!gone) log_line("oncebox-launcher: cannot remove %s from the layers directory", job->name);
   job_clear(job);
@@ -222,22 +222,32 @@ static void start_removal(struct job *job) {
   if (start(job, ID_COUNT, NULL, 0, argv) != NULL) answer_removed(job, false);
 }
 
+/* In a state; FREE: in any. */
+static bool is_ours(const char *name, enum state state) {
+  for (int i = 0; i < MAX_UNPACKINGS; i++) {
+    const struct job *job = &layers.jobs[i];
+    if (job->state != FREE && (state == FREE || job->state == state) && strcmp(job->name, name) == 0) return true;
+  }
+  return false;
+}
+
 const char *layers_remove(int connection, uint8_t *payload, size_t length) {
   const char *name = (const char *)payload;
   bool is_string = length > 0 && payload[length - 1] == '\0' && strlen(name) == length - 1;
   if (!is_string || (!is_temporary(name) && (strchr(name, ':') || !layers_are_names(name))))
     return "the layer's name is no digest";
+  if (is_ours(name, UNPACKING) || is_ours(name, HELD)) return "the layer's directory is in use";
   struct job *job = free_job();
   if (!job) return "too many layers are unpacked or removed at once; try again later";
   int dir = open_layer(name);
   if (dir < 0 && errno == ENOENT) {
-    frame_send(connection, FRAME_GONE, 0, NULL, 0, NULL, 0);
+    frame_post(connection, FRAME_GONE, 0, NULL, 0, NULL, 0);
     errno = 0;
     return NULL;
   }
   if (dir < 0) return "cannot open the layer's directory";
   choose_name(job->name);
-  /* Locked before it has a name that others sweep. One that is being unpacked has another holder, who lives. */
+  /* Locked before it has a name that others sweep. */
   flock(dir, LOCK_EX | LOCK_NB);
   if (renameat(layers.dir, name, layers.dir, job->name) < 0) {
     close(dir);
@@ -250,19 +260,13 @@ const char *layers_remove(int connection, uint8_t *payload, size_t length) {
   return NULL;
 }
 
-static bool is_ours(const char *name) {
-  for (int i = 0; i < MAX_UNPACKINGS; i++)
-    if (layers.jobs[i].state != FREE && strcmp(layers.jobs[i].name, name) == 0) return true;
-  return false;
-}
-
 void layers_sweep(void) {
   layers.sweep_again = false;
   int fd = openat(layers.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *list = fd < 0 ? NULL : fdopendir(fd);
   if (!list) return;
   for (struct dirent *entry; (entry = readdir(list));) {
-    if (!is_temporary(entry->d_name) || is_ours(entry->d_name)) continue;
+    if (!is_temporary(entry->d_name) || is_ours(entry->d_name, FREE)) continue;
     int dir = open_layer(entry->d_name);
     if (dir < 0) continue;
     struct job *job = free_job();
@@ -349,7 +353,7 @@ const char *layers_unpack(int connection, uint8_t *payload, size_t length) {
     job->state = UNPACKING;
     job->connection = fcntl(connection, F_DUPFD_CLOEXEC, 0);
     /* The name comes from us and before there is anyone else who could say one. */
-    frame_send(connection, FRAME_READY, 0, job->name, strlen(job->name), NULL, 0);
+    frame_post(connection, FRAME_READY, 0, job->name, strlen(job->name), NULL, 0);
     failure = start(job, IMAGE_ID_COUNT, lowers, count, argv);
   }
   int saved = errno;
@@ -389,7 +393,7 @@ static void unpacked(struct job *job, int status) {
   }
   job->state = UNPACKED;
   job->pid = 0;
-  frame_send(job->connection, FRAME_UNPACKED, 0, &result.report, sizeof(result.report), result.text,
+  frame_post(job->connection, FRAME_UNPACKED, 0, &result.report, sizeof(result.report), result.text,
              result.text_length);
 }
 

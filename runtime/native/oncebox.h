@@ -169,6 +169,9 @@ int write_all(int fd, const void *data, size_t length);
 int frame_send(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length,
                const void *body, size_t body_length);
 /* Does not wait for a reader. */
+/* For a sender who must not wait: what a reader has no room for ends the connection. */
+void frame_post(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length, const void *body,
+                size_t body_length);
 ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, int count);
 int write_file_at(int dirfd, const char *path, const char *text);
 ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);

@@ -205,6 +205,12 @@ print('still here')
       { diskBytes: 40 * MiB },
       'File size limit|wrote more than',
     ],
+    [
+      'disk in files without a name',
+      `python3 -c 'import os, tempfile, time; held = [tempfile.TemporaryFile(dir="/") for i in range(20)]; [f.write(bytes(10 << 20)) for f in held]; [f.flush() for f in held]; time.sleep(2)'`,
+      { diskBytes: 100 * MiB },
+      'wrote more than',
+    ],
     ['files', 'mkdir /d; cd /d; seq 10000 | xargs touch; sleep 1', { diskInodes: 4000 }, 'wrote more than'],
     ['time', 'sleep 1000', { wallMs: 3000 }, 'did not end within 3 s'],
   ])('are held to a cap of %s', async (what, command, limits, words) => {

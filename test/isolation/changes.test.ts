@@ -104,6 +104,15 @@ test('what snippets write to /work and /tmp is there, and what the platform wrot
   ]);
 });
 
+test('marks of deletion that a program makes itself delete nothing', async () => {
+  const marks =
+    'echo a > .wh.gone; python3 -c "import os; os.mknod(\'hidden\', 0o20600, 0)"; mkdir d; ' +
+    "python3 -c \"import os; os.setxattr('d', 'user.overlay.opaque', b'y')\"; echo b > d/b";
+  const { entries, stderr } = await changesOf(marks, scratchSpec(image));
+  expect(stderr).toBe('');
+  expect(namesOf(entries)).toEqual(['added work/d', 'added work/d/b']);
+});
+
 test('a file of the platform that the program changed is its change', async () => {
   const user = { uid: 0, gid: 0, groups: [] };
   const { entries } = await changesOf('echo x >> /etc/passwd; chmod 700 /made', { ...rootSpec(), user });
