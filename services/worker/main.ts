@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { readBaseImages } from '../../runtime/image/base-images.ts';
-import { buildImage } from '../../runtime/image/builder.ts';
+import { buildImage } from '../../runtime/image/build/builder.ts';
 import { openLayerUnpacker } from '../../runtime/image/layer-unpacker.ts';
 import { openStore } from '../../runtime/image/store.ts';
 import { openSandboxSource, type SandboxSource } from '../../runtime/pool/sandbox-source.ts';

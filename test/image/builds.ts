@@ -6,8 +6,8 @@ import { join, resolve } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect } from 'vitest';
-import { buildImage } from '../../runtime/image/builder.ts';
-import type { BuildLimits } from '../../runtime/image/confined-build.ts';
+import { buildImage } from '../../runtime/image/build/builder.ts';
+import type { BuildLimits } from '../../runtime/image/build/confined-build.ts';
 import type { StoredImage } from '../../runtime/image/image.ts';
 import { openLayerUnpacker } from '../../runtime/image/layer-unpacker.ts';
 import {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { archiveItems, BuiltImageReceiver } from '../../runtime/image/built-image.ts';
+import { archiveItems, BuiltImageReceiver } from '../../runtime/image/build/built-image.ts';
 import type { StoredImage } from '../../runtime/image/image.ts';
 import { mediaTypes } from '../../runtime/image/oci-schemas.ts';
 import { tarOf } from '../../runtime/image/tar-stream.ts';

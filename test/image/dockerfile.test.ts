@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { imagesOf } from '../../runtime/image/dockerfile.ts';
+import { imagesOf } from '../../runtime/image/build/dockerfile.ts';
 
 const images = (text: string, args = {}, target?: string) => imagesOf(text, { args, target });
 

@@ -1,7 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { expect, test } from 'vitest';
-import { buildCauses, decodeBuildReport, encodeBuildLimits } from '../../runtime/image/confined-build.ts';
+import {
+  buildCauses,
+  decodeBuildReport,
+  encodeBuildLimits,
+} from '../../runtime/image/build/confined-build.ts';
 import {
   administratorId,
   firstOwnId,

@@ -3,17 +3,17 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { z } from 'zod';
-import type { buildQuerySchema } from '../../sdk/contract/image.ts';
+import type { buildQuerySchema } from '../../../sdk/contract/image.ts';
+import type { StoredImage } from '../image.ts';
+import type { ImageTask, Store } from '../store.ts';
+import { asStoreError, StoreError } from '../store-error.ts';
+import { tarOf } from '../tar-stream.ts';
 import { spoolContext } from './build-context.ts';
 import { BuildOutput } from './build-output.ts';
 import { buildInput, buildSteps } from './buildah.ts';
 import { archiveItems, BuiltImageReceiver } from './built-image.ts';
 import { type BuildLimits, type BuildReport, runConfinedBuild } from './confined-build.ts';
 import { imagesOf } from './dockerfile.ts';
-import type { StoredImage } from './image.ts';
-import type { ImageTask, Store } from './store.ts';
-import { asStoreError, StoreError } from './store-error.ts';
-import { tarOf } from './tar-stream.ts';
 
 const GiB = 1024 ** 3;
 

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { Parser } from 'tar';
-import { StoreError } from './store-error.ts';
+import { StoreError } from '../store-error.ts';
 
 const maxDockerfileBytes = 1024 * 1024;
 

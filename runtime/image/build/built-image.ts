@@ -5,7 +5,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as tar from 'tar';
 import { z } from 'zod';
-import type { StoredImage } from './image.ts';
+import type { StoredImage } from '../image.ts';
 import {
   checkLayers,
   configSchema,
@@ -15,9 +15,9 @@ import {
   mediaTypes,
   parseJson,
   referenceAnnotation,
-} from './oci-schemas.ts';
-import { StoreError } from './store-error.ts';
-import type { TarItem } from './tar-stream.ts';
+} from '../oci-schemas.ts';
+import { StoreError } from '../store-error.ts';
+import type { TarItem } from '../tar-stream.ts';
 
 const maxJsonBytes = 4 * 1024 * 1024;
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import type { StoredImage } from './image.ts';
-import { type Config, configSchema, type Manifest, manifestSchema, parseJson } from './oci-schemas.ts';
-import { localRegistry, parseReference, pullName, repositoryOf } from './reference.ts';
-import type { TarItem } from './tar-stream.ts';
+import type { StoredImage } from '../image.ts';
+import { type Config, configSchema, type Manifest, manifestSchema, parseJson } from '../oci-schemas.ts';
+import { localRegistry, parseReference, pullName, repositoryOf } from '../reference.ts';
+import type { TarItem } from '../tar-stream.ts';
 
 /**
  * A storage for buildah in which images of the store are there already (github.com/containers/storage, `layers.go`,

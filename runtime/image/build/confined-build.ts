@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { encodeFrame, FrameDecoder, frameType } from '../zygote/protocol.ts';
-import { StoreError } from './store-error.ts';
+import { encodeFrame, FrameDecoder, frameType } from '../../zygote/protocol.ts';
+import { StoreError } from '../store-error.ts';
 
 /** Caps of one build. */
 export interface BuildLimits {

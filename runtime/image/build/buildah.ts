@@ -1,7 +1,7 @@
+import type { StoredImage } from '../image.ts';
+import { configSchema, parseJson } from '../oci-schemas.ts';
+import type { TarItem } from '../tar-stream.ts';
 import { buildahName, storageItems } from './buildah-storage.ts';
-import type { StoredImage } from './image.ts';
-import { configSchema, parseJson } from './oci-schemas.ts';
-import type { TarItem } from './tar-stream.ts';
 
 export interface BuildPlan {
   dockerfile: string;
