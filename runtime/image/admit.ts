@@ -4,6 +4,7 @@ import { stat } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { openLayerTar } from './decompress.ts';
 import type { StoredImage } from './image.ts';
+import { chainDigest } from './layer-unpacker.ts';
 import { digestHex, pointAt, sha256 } from './oci-layout.ts';
 import {
   type Config,
@@ -18,7 +19,7 @@ import {
 import { checkPlatform } from './platform.ts';
 import type { ImageTask } from './shared-task.ts';
 import { StoreError } from './store-error.ts';
-import type { StoreParts } from './store-parts.ts';
+import { refuseReserved, type StoreParts } from './store-parts.ts';
 
 /** An image on its way into the store. */
 export interface Incoming {
@@ -50,13 +51,16 @@ export async function admitImage(
   const config = parseJson(configSchema, incoming.config, `the configuration of ${subject}`);
   checkLayers(manifest, config, subject);
   checkPlatform(config, subject);
+  if (reference !== null) refuseReserved(parts, reference);
 
   const digest = sha256(incoming.manifest);
+  const layerNames = config.rootfs.diff_ids.map(digestHex);
   const letGo = parts.held.hold([
     digest,
     manifest.config.digest,
     ...manifest.layers.map((layer) => layer.digest),
-    ...config.rootfs.diff_ids.map(digestHex),
+    // By both names that a layer's directory may have.
+    ...layerNames.flatMap((hex, index) => [hex, chainDigest(layerNames.slice(0, index + 1))]),
   ]);
   try {
     await addBlobs(parts, incoming, manifest.layers, task);

@@ -4,7 +4,7 @@ import { locateLayers } from './layers.ts';
 import { type IndexEntry, tidy } from './oci-layout.ts';
 import { lookupOf } from './reference.ts';
 import { StoreError } from './store-error.ts';
-import { asWriter, type StoreParts } from './store-parts.ts';
+import { asWriter, refuseReserved, type StoreParts } from './store-parts.ts';
 
 /** Taking names and images away, and what nothing refers to any more. */
 export function createRemoval(parts: StoreParts) {
@@ -26,6 +26,7 @@ export function createRemoval(parts: StoreParts) {
         const byName = lookupOf(reference).names.includes(entry.reference ?? '');
         const gone = byName ? all.filter((one) => one.reference === entry.reference) : all;
         const untagged = gone.map((one) => one.reference).filter((name) => name !== null);
+        for (const name of untagged) refuseReserved(parts, name);
         if (gone.length < all.length) {
           await forget(({ reference: name }) => !untagged.includes(name ?? ''));
           return { untagged, deleted: [], freedBytes: 0 };
@@ -115,7 +116,6 @@ export function createRemoval(parts: StoreParts) {
 
   /** Removes those of `candidates` that nothing needs: no image, no function, no operation under way. */
   async function collect(candidates: Inventory) {
-    const needed = await inventory(await catalogue.entries());
     const pinned = await usage.pinned();
     const sizes = await layout.listBlobs();
     const layerIds: string[] = [];
@@ -123,12 +123,15 @@ export function createRemoval(parts: StoreParts) {
     let freedBytes = 0;
     for (const name of candidates.layerNames) {
       const diffId = candidates.diffIds.get(name) ?? name;
-      // Asked right before each: a pull may have begun meanwhile.
-      if (needed.layerNames.has(name) || pinned.layers.has(name) || held.has(diffId)) continue;
+      // Asked right before each: a pull may have begun meanwhile, or ended.
+      const needed = await inventory(await catalogue.entries());
+      if (needed.layerNames.has(name) || pinned.layers.has(name)) continue;
+      if (held.has(diffId) || held.has(name)) continue;
       freedBytes += await layers.remove(name);
       layerIds.push(`sha256:${diffId}`);
     }
     for (const digest of candidates.blobs) {
+      const needed = await inventory(await catalogue.entries());
       if (needed.blobs.has(digest) || held.has(digest)) continue;
       await layout.removeBlob(digest);
       freedBytes += sizes.get(digest) ?? 0;

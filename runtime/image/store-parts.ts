@@ -5,7 +5,7 @@ import type { Catalogue } from './catalogue.ts';
 import type { KeyedMutex } from './keyed-mutex.ts';
 import type { Layers } from './layers.ts';
 import type { OciLayout } from './oci-layout.ts';
-import { asStoreError } from './store-error.ts';
+import { asStoreError, StoreError } from './store-error.ts';
 import type { WriterLock } from './writer-lock.ts';
 
 /** What the store's operations work with. */
@@ -34,6 +34,17 @@ export interface StoreUsage {
    * lets invocations in again, should the image come back.
    */
   drain(digest: string): Promise<() => void>;
+  /** Full names that nobody may give, move or take away. */
+  reserved?: ReadonlySet<string>;
+}
+
+/** Throws StoreError `image_in_use` for a name that the platform itself goes by. */
+export function refuseReserved({ usage }: Pick<StoreParts, 'usage'>, reference: string): void {
+  if (!usage.reserved?.has(reference)) return;
+  throw new StoreError(
+    'image_in_use',
+    `cannot change what ${reference} points at: it is a base image of the platform; choose another name`,
+  );
 }
 
 /** Blobs (`sha256:…`) and layers (diffID in hex) that an operation under way counts on: not to be removed. */

@@ -25,7 +25,14 @@ import { localName } from './reference.ts';
 import { createRemoval } from './removal.ts';
 import { createReport } from './report.ts';
 import { type ImageTask, SharedTasks } from './shared-task.ts';
-import { asWriter, Held, type StoreParts, type StoreUsage, sweepAbandoned } from './store-parts.ts';
+import {
+  asWriter,
+  Held,
+  refuseReserved,
+  type StoreParts,
+  type StoreUsage,
+  sweepAbandoned,
+} from './store-parts.ts';
 import { findUser, type ImageUser } from './users.ts';
 import { createWriterLock } from './writer-lock.ts';
 
@@ -137,6 +144,7 @@ export function openStore(storeDir: string, options: StoreOptions = {}): Store {
     tag: (source, target) =>
       asWriter(parts, `tag ${source}`, async () => {
         const name = localName(target);
+        refuseReserved(parts, name);
         const { digest } = await catalogue.get(source);
         await layout.changeIndex((entries) => {
           const found = entries.find(({ manifest }) => manifest.digest === digest);

@@ -50,13 +50,22 @@ interface Run extends Settle<RunReport> {
 }
 
 /** What of a run is kept up to a cap. */
+/** Of each stream, in the worker's memory: more than the default cap on disk, and than any cap on output. */
+const keptBytes = 192 * 1024 * 1024;
+
 class Collected {
   readonly #parts: Buffer[] = [];
   length = 0;
 
+  /** Bytes beyond what is worth keeping are counted only. */
   add(part: Buffer): void {
-    this.#parts.push(part);
     this.length += part.length;
+    if (this.length <= keptBytes) this.#parts.push(part);
+    else this.#parts.length = 0;
+  }
+
+  get isWhole(): boolean {
+    return this.length <= keptBytes;
   }
 
   take(): Buffer {
@@ -219,7 +228,8 @@ export class ZygoteSandbox implements Sandbox {
       stdout: this.#stdout.take(),
       stderr: this.#stderr.take(),
     };
-    if (run.request.captureChanges && hasAllChanges(payload)) report.changes = this.#changes.take();
+    if (run.request.captureChanges && hasAllChanges(payload) && this.#changes.isWhole)
+      report.changes = this.#changes.take();
     run.resolve(report);
   }
 

@@ -17,10 +17,10 @@ const units: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ];
 
-/** Such as `3 weeks ago`; `-` where nobody knows. */
+/** Such as `3 weeks ago`; `-` where nobody knows, or where a reproducible build says the epoch. */
 export function ago(time: string | null, nowMs = Date.now()): string {
   const ms = time === null ? Number.NaN : Date.parse(time);
-  if (Number.isNaN(ms)) return '-';
+  if (Number.isNaN(ms) || ms === 0) return '-';
   const seconds = (ms - nowMs) / 1000;
   const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1];
   return new Intl.RelativeTimeFormat('en', { numeric: 'always' }).format(Math.trunc(seconds / length), unit);

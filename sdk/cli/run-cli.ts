@@ -9,7 +9,7 @@ import { type Io, Session } from './session.ts';
  */
 export async function runCli(argv: readonly string[], io: Io): Promise<number> {
   const session = new Session(io);
-  const isRun = argv[0] === 'run';
+  const isRun = argv.find((word, at) => !word.startsWith('-') && argv[at - 1] !== '--url') === 'run';
   try {
     await createProgram(session).parseAsync(argv, { from: 'user' });
     return session.exitCode;

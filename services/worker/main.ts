@@ -64,8 +64,14 @@ const store = openStore(config.storeDir, {
     sandboxesOn: (digest) => source?.sandboxesOn(digest) ?? 0,
     async pinned() {
       const { images: used, layers } = await registry.pinned();
-      return { images: new Set([...used, ...Object.values(bases).map(({ digest }) => digest)]), layers };
+      // A function may be deleted while a call of it runs.
+      const underSandboxes = source?.list().flatMap(({ sandbox }) => sandbox.layers) ?? [];
+      return {
+        images: new Set([...used, ...Object.values(bases).map(({ digest }) => digest)]),
+        layers: new Set([...layers, ...underSandboxes]),
+      };
     },
+    reserved: new Set(['node', 'python', 'bash'].map((name) => `localhost/${name}:latest`)),
     drain: async (digest) => (await source?.drain(digest)) ?? (() => {}),
   },
 });

@@ -21,7 +21,8 @@ export function createDiffRecorder(options: {
   const { redis, maxBytes, keepMs } = options;
   return async (id, diff, tar) => {
     if (diff === false) return {};
-    if (tar === undefined) return { diffError: 'the writable layer could not be read' };
+    if (tar === undefined)
+      return { diffError: 'the writable layer could not be read, or holds more than 192 MiB' };
     const fields: DiffFields = {};
     try {
       const { changes, truncated } = await readChanges(tar);

@@ -261,19 +261,24 @@ describe('a function version is an image', () => {
     await expect(elsewhere.removeImage(image?.digest ?? '')).rejects.toMatchObject({ code: 'image_in_use' });
   });
 
-  test('a base image that gets another name does not change what stands on it', async () => {
-    await client.deploy('pinned', request);
+  test('a name that is given to another image does not change what stands on the one before', async () => {
+    await client.tagImage('node', 'mine:1');
+    await client.deploy('pinned', { ...request, image: 'mine:1' });
     const before = (await client.getFunction('pinned')).versions[0];
-    await client.tagImage('node', 'kept:1');
-    await client.tagImage('python', 'node');
-    try {
-      expect((await client.getFunction('pinned')).versions[0]).toEqual(before);
-      expect((await client.invoke('pinned', { n: 2 })).result).toEqual({ n: 2, by: 'version' });
-      const other = await client.deploy('pinned-too', request);
-      expect(other.digest, 'a new deploy stands on the new one').not.toBe(before?.digest);
-    } finally {
-      await client.tagImage('kept:1', 'node');
-    }
+    await client.tagImage('python', 'mine:1');
+    expect((await client.getFunction('pinned')).versions[0]).toEqual(before);
+    expect((await client.invoke('pinned', { n: 2 })).result).toEqual({ n: 2, by: 'version' });
+    const other = await client.deploy('pinned-too', { ...request, image: 'mine:1' });
+    expect(other.digest, 'a new deploy stands on the new one').not.toBe(before?.digest);
+  });
+
+  test("the names of the base images are the platform's own", async () => {
+    for (const change of [
+      () => client.tagImage('python', 'node'),
+      () => client.removeImage('node', { force: true }),
+    ])
+      await expect(change()).rejects.toMatchObject({ status: 409, code: 'image_in_use' });
+    expect((await client.run({ runtime: 'node', code: 'console.log(1)' })).stdout).toBe('1\n');
   });
 
   test('an image without the labels is no version', async () => {

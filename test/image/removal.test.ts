@@ -88,6 +88,18 @@ describe('removing an image', () => {
     expect(use.draining.size, 'it may come back').toBe(0);
   });
 
+  test('is refused for a name of the platform, and so is giving that name to another', async () => {
+    const use = createUse();
+    const { store } = await useStore({ ...use, reserved: new Set(['localhost/one:latest']) });
+    await expect(store.addImage(add(one, 'one'))).rejects.toMatchObject({ code: 'image_in_use' });
+    await store.addImage(add(one, 'uno'));
+    await expect(store.tag('uno', 'one')).rejects.toMatchObject({
+      code: 'image_in_use',
+      message: expect.stringContaining('localhost/one:latest'),
+    });
+    expect((await store.remove('uno', { force: false })).deleted, 'the control').toEqual([one.digest]);
+  });
+
   test('is refused while a function stands on it, forced or not', async () => {
     const use = createUse();
     const { store } = await useStore(use);
