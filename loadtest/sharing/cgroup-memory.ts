@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** What the kernel has charged to all sandboxes and zones of a launcher, bytes. */
 export interface ChargedMemory {
@@ -13,7 +14,7 @@ export interface ChargedMemory {
 }
 
 /** Reads the account of `oncebox/<instance>`, on cgroup v1 or v2. */
-export async function chargedMemory(instance: string): Promise<ChargedMemory> {
+async function chargedMemory(instance: string): Promise<ChargedMemory> {
   const { mount, version } = await memoryHierarchy();
   const read = (name: string) => readFile(join(mount, 'oncebox', instance, name), 'utf8');
   const stat = new Map(
@@ -28,6 +29,18 @@ export async function chargedMemory(instance: string): Promise<ChargedMemory> {
         fileBytes: value('total_cache') - value('total_shmem'),
       }
     : { usedBytes: Number(await read('memory.current')), fileBytes: value('file') - value('shmem') };
+}
+
+/**
+ * The account once it shows the page cache that was read for certain, or as it is after six seconds: the kernel adds its
+ * CPUs' counts up every two seconds only (FLUSH_TIME in mm/memcontrol.c).
+ */
+export async function settledMemory(instance: string, readBytes: number): Promise<ChargedMemory> {
+  for (const deadline = performance.now() + 6_000; ; ) {
+    const charged = await chargedMemory(instance);
+    if (charged.fileBytes >= readBytes || performance.now() > deadline) return charged;
+    await delay(100);
+  }
 }
 
 /** proc_pid_mountinfo(5). On a hybrid host the memory controller is on v1. */

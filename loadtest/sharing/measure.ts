@@ -4,8 +4,8 @@ import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { startLauncher } from '../bench-launcher.ts';
 import { slopeOf } from '../statistics.ts';
-import { diskBytes, makeBenchLayers } from './bench-layers.ts';
-import { availableBytes, chargedMemory } from './cgroup-memory.ts';
+import { diskBytes, makeBenchLayers, payloadBytes } from './bench-layers.ts';
+import { availableBytes, settledMemory } from './cgroup-memory.ts';
 import { cachedBytes, evict } from './page-cache.ts';
 import { type Kind, Population } from './population.ts';
 
@@ -73,7 +73,7 @@ export async function measureSharing(options: Options): Promise<SharingSeries> {
     const rows: SharingRow[] = [];
     for (const sandboxes of counts) {
       await population.grow(sandboxes, next);
-      const charged = await chargedMemory(launcher.instance);
+      const charged = await settledMemory(launcher.instance, (isShared ? 1 : sandboxes) * payloadBytes);
       rows.push({
         sandboxes,
         diskBytes: await diskBytes(layers.directory),
