@@ -121,18 +121,17 @@ export function createRemoval(parts: StoreParts) {
     const layerIds: string[] = [];
     const blobs: string[] = [];
     let freedBytes = 0;
+    // Asked right before each removal: a pull may have begun meanwhile, or ended.
+    const neededNow = async () => inventory(await catalogue.entries());
     for (const name of candidates.layerNames) {
       const diffId = candidates.diffIds.get(name) ?? name;
-      // Asked right before each: a pull may have begun meanwhile, or ended.
-      const needed = await inventory(await catalogue.entries());
-      if (needed.layerNames.has(name) || pinned.layers.has(name)) continue;
+      if ((await neededNow()).layerNames.has(name) || pinned.layers.has(name)) continue;
       if (held.has(diffId) || held.has(name)) continue;
       freedBytes += await layers.remove(name);
       layerIds.push(`sha256:${diffId}`);
     }
     for (const digest of candidates.blobs) {
-      const needed = await inventory(await catalogue.entries());
-      if (needed.blobs.has(digest) || held.has(digest)) continue;
+      if ((await neededNow()).blobs.has(digest) || held.has(digest)) continue;
       await layout.removeBlob(digest);
       freedBytes += sizes.get(digest) ?? 0;
       blobs.push(digest);

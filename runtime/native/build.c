@@ -11,13 +11,11 @@
 #define _GNU_SOURCE
 #include "oncebox.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
-#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/seccomp.h>
 #include <net/if.h>
@@ -33,21 +31,12 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX_COMMANDS_SIZE (256u << 10)
 #define MAX_ARGUMENTS 4096
-#define MAX_DEPTH 128
-/* The disk is everybody's: a build ends before it takes the last of it. */
-#define FREE_BYTES_FLOOR (256ull << 20)
-#define FREE_INODES_FLOOR 4096ull
-#define DISK_CHECK_USEC 200000u
-/* What others may write to the disk before we look for a reason in ourselves. */
-#define UNEXPLAINED_BYTES (64ull << 20)
 /* Beyond the wall time, for a worker that does not read what we send. */
 #define ALARM_GRACE_SEC 20u
 
@@ -56,9 +45,7 @@ static struct {
   int connection, alive;
   struct cgroup_zone cgroup;
   uint64_t deadline;
-  uint64_t next_walk, next_look;
   uint32_t command; /* how many have begun */
-  uint64_t free_bytes_before;
   struct buffer outbox; /* of a frame that the worker has not taken whole */
 } build;
 
@@ -225,128 +212,7 @@ static void give_up_privileges(const struct filter *filter) {
   if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) fail("cannot load the seccomp filter: %m");
 }
 
-/* ---- the caps that are ours to watch ---- */
-
-struct usage {
-  uint64_t bytes, entries;
-  dev_t device;
-};
-
-/* Like du, and never out of the file system: the builder mounts its overlays in here. A tree that changes under our
- * hands is counted as it is met. */
-static void walk(int dir, int depth, struct usage *usage) {
-  DIR *entries = fdopendir(dir);
-  if (!entries) {
-    close(dir);
-    return;
-  }
-  for (struct dirent *entry; (entry = readdir(entries));) {
-    if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
-    struct stat stats;
-    if (fstatat(dirfd(entries), entry->d_name, &stats, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0) continue;
-    if (stats.st_dev != usage->device) continue;
-    usage->entries++;
-    usage->bytes += (uint64_t)stats.st_blocks * 512u / (stats.st_nlink > 0 && !S_ISDIR(stats.st_mode) ? stats.st_nlink : 1);
-    if (!S_ISDIR(stats.st_mode)) continue;
-    /* Deeper than any image goes, and than our descriptors reach. */
-    if (depth == MAX_DEPTH) usage->entries = UINT64_MAX / 2;
-    if (usage->entries > build.limits.disk_inodes) break;
-    int child = openat(dirfd(entries), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (child >= 0) walk(child, depth + 1, usage);
-  }
-  closedir(entries);
-}
-
-#define MAX_UNLINKED 65536u /* a power of two; more open ones than half of it are counted twice, which ends the build */
-
-/* True the first time. */
-static bool is_new_file(dev_t device, ino_t inode, bool forget) {
-  static struct {
-    dev_t device;
-    ino_t inode;
-  } seen[MAX_UNLINKED];
-  static uint32_t count;
-  if (forget) {
-    memset(seen, 0, sizeof(seen));
-    count = 0;
-    return false;
-  }
-  uint64_t at = ((uint64_t)inode * 0x9e3779b97f4a7c15u) >> 40;
-  for (; seen[at % MAX_UNLINKED].inode != 0; at++)
-    if (seen[at % MAX_UNLINKED].inode == inode && seen[at % MAX_UNLINKED].device == device) return false;
-  if (count < MAX_UNLINKED / 2) {
-    seen[at % MAX_UNLINKED].device = device;
-    seen[at % MAX_UNLINKED].inode = inode;
-    count++;
-  }
-  return true;
-}
-
-static uint64_t unlinked_bytes_of(int descriptors) {
-  uint64_t bytes = 0;
-  DIR *entries = fdopendir(descriptors);
-  if (!entries) {
-    close(descriptors);
-    return 0;
-  }
-  for (struct dirent *entry; (entry = readdir(entries));) {
-    struct stat file;
-    struct statfs system;
-    /* By way of /proc these are the open files themselves. */
-    int fd = openat(dirfd(entries), entry->d_name, O_PATH | O_CLOEXEC);
-    if (fd < 0) continue;
-    /* What is in memory is on another account. */
-    if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && file.st_nlink == 0 && fstatfs(fd, &system) == 0 &&
-        system.f_type != TMPFS_MAGIC && system.f_type != HUGETLBFS_MAGIC &&
-        is_new_file(file.st_dev, file.st_ino, false))
-      bytes += (uint64_t)file.st_blocks * 512u;
-    close(fd);
-  }
-  closedir(entries);
-  return bytes;
-}
-
-/* Files without a name that processes of the build hold open: no walk finds them. */
-static uint64_t unlinked_bytes(void) {
-  uint64_t bytes = 0;
-  DIR *processes = opendir("/proc");
-  is_new_file(0, 0, true);
-  for (struct dirent *process; processes && (process = readdir(processes));) {
-    char path[300];
-    if (process->d_name[0] < '1' || process->d_name[0] > '9') continue;
-    snprintf(path, sizeof(path), "%s/fd", process->d_name);
-    int descriptors = openat(dirfd(processes), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptors >= 0) bytes += unlinked_bytes_of(descriptors);
-  }
-  if (processes) closedir(processes);
-  return bytes;
-}
-
-static enum build_cause disk_state(void) {
-  uint64_t now = now_usec();
-  struct statvfs disk;
-  if (now < build.next_look) return BUILD_EXITED;
-  build.next_look = now + DISK_CHECK_USEC;
-  if (statvfs("/build", &disk) < 0) return BUILD_EXITED;
-  /* Some file systems count no inodes. */
-  if ((uint64_t)disk.f_bavail * disk.f_frsize < FREE_BYTES_FLOOR) return BUILD_FULL;
-  if (disk.f_files > 0 && disk.f_favail < FREE_INODES_FLOOR) return BUILD_FULL;
-  if (now < build.next_walk) return BUILD_EXITED;
-  struct stat stats;
-  int dir = open("/build", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir < 0 || fstat(dir, &stats) < 0) fail("cannot measure the build: %m");
-  struct usage usage = {.device = stats.st_dev};
-  walk(dir, 0, &usage);
-  /* More of the disk is gone than that: others, or files that have no name any more. */
-  uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-  if (build.free_bytes_before > free_bytes && build.free_bytes_before - free_bytes > usage.bytes + UNEXPLAINED_BYTES)
-    usage.bytes += unlinked_bytes();
-  /* A tree of a million files takes its time: no more than a tenth of ours. */
-  uint64_t took = now_usec() - now;
-  build.next_walk = now_usec() + (took * 10 > DISK_CHECK_USEC ? took * 10 : DISK_CHECK_USEC);
-  bool passed = usage.bytes > build.limits.disk_bytes || usage.entries > build.limits.disk_inodes;
-  return passed ? BUILD_DISK : BUILD_EXITED;
-}
+/* ---- how it ends ---- */
 
 /* Ends every process of the build but us: what a RUN left behind must not see the next command. */
 static void end_others(void) {
@@ -456,7 +322,7 @@ static void run(const struct command *command) {
                                {.fd = ended ? -1 : pidfd, .events = POLLIN},
                                {.fd = full ? -1 : out[0], .events = POLLIN},
                                {.fd = full ? -1 : err[0], .events = POLLIN}};
-    if (poll(events, 5, DISK_CHECK_USEC / 1000) < 0 && errno != EINTR) fail("cannot poll: %m");
+    if (poll(events, 5, BUILD_DISK_CHECK_MS) < 0 && errno != EINTR) fail("cannot poll: %m");
     /* Whoever wanted the build is gone, or the launcher is: all of it goes with us. */
     if ((events[0].revents & (POLLHUP | POLLERR)) || events[1].revents) _exit(0);
     if (events[2].revents) {
@@ -481,14 +347,13 @@ static void run(const struct command *command) {
       orphan.si_pid = 0;
     }
     if (now_usec() > build.deadline) report_and_end(BUILD_WALL, 0);
-    enum build_cause disk = disk_state();
+    enum build_cause disk = build_disk_state(false);
     if (disk != BUILD_EXITED) report_and_end(disk, 0);
   }
   close(pidfd);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;
   /* A builder that could not write says so in many ways. */
-  build.next_look = build.next_walk = 0;
-  report_and_end(disk_state(), status);
+  report_and_end(build_disk_state(true), status);
 }
 
 /* Strings, each with its NUL; an empty one ends a command. The worker wrote the file, and nobody else has run yet. */
@@ -548,8 +413,7 @@ void build_main(const struct build_start *start) {
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   enter_root(start->layers_dir, start->layers, start->workspace);
-  struct statvfs disk;
-  if (statvfs("/build", &disk) == 0) build.free_bytes_before = (uint64_t)disk.f_bavail * disk.f_frsize;
+  build_disk_begin(&build.limits);
   start->hide_command_line();
   give_up_privileges(start->filter);
   if (frame_send(build.connection, FRAME_READY, 0, NULL, 0, NULL, 0) < 0) _exit(0);

@@ -394,6 +394,12 @@ struct build_start {
 };
 void build_main(const struct build_start *start) __attribute__((noreturn));
 
+/* ---- build-disk.c ---- */
+#define BUILD_DISK_CHECK_MS 200
+void build_disk_begin(const struct build_limits *limits);
+/* BUILD_EXITED while nothing is wrong. Looks as often as it is worth, or at once. */
+enum build_cause build_disk_state(bool at_once);
+
 /* ---- unpack.c: the confined program; it starts with these descriptors, and its root is the layer ---- */
 enum unpack_fd { UFD_CONNECTION = 3, UFD_TREE, UFD_RESULT, UFD_LOWERS };
 #define UNPACK_TEXT 32768
