@@ -70,8 +70,11 @@ static bool hear_once(void) {
   if (got != sizeof(event)) zygote_lost("the zygote sent what is no event");
   if (event.kind == ZYGOTE_READY) {
     if (agent.zygote_ready) zygote_lost("the zygote was ready twice");
+    const char *unfit = agent.zone->init[0] ? leftovers_of(ZYGOTE_PID) : NULL;
+    if (unfit) zygote_lost(unfit);
     agent.zygote_ready = true;
-    agent_tell(FRAME_READY, 0, NULL, 0, NULL, 0);
+    uint32_t init_usec = (uint32_t)event.status;
+    agent_tell(FRAME_READY, 0, &init_usec, sizeof(init_usec), NULL, 0);
     return true;
   }
   if (event.kind == ZYGOTE_FORKED || event.kind == ZYGOTE_FORK_FAILED) {

@@ -49,6 +49,11 @@ void agent_activate(struct sandbox *sandbox) {
 
 static void send_stat(uint32_t id) {
   struct stat_report stat = {0};
+  if (id == 0) {
+    cgroup_zygote_memory(&agent.zone->cgroup, &stat.memory_bytes, &stat.memory_peak_bytes);
+    agent_tell(FRAME_STAT, 0, &stat, sizeof(stat), NULL, 0);
+    return;
+  }
   struct sandbox *sandbox = agent_find(id);
   struct statfs disk;
   if (!sandbox) return; /* GONE is on its way, and says that nothing is left to measure */
@@ -172,6 +177,8 @@ void agent_main(struct zone *zone) {
   if (agent.epoll < 0) die("cannot make an epoll: %m");
   agent.started_at = now_usec();
   if (zone_start_zygote(zone, &agent.zygote) < 0) die("cannot start the zygote: %m");
+  /* Shells are copies of us: a function's environment is not to be in them. */
+  if (zone->init[0]) explicit_bzero(zone->init + 1, strlen(zone->init + 1));
   agent_watch(zone->worker, SOURCE_WORKER, 0, EPOLLIN);
   agent_watch(zone->launcher, SOURCE_LAUNCHER, 0, EPOLLIN);
   agent_watch(agent.zygote.events, SOURCE_ZYGOTE, 0, EPOLLIN);

@@ -108,6 +108,10 @@ void sandbox_stop_changes(struct sandbox *sandbox);
 /* Called after a batch of events, so that a slot is never reused while an old event of it is in hand. */
 void sandbox_remove(struct sandbox *sandbox, uint64_t now);
 
+/* ---- leftovers.c ---- */
+/* Why forks of a zygote that has run a function's initialisation would share more than its memory; NULL: they do not. */
+const char *leftovers_of(pid_t zygote);
+
 /* ---- agent-zygote.c ---- */
 void zygote_hear(void);
 void zygote_hear_output(void);

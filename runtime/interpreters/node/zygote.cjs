@@ -4,12 +4,13 @@
 // happens in the middle of this synchronous file. See runtime/interpreters/README.md.
 const { randomBytes } = require('node:crypto');
 const { readlinkSync } = require('node:fs');
+const { inspect } = require('node:util');
 const v8 = require('node:v8');
 const native = require('/.oncebox/zygote.node');
 
 // Compiled whole, now, and not function by function in every child.
 v8.setFlagsFromString('--no-lazy');
-const { rehearse, run } = require('/.oncebox/program.cjs');
+const { rehearse, run, runInitialised } = require('/.oncebox/program.cjs');
 v8.setFlagsFromString('--lazy');
 
 // Loaded here, once: what most programs reach for.
@@ -26,17 +27,41 @@ console.log();
 console.error();
 rehearse();
 
-// The collector's work is done before the fork, so that it does not copy shared pages after it.
-v8.setFlagsFromString('--expose-gc');
-require('node:vm').runInNewContext('gc')();
-v8.setFlagsFromString('--no-expose-gc');
+// Its last argument: the function whose zygote this is.
+if (process.argv[2] === undefined) serveAnything();
+else serveFunction(JSON.parse(process.argv[2]));
 
-native.serve();
+function serveAnything() {
+  collectGarbage();
+  native.serve(0);
+  renew();
+  // Once more, in the child: it takes most of the page faults of a first run while nobody waits.
+  rehearse();
+  run(JSON.parse(native.waitJob()));
+}
 
-renew();
-// Once more, in the child: it takes most of the page faults of a first run while nobody waits.
-rehearse();
-run(JSON.parse(native.waitJob()));
+/** Runs the function's initialisation here, once for all its invocations. */
+async function serveFunction(init) {
+  const { initialise, renewInitialised, resumeInitialised } = require('/.oncebox/initialise.cjs');
+  const { callee, initMs } = await initialise(init).catch((error) => {
+    process.stderr.write(`${inspect(error)}\n`);
+    return native.exit(1);
+  });
+  collectGarbage();
+  native.serve(Math.min(Math.round(initMs * 1000), 0x7fffffff));
+  renewProcess();
+  renewInitialised();
+  const job = JSON.parse(native.waitJob());
+  resumeInitialised();
+  runInitialised(job, callee);
+}
+
+/** The collector's work is done before the fork, so that it does not copy shared pages after it. */
+function collectGarbage() {
+  v8.setFlagsFromString('--expose-gc');
+  require('node:vm').runInNewContext('gc')();
+  v8.setFlagsFromString('--no-expose-gc');
+}
 
 /** What every fork would otherwise have in common with its siblings, or could tell itself a fork by. */
 function renew() {
@@ -44,8 +69,12 @@ function renew() {
   for (const name of Object.keys(env)) delete env[name];
   // Read when a context first needs random numbers, which is after this: the zygote never asked for one.
   v8.setFlagsFromString(`--random-seed=${randomBytes(4).readInt32LE() & 0x7fffffff || 1}`);
+  process.execArgv = [];
+  renewProcess();
+}
+
+function renewProcess() {
   // Of the sandbox's pid namespace, not of the zygote's.
   Object.defineProperty(process, 'pid', { value: readlinkSync('/proc/self') | 0 });
-  process.execArgv = [];
   process.chdir('.'); // drops node's cached working directory: the native part has entered the sandbox's
 }
