@@ -35,6 +35,8 @@ export interface ZoneOptions {
   searchPath: string;
   /** The zygote initialises this function before it serves: the layers hold its code, and all sandboxes are for it. */
   init?: FunctionInit | undefined;
+  /** Ends a boot that is under way. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Boots a zone; resolves when its zygote is ready to fork. Rejects with the launcher's or agent's reason. */
@@ -58,10 +60,14 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
   );
   const late = () => zone.breach(`the zone was not ready within ${readyWithinMs} ms`);
   const deadline = setTimeout(late, readyWithinMs).unref();
+  const abort = () => zone.breach('the zone is no longer wanted');
+  options.signal?.addEventListener('abort', abort);
+  if (options.signal?.aborted) abort();
   try {
     await zone.ready;
   } finally {
     clearTimeout(deadline);
+    options.signal?.removeEventListener('abort', abort);
   }
   if (options.init) zone.initMs = Math.min(zone.saidInitMs, performance.now() - openedAtMs);
   return zone;
@@ -170,7 +176,7 @@ class ZygoteZone implements Zone {
 
   #hearOfZone({ type, payload }: Frame): void {
     if (type === frameType.READY) {
-      this.saidInitMs = payload.readUInt32LE(0) / 1000;
+      if (payload.length >= 4) this.saidInitMs = payload.readUInt32LE(0) / 1000;
       this.#settleReady.resolve();
     }
     if (type === frameType.STAT) this.#memoryWaiters.shift()?.resolve(decodeStat(payload));

@@ -1,4 +1,4 @@
-import { type FunctionInit } from '../../runtime/interpreters/program-job.ts';
+import { defaultSearchPath, type FunctionInit } from '../../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
@@ -7,7 +7,6 @@ import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import { useLayers } from './layers.ts';
 import { storeDir, useZones } from './zones.ts';
-import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 
 type Runtime = 'node' | 'python';
 
@@ -52,7 +51,10 @@ export function useFunctionZones() {
 
   async function layersWith(runtime: Runtime, files: Record<string, string>): Promise<string[]> {
     const script = Object.entries(files)
-      .map(([path, text]) => `mkdir -p "$(dirname function/${path})"; echo ${Buffer.from(text).toString('base64')} | base64 -d > function/${path}`)
+      .map(
+        ([path, text]) =>
+          `mkdir -p "$(dirname function/${path})"; echo ${Buffer.from(text).toString('base64')} | base64 -d > function/${path}`,
+      )
       .join('\n');
     return [await layers.add(`mkdir function\n${script}`), ...(await baseOf(runtime))];
   }
@@ -67,7 +69,12 @@ export function useFunctionZones() {
           kind: 'handler',
           handler: init.handler,
           eventJson: JSON.stringify(event),
-          context: { invocationId: 'inv_1', functionName: 'f', functionVersion: 1, deadlineMs: Date.now() + 9_000 },
+          context: {
+            invocationId: 'inv_1',
+            functionName: 'f',
+            functionVersion: 1,
+            deadlineMs: Date.now() + 9_000,
+          },
           env: { ...init.env },
         };
         const limits = { ...defaultLimits(), ...changed };
