@@ -148,7 +148,7 @@ static void dispatch(const struct epoll_event *event) {
       return;
     case SOURCE_ZYGOTE_END:
       zygote_hear(); /* its last events */
-      zygote_lost(agent.zygote_ready ? "the zygote ended" : "the zygote ended before it was ready");
+      zygote_ended();
     default: break;
   }
   if (sandbox->state == FREE || sandbox->state == REMOVING) return; /* closed earlier in this batch */

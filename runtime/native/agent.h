@@ -115,6 +115,8 @@ const char *leftovers_of(pid_t zygote);
 /* ---- agent-zygote.c ---- */
 void zygote_hear(void);
 void zygote_hear_output(void);
+/* Its process is gone, or has closed its pipe. */
+void zygote_ended(void) __attribute__((noreturn));
 /* Tells the worker why there is no zygote, and ends the zone. */
 void zygote_lost(const char *what) __attribute__((noreturn));
 
