@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Writes what fits; true when all is written or the reader has closed. */
@@ -100,6 +101,22 @@ bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_typ
   return true;
 }
 
+/* True when the program says that it ends: RESULT_END and its exit code. A program can say so of itself only, and what it
+ * does after that it does not do for long. */
+static bool take_end(struct sandbox *sandbox, size_t added) {
+  struct buffer *result = &sandbox->result;
+  uint8_t *data = result->data + result->start, *end;
+  /* The code may come with the next read. */
+  size_t from = result->length > added ? result->length - added - 1 : 0;
+  end = memchr(data + from, RESULT_END, result->length - from);
+  if (!end || end == data + result->length - 1) return false;
+  sandbox->exited = true;
+  sandbox->status = W_EXITCODE(end[1], 0);
+  result->length = (size_t)(end - data);
+  if (sandbox->state == RUNNING) sandbox_discard(sandbox, END_EXITED);
+  return true;
+}
+
 void sandbox_take_result(struct sandbox *sandbox) {
   static uint8_t chunk[65536];
   for (ssize_t got; sandbox->result_fd >= 0;) {
@@ -115,6 +132,7 @@ void sandbox_take_result(struct sandbox *sandbox) {
       return;
     }
     buffer_append(&sandbox->result, chunk, (size_t)got);
+    if (take_end(sandbox, (size_t)got)) return;
   }
 }
 

@@ -112,7 +112,6 @@ struct run_report {
   uint64_t memory_peak_bytes;
   uint32_t start_usec;
   uint32_t run_usec;
-  uint32_t discard_usec;
   uint8_t changes; /* enum changes_state */
 } __attribute__((packed));
 
@@ -320,8 +319,14 @@ void zygote_serve(void);
 /* Says "parked" and waits for the job. Returns its bytes (malloc) and sets *length; ends the process when the
  * agent goes. */
 uint8_t *zygote_wait_job(size_t *length);
-/* -1 when nobody listens any more; SIGPIPE must be ignored. */
+/* -1 when nobody listens any more; SIGPIPE must be ignored. JSON, so that it has no byte RESULT_END. */
 int zygote_send_result(const void *data, size_t length);
+/* Ends the process as _exit(2) does, and says so first: all that it wrote is in its pipes by then, and the kernel takes
+ * longer to take an interpreter apart than most programs run. */
+#define RESULT_END 0
+void zygote_end(int code) __attribute__((noreturn));
+/* Straight from the kernel: no generator of a library has been touched. */
+uint32_t zygote_random(void);
 
 /* ---- changes.c ---- */
 #define MAX_PLATFORM_FILES 64

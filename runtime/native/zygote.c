@@ -304,6 +304,18 @@ uint8_t *zygote_wait_job(size_t *length) {
   return job;
 }
 
+uint32_t zygote_random(void) {
+  uint32_t number = 0;
+  if (syscall(SYS_getrandom, &number, sizeof(number), 0) != sizeof(number)) fail("draw a random number");
+  return number;
+}
+
+void zygote_end(int code) {
+  const uint8_t end[2] = {RESULT_END, (uint8_t)code};
+  zygote_send_result(end, sizeof(end)); /* Nobody there: then the exit says it. */
+  _exit(code);
+}
+
 int zygote_send_result(const void *data, size_t length) {
   const uint8_t *at = data;
   while (length > 0) {

@@ -59,8 +59,8 @@ function invocationHeaders({ id, start, timings }: Invocation): Record<string, s
   const headers: Record<string, string> = { 'oncebox-invocation-id': id };
   if (start) headers['oncebox-start'] = start;
   if (timings) {
-    const { queueMs, leaseMs, startMs, runMs, discardMs } = timings;
-    const phases = { queue: queueMs, lease: leaseMs, start: startMs, run: runMs, discard: discardMs };
+    const { queueMs, leaseMs, startMs, runMs } = timings;
+    const phases = { queue: queueMs, lease: leaseMs, start: startMs, run: runMs };
     const entries = Object.entries(phases).map(([phase, ms]) => `${phase};dur=${ms.toFixed(3)}`);
     headers['server-timing'] = entries.join(', ');
   }
