@@ -68,8 +68,6 @@ static uint32_t since(uint64_t from, uint64_t to) { return from == 0 || to < fro
 
 static void report(struct sandbox *sandbox) {
   const struct cgroup_zone *cgroup = &agent.zone->cgroup;
-  uint64_t memory_now, memory_peak;
-  cgroup_sandbox_memory(cgroup, sandbox->id, &memory_now, &memory_peak);
   /* Which of its end and its last output we saw first is chance; the verdict is not. */
   bool truncated = sandbox->output.truncated || sandbox->error.truncated;
   if (sandbox->cause == END_EXITED && truncated) sandbox->cause = END_OUTPUT;
@@ -87,7 +85,7 @@ static void report(struct sandbox *sandbox) {
       .stdout_truncated = sandbox->output.truncated,
       .stderr_truncated = sandbox->error.truncated,
       .cpu_usec = cgroup_sandbox_cpu_usec(cgroup, sandbox->id),
-      .memory_peak_bytes = memory_peak,
+      .memory_peak_bytes = cgroup_sandbox_memory_peak(cgroup, sandbox->id),
       .start_usec = since(sandbox->run_at, sandbox->job_sent_at ? sandbox->job_sent_at : sandbox->ended_at),
       .run_usec = since(sandbox->job_sent_at, sandbox->ended_at),
       .changes = (uint8_t)sandbox->changes_state,

@@ -214,7 +214,8 @@ int cgroup_sandbox_make(const struct cgroup_zone *zone, uint32_t id);
 int cgroup_sandbox_procs(const struct cgroup_zone *zone, uint32_t id, int fds[MAX_CGROUP_DIRS]);
 int cgroup_sandbox_limit(const struct cgroup_zone *zone, uint32_t id, const struct run_limits *limits);
 uint64_t cgroup_sandbox_cpu_usec(const struct cgroup_zone *zone, uint32_t id);
-void cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id, uint64_t *now, uint64_t *peak);
+uint64_t cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id);
+uint64_t cgroup_sandbox_memory_peak(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_pids_refused(const struct cgroup_zone *zone, uint32_t id);
 /* 0, or -1 with EBUSY while the kernel still holds it. */
@@ -272,6 +273,8 @@ void agent_main(struct zone *zone) __attribute__((noreturn));
 void ids_become_administrator(void);
 /* Whose the files are that we make from now on: the image's root's, or ours again. */
 void ids_make_files_as(uint32_t id);
+/* Empties the bounding set: what we have we keep, and nothing that we or our children execute gets any. */
+void ids_execute_without_capabilities(void);
 /* The capabilities of a zygote, kept over an execve. */
 void ids_become_zygote(void);
 

@@ -79,8 +79,8 @@ static void tell(uint32_t kind, uint32_t sandbox, pid_t pid, int status) {
 }
 
 static void empty_bounding_set(void) {
-  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-    if (prctl(PR_CAPBSET_DROP, capability) < 0) fail("drop a capability from the bounding set");
+  for (int capability = 0, is_set; (is_set = prctl(PR_CAPBSET_READ, capability)) >= 0; capability++)
+    if (is_set && prctl(PR_CAPBSET_DROP, capability) < 0) fail("drop a capability from the bounding set");
 }
 
 static void drop_capabilities(void) {

@@ -1,5 +1,6 @@
 import type { Image } from '../image/image.ts';
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
+import type { RefillGate } from './refill-gate.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
 import type { Lease } from './warm-pool.ts';
 
@@ -23,6 +24,7 @@ export interface ImageZonesOptions {
   /** Zones open at once; the one that has been idle longest makes room for another. */
   max: number;
   spareTarget: number;
+  gate: RefillGate;
   /** A zone that nobody has used for so long is closed, milliseconds. */
   idleMs: number;
   onError: (error: unknown, what: string) => void;
@@ -104,7 +106,7 @@ export class ImageZones {
     const failure = this.#failures.get(key);
     if (failure && performance.now() < failure.untilMs) throw failure.error;
     this.#makeRoom();
-    const { openZone, spareTarget, idleMs, onError } = this.#options;
+    const { openZone, spareTarget, gate, idleMs, onError } = this.#options;
     const opening = openZone({ interpreter, layers: image.layers, searchPath: image.searchPath });
     const zone = opening.catch((error: unknown) => {
       const reason = error instanceof Error ? error.message : String(error);
@@ -120,6 +122,7 @@ export class ImageZones {
       pools: new SpecPools({
         create: async (spec) => (await zone).create(spec),
         spareTarget,
+        gate,
         idleMs,
         onError: (error) => onError(error, key),
       }),

@@ -8,6 +8,7 @@ import {
   type Zone,
 } from '../sandbox/sandbox.ts';
 import { ImageZones, type ZoneRequest } from './image-zones.ts';
+import { RefillGate } from './refill-gate.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
@@ -17,11 +18,13 @@ export interface SandboxSourceOptions {
   openZone: (request: ZoneRequest) => Promise<Zone>;
   /** The base image of every runtime served: made by set-up, so its interpreter is trusted to be a zygote. */
   images: Record<RuntimeName, Image & { searchPath: string }>;
-  /** Sandboxes kept parked for each runtime. */
+  /** Sandboxes kept parked for each runtime when it is idle. 0: none is ever parked. */
   targets: Record<RuntimeName, number>;
-  /** Sandboxes kept parked for each function version or image in use, and for how long after its last lease. */
+  /** Likewise for each function version or image in use, and for how long after its last lease. */
   functionTarget: number;
   functionIdleMs: number;
+  /** Parked sandboxes of all pools together; without a bound unless given. */
+  parkedMax?: number;
   /** Told what could not be made: a runtime, or an interpreter and an image's digest. */
   onError: (error: unknown, what: string) => void;
 }
@@ -74,12 +77,16 @@ interface BaseZone {
 /** Opens a zone and a pool for each runtime. Resolves when every pool is full; other pools come with first use. */
 export async function openSandboxSource(options: SandboxSourceOptions): Promise<SandboxSource> {
   const { functionTarget: spareTarget, functionIdleMs: idleMs, onError } = options;
+  const gate = new RefillGate({ parkedMax: options.parkedMax ?? Number.POSITIVE_INFINITY });
   const runtimes = Object.keys(options.images) as RuntimeName[];
-  const bases = new Map(runtimes.map((runtime) => [interpreterOf[runtime], openBase(runtime, options)]));
+  const bases = new Map(
+    runtimes.map((runtime) => [interpreterOf[runtime], openBase(runtime, options, gate)]),
+  );
   const images = new ImageZones({
     openZone: options.openZone,
     max: imageZonesMax,
     spareTarget,
+    gate,
     idleMs,
     onError,
   });
@@ -134,7 +141,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
   };
 }
 
-function openBase(runtime: RuntimeName, options: SandboxSourceOptions): BaseZone {
+function openBase(runtime: RuntimeName, options: SandboxSourceOptions, gate: RefillGate): BaseZone {
   const image = options.images[runtime];
   const onError = (error: unknown) => options.onError(error, runtime);
   const { layers, searchPath } = image;
@@ -143,6 +150,7 @@ function openBase(runtime: RuntimeName, options: SandboxSourceOptions): BaseZone
   const pools = new SpecPools({
     create: (spec) => keeper.create(spec),
     spareTarget: options.functionTarget,
+    gate,
     idleMs: options.functionIdleMs,
     onError,
   });
