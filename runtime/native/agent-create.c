@@ -161,6 +161,13 @@ void sandbox_is_parked(struct sandbox *sandbox) {
     sandbox_fail(sandbox, "the zygote's child died while it joined the shell");
     return;
   }
+  /* With caps to wait in, and likely those of its run: writing them costs more than some runs. */
+  if (agent.usual.memory_bytes > 0 && !sandbox_limit(sandbox, &agent.usual)) {
+    char text[128];
+    snprintf(text, sizeof(text), "cannot set the sandbox's caps: %m");
+    sandbox_fail(sandbox, text);
+    return;
+  }
   sandbox->state = PARKED;
   agent_tell(FRAME_READY, sandbox->id, NULL, 0, NULL, 0);
 }

@@ -13,18 +13,40 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+static void report(struct sandbox *sandbox);
+
+/* What is in the pipes. Unless the writers are dead more may come, so that it has an end: a pipe holds a megabyte at
+ * most. */
+static void take_output(struct sandbox *sandbox) {
+  for (int i = 0; i < 64 && sandbox_pump(sandbox, &sandbox->output, FRAME_STDOUT); i++) continue;
+  for (int i = 0; i < 64 && sandbox_pump(sandbox, &sandbox->error, FRAME_STDERR); i++) continue;
+}
+
+/* The main process is over: all that it wrote is in the pipes, and its accounts are as good as closed. The worker need
+ * not wait until the kernel has taken the sandbox apart. */
+static void report_at_once(struct sandbox *sandbox) {
+  take_output(sandbox);
+  sandbox_take_result(sandbox);
+  agent_close(&sandbox->output.fd);
+  agent_close(&sandbox->error.fd);
+  agent_close(&sandbox->result_fd);
+  report(sandbox);
+}
+
 void sandbox_discard(struct sandbox *sandbox, enum end_cause cause) {
   if (sandbox->state == FREE || sandbox->state >= DYING) return;
   sandbox->cause = cause;
   sandbox->ended_at = now_usec();
+  bool was_running = sandbox->state == RUNNING;
   struct statfs disk;
-  if (sandbox->state == RUNNING && fstatfs(sandbox->shell.tmpfs, &disk) == 0) {
+  if (was_running && fstatfs(sandbox->shell.tmpfs, &disk) == 0) {
     sandbox->disk_full = disk.f_bfree == 0;
     sandbox->inodes_full = disk.f_ffree == 0;
   }
   sandbox->state = DYING;
   agent_close(&sandbox->stdin_fd);
   agent_close(&sandbox->job_fd);
+  if (was_running && cause == END_EXITED && !sandbox->platform) report_at_once(sandbox);
   /* Read once more when all is over; until then its hang-up would wake us again and again. */
   if (sandbox->result_fd >= 0) epoll_ctl(agent.epoll, EPOLL_CTL_DEL, sandbox->result_fd, NULL);
   if (syscall(SYS_pidfd_send_signal, sandbox->shell.init_pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
@@ -46,30 +68,30 @@ static uint32_t since(uint64_t from, uint64_t to) { return from == 0 || to < fro
 
 static void report(struct sandbox *sandbox) {
   const struct cgroup_zone *cgroup = &agent.zone->cgroup;
-  uint64_t memory_now, memory_peak;
-  cgroup_sandbox_memory(cgroup, sandbox->id, &memory_now, &memory_peak);
   /* Which of its end and its last output we saw first is chance; the verdict is not. */
   bool truncated = sandbox->output.truncated || sandbox->error.truncated;
   if (sandbox->cause == END_EXITED && truncated) sandbox->cause = END_OUTPUT;
   bool signaled = !sandbox->exited || WIFSIGNALED(sandbox->status);
+  /* Of a program that ended well nobody asks what it was refused. */
+  bool failed = sandbox->cause != END_EXITED || sandbox->status != 0;
   struct run_report done = {
       .cause = sandbox->cause,
       .exit_code = signaled ? -1 : WEXITSTATUS(sandbox->status),
       .signal = !signaled ? 0 : sandbox->exited ? WTERMSIG(sandbox->status) : SIGKILL,
-      .oom_kills = cgroup_sandbox_oom_kills(cgroup, sandbox->id),
-      .pids_refused = cgroup_sandbox_pids_refused(cgroup, sandbox->id),
+      .oom_kills = failed ? cgroup_sandbox_oom_kills(cgroup, sandbox->id) : 0,
+      .pids_refused = failed ? cgroup_sandbox_pids_refused(cgroup, sandbox->id) : 0,
       .disk_full = sandbox->disk_full,
       .inodes_full = sandbox->inodes_full,
       .stdout_truncated = sandbox->output.truncated,
       .stderr_truncated = sandbox->error.truncated,
       .cpu_usec = cgroup_sandbox_cpu_usec(cgroup, sandbox->id),
-      .memory_peak_bytes = memory_peak,
+      .memory_peak_bytes = cgroup_sandbox_memory_peak(cgroup, sandbox->id),
       .start_usec = since(sandbox->run_at, sandbox->job_sent_at ? sandbox->job_sent_at : sandbox->ended_at),
       .run_usec = since(sandbox->job_sent_at, sandbox->ended_at),
-      .discard_usec = since(sandbox->ended_at, sandbox->over_at),
       .changes = (uint8_t)sandbox->changes_state,
   };
   agent_tell(FRAME_DONE, sandbox->id, &done, sizeof(done), sandbox->result.data, sandbox->result.length);
+  sandbox->was_run = false;
 }
 
 /* Nothing of it is needed any more but its cgroup, which the kernel may hold for a moment. */
@@ -127,10 +149,8 @@ void sandbox_bury(struct sandbox *sandbox) {
     if (sandbox->state != RUNNING) agent_tell(FRAME_FAILED, sandbox->id, "the shell died", 14, NULL, 0);
   }
   sandbox->state = DYING;
-  /* What is in the pipes now is all there will ever be, unless the zygote is an image's own: it had the other ends too,
-   * and may write on. A pipe holds a megabyte at most. */
-  for (int i = 0; i < 64 && sandbox_pump(sandbox, &sandbox->output, FRAME_STDOUT); i++) continue;
-  for (int i = 0; i < 64 && sandbox_pump(sandbox, &sandbox->error, FRAME_STDERR); i++) continue;
+  /* That is all there will ever be, unless the zygote is an image's own: it had the other ends too, and may write on. */
+  take_output(sandbox);
   sandbox_take_result(sandbox);
   sandbox->over_at = now_usec();
   agent_close(&sandbox->shell.init_pidfd);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Writes what fits; true when all is written or the reader has closed. */
@@ -38,12 +39,22 @@ void sandbox_send_input(struct sandbox *sandbox) {
   else agent_watch(sandbox->stdin_fd, SOURCE_STDIN, agent_slot_of(sandbox), EPOLLOUT);
 }
 
+bool sandbox_limit(struct sandbox *sandbox, const struct run_limits *limits) {
+  const struct run_limits *now = &sandbox->limits;
+  bool same_cgroup = now->memory_bytes == limits->memory_bytes && now->pids == limits->pids && now->cpu_milli == limits->cpu_milli;
+  bool same_disk = now->disk_bytes == limits->disk_bytes && now->disk_inodes == limits->disk_inodes;
+  if (!same_cgroup && cgroup_sandbox_limit(&agent.zone->cgroup, sandbox->id, limits) < 0) return false;
+  if (!same_disk && shell_resize(&sandbox->shell, limits->disk_bytes, limits->disk_inodes) < 0) return false;
+  sandbox->limits = *limits;
+  return true;
+}
+
 void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length) {
   uint32_t flags, input_length, job_length;
   if (sandbox->state != PARKED) return; /* it died on the way; the worker is being told */
   if (length < sizeof(struct run_limits) + 8) die("the worker sent a short run request");
   sandbox->run_at = now_usec();
-  memcpy(&sandbox->limits, payload, sizeof(struct run_limits));
+  memcpy(&agent.usual, payload, sizeof(agent.usual));
   payload += sizeof(struct run_limits);
   length -= sizeof(struct run_limits);
   memcpy(&flags, payload, 4);
@@ -52,8 +63,7 @@ void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length)
   length -= 8;
   if (input_length > length) die("the worker sent a malformed run request");
   job_length = (uint32_t)(length - input_length);
-  if (cgroup_sandbox_limit(&agent.zone->cgroup, sandbox->id, &sandbox->limits) < 0 ||
-      shell_resize(&sandbox->shell, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes) < 0) {
+  if (!sandbox_limit(sandbox, &agent.usual)) {
     char text[128];
     snprintf(text, sizeof(text), "cannot set the sandbox's caps: %m");
     sandbox_fail(sandbox, text);
@@ -100,6 +110,22 @@ bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_typ
   return true;
 }
 
+/* True when the program says that it ends: RESULT_END and its exit code. A program can say so of itself only, and what it
+ * does after that it does not do for long. */
+static bool take_end(struct sandbox *sandbox, size_t added) {
+  struct buffer *result = &sandbox->result;
+  uint8_t *data = result->data + result->start, *end;
+  /* The code may come with the next read. */
+  size_t from = result->length > added ? result->length - added - 1 : 0;
+  end = memchr(data + from, RESULT_END, result->length - from);
+  if (!end || end == data + result->length - 1) return false;
+  sandbox->exited = true;
+  sandbox->status = W_EXITCODE(end[1], 0);
+  result->length = (size_t)(end - data);
+  if (sandbox->state == RUNNING) sandbox_discard(sandbox, END_EXITED);
+  return true;
+}
+
 void sandbox_take_result(struct sandbox *sandbox) {
   static uint8_t chunk[65536];
   for (ssize_t got; sandbox->result_fd >= 0;) {
@@ -115,6 +141,7 @@ void sandbox_take_result(struct sandbox *sandbox) {
       return;
     }
     buffer_append(&sandbox->result, chunk, (size_t)got);
+    if (take_end(sandbox, (size_t)got)) return;
   }
 }
 

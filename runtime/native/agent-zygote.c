@@ -104,8 +104,9 @@ static bool hear_once(void) {
     sandbox_fail(sandbox, text);
   }
   if (event.kind != ZYGOTE_EXITED) return true;
+  /* Unless it has said how it ends: that it was killed on its way is our doing. */
+  if (!sandbox->exited) sandbox->status = event.status;
   sandbox->exited = true;
-  sandbox->status = event.status;
   if (sandbox->state == RUNNING) sandbox_discard(sandbox, END_EXITED);
   else if (sandbox->state == FORKING || sandbox->state == PARKED) sandbox_fail(sandbox, "the parked process died");
   return true;

@@ -58,7 +58,8 @@ static void send_stat(uint32_t id) {
   struct statfs disk;
   if (!sandbox) return; /* GONE is on its way, and says that nothing is left to measure */
   if (sandbox->state < DYING) {
-    cgroup_sandbox_memory(&agent.zone->cgroup, id, &stat.memory_bytes, &stat.memory_peak_bytes);
+    stat.memory_bytes = cgroup_sandbox_memory(&agent.zone->cgroup, id);
+    stat.memory_peak_bytes = cgroup_sandbox_memory_peak(&agent.zone->cgroup, id);
     if (fstatfs(sandbox->shell.tmpfs, &disk) == 0)
       stat.writable_bytes = (uint64_t)(disk.f_blocks - disk.f_bfree) * (uint64_t)disk.f_bsize;
   }
@@ -179,6 +180,7 @@ void agent_main(struct zone *zone) {
   if (zone_start_zygote(zone, &agent.zygote) < 0) die("cannot start the zygote: %m");
   /* Shells are copies of us: a function's environment is not to be in them. */
   if (zone->init[0]) explicit_bzero(zone->init + 1, strlen(zone->init + 1));
+  ids_execute_without_capabilities(); /* after the zygote, who executes with some; shells need not each do it */
   agent_watch(zone->worker, SOURCE_WORKER, 0, EPOLLIN);
   agent_watch(zone->launcher, SOURCE_LAUNCHER, 0, EPOLLIN);
   agent_watch(agent.zygote.events, SOURCE_ZYGOTE, 0, EPOLLIN);

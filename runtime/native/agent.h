@@ -50,7 +50,7 @@ struct sandbox {
   enum changes_state changes_state;
   struct platform_files *platform; /* NULL: the run was not asked for its changes */
   struct buffer job, input, result;
-  struct run_limits limits;
+  struct run_limits limits; /* those of its cgroup and tmpfs, from BUILDING on */
   uint64_t created_at, run_at, job_sent_at, ended_at, over_at, cpu_check_at, buried_at, remove_at;
   bool disk_full, inodes_full;
 };
@@ -61,6 +61,7 @@ struct agent {
   struct zygote_link zygote;
   bool zygote_ready;
   uint64_t started_at;
+  struct run_limits usual; /* of the last run: the next is likely to have the same */
   struct buffer inbox;
   struct sandbox sandboxes[MAX_SANDBOXES];
   /* Ids whose shell is ready and whose fork has to wait. One may be dead by the time it comes up. */
@@ -88,6 +89,8 @@ void sandbox_fork_waiting(void);
 void sandbox_is_parked(struct sandbox *sandbox);
 
 /* ---- agent-run.c ---- */
+/* Sets caps ahead of a run that is likely to want them; false with errno. */
+bool sandbox_limit(struct sandbox *sandbox, const struct run_limits *limits);
 void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length);
 void sandbox_send_job(struct sandbox *sandbox);
 void sandbox_send_input(struct sandbox *sandbox);

@@ -31,7 +31,8 @@ static void open_zone(const struct cgroup_layout *layout, const char *path, stru
 
 static void print_usage(const struct cgroup_zone *zone, uint32_t id) {
   uint64_t now, peak;
-  cgroup_sandbox_memory(zone, id, &now, &peak);
+  now = cgroup_sandbox_memory(zone, id);
+  peak = cgroup_sandbox_memory_peak(zone, id);
   printf("{\"cpuUsec\":%llu,\"memoryBytes\":%llu,\"memoryPeakBytes\":%llu,\"oomKills\":%u,\"pidsRefused\":%u}\n",
          (unsigned long long)cgroup_sandbox_cpu_usec(zone, id), (unsigned long long)now, (unsigned long long)peak,
          cgroup_sandbox_oom_kills(zone, id), cgroup_sandbox_pids_refused(zone, id));

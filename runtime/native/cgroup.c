@@ -390,15 +390,14 @@ uint64_t cgroup_sandbox_cpu_usec(const struct cgroup_zone *zone, uint32_t id) {
   return sandbox_number(zone, zone->layout.cpuacct, id, "cpuacct.usage") / 1000;
 }
 
-void cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id, uint64_t *now, uint64_t *peak) {
-  int at = zone->layout.memory;
-  if (zone->layout.version == 2) {
-    *now = sandbox_number(zone, 0, id, "memory.current");
-    *peak = sandbox_number(zone, 0, id, "memory.peak"); /* since Linux 5.19 */
-    return;
-  }
-  *now = sandbox_number(zone, at, id, "memory.usage_in_bytes");
-  *peak = sandbox_number(zone, at, id, "memory.max_usage_in_bytes");
+uint64_t cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id) {
+  if (zone->layout.version == 2) return sandbox_number(zone, 0, id, "memory.current");
+  return sandbox_number(zone, zone->layout.memory, id, "memory.usage_in_bytes");
+}
+
+uint64_t cgroup_sandbox_memory_peak(const struct cgroup_zone *zone, uint32_t id) {
+  if (zone->layout.version == 2) return sandbox_number(zone, 0, id, "memory.peak"); /* since Linux 5.19 */
+  return sandbox_number(zone, zone->layout.memory, id, "memory.max_usage_in_bytes");
 }
 
 uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id) {

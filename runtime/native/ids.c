@@ -30,6 +30,11 @@ void ids_make_files_as(uint32_t id) {
   if (prctl(PR_SET_DUMPABLE, 1) < 0) die("cannot become dumpable: %m");
 }
 
+void ids_execute_without_capabilities(void) {
+  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
+    if (prctl(PR_CAPBSET_DROP, capability) < 0) die("cannot empty the bounding set: %m");
+}
+
 /* To join shells, and to become their users. No CAP_SYS_PTRACE: whoever has less than the agent may not look into it. */
 static const int zygote_capabilities[] = {CAP_SYS_ADMIN, CAP_SYS_CHROOT, CAP_SETUID, CAP_SETGID, CAP_SETPCAP};
 

@@ -50,6 +50,14 @@ static napi_value send_result(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+/* random(): number. 31 bits, and not 0. */
+static napi_value draw(napi_env env, napi_callback_info info) {
+  (void)info;
+  napi_value value;
+  uint32_t number = zygote_random() & 0x7fffffff;
+  return napi_create_uint32(env, number != 0 ? number : 1, &value) == napi_ok ? value : NULL;
+}
+
 /* exit(code): without destructors, which would wait for threads that a fork does not have. */
 static napi_value exit_now(napi_env env, napi_callback_info info) {
   napi_value argument;
@@ -57,7 +65,7 @@ static napi_value exit_now(napi_env env, napi_callback_info info) {
   int32_t code = 1;
   napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
   napi_get_value_int32(env, argument, &code);
-  _exit(code);
+  zygote_end(code);
 }
 
 NAPI_MODULE_INIT() {
@@ -65,6 +73,7 @@ NAPI_MODULE_INIT() {
       {"serve", NULL, serve, NULL, NULL, NULL, napi_default, NULL},
       {"waitJob", NULL, wait_job, NULL, NULL, NULL, napi_default, NULL},
       {"sendResult", NULL, send_result, NULL, NULL, NULL, napi_default, NULL},
+      {"random", NULL, draw, NULL, NULL, NULL, napi_default, NULL},
       {"exit", NULL, exit_now, NULL, NULL, NULL, napi_default, NULL},
   };
   if (napi_define_properties(env, exports, sizeof(functions) / sizeof(functions[0]), functions) != napi_ok)

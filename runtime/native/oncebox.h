@@ -113,7 +113,6 @@ struct run_report {
   uint64_t memory_peak_bytes;
   uint32_t start_usec;
   uint32_t run_usec;
-  uint32_t discard_usec;
   uint8_t changes; /* enum changes_state */
 } __attribute__((packed));
 
@@ -219,7 +218,8 @@ int cgroup_sandbox_make(const struct cgroup_zone *zone, uint32_t id);
 int cgroup_sandbox_procs(const struct cgroup_zone *zone, uint32_t id, int fds[MAX_CGROUP_DIRS]);
 int cgroup_sandbox_limit(const struct cgroup_zone *zone, uint32_t id, const struct run_limits *limits);
 uint64_t cgroup_sandbox_cpu_usec(const struct cgroup_zone *zone, uint32_t id);
-void cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id, uint64_t *now, uint64_t *peak);
+uint64_t cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id);
+uint64_t cgroup_sandbox_memory_peak(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_pids_refused(const struct cgroup_zone *zone, uint32_t id);
 /* 0, or -1 with EBUSY while the kernel still holds it. */
@@ -281,6 +281,8 @@ void agent_main(struct zone *zone) __attribute__((noreturn));
 void ids_become_administrator(void);
 /* Whose the files are that we make from now on: the image's root's, or ours again. */
 void ids_make_files_as(uint32_t id);
+/* Empties the bounding set: what we have we keep, and nothing that we or our children execute gets any. */
+void ids_execute_without_capabilities(void);
 /* The capabilities of a zygote, kept over an execve. */
 void ids_become_zygote(void);
 
@@ -328,8 +330,14 @@ void zygote_serve(uint32_t init_usec);
 /* Says "parked" and waits for the job. Returns its bytes (malloc) and sets *length; ends the process when the
  * agent goes. */
 uint8_t *zygote_wait_job(size_t *length);
-/* -1 when nobody listens any more; SIGPIPE must be ignored. */
+/* -1 when nobody listens any more; SIGPIPE must be ignored. JSON, so that it has no byte RESULT_END. */
 int zygote_send_result(const void *data, size_t length);
+/* Ends the process as _exit(2) does, and says so first: all that it wrote is in its pipes by then, and the kernel takes
+ * longer to take an interpreter apart than most programs run. */
+#define RESULT_END 0
+void zygote_end(int code) __attribute__((noreturn));
+/* Straight from the kernel: no generator of a library has been touched. */
+uint32_t zygote_random(void);
 
 /* ---- changes.c ---- */
 #define MAX_PLATFORM_FILES 64

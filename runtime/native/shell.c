@@ -208,8 +208,6 @@ static void enter_root(int ready) {
 /* Nothing here is worth attacking: no descriptor, no capability, none to gain, no system call that the sandbox has
  * not. Its user is the administrator, so no process of the sandbox may signal or trace it. */
 static void give_up_everything(int ready, const struct filter *filter) {
-  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-    if (prctl(PR_CAPBSET_DROP, capability) < 0) shell_fail(ready, "empty the init's bounding set");
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
   struct __user_cap_data_struct none[2] = {0};
   if (syscall(SYS_capset, &header, none) < 0) shell_fail(ready, "drop the init's capabilities");

@@ -80,8 +80,8 @@ static void tell(uint32_t kind, uint32_t sandbox, pid_t pid, int status) {
 }
 
 static void empty_bounding_set(void) {
-  for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
-    if (prctl(PR_CAPBSET_DROP, capability) < 0) fail("drop a capability from the bounding set");
+  for (int capability = 0, is_set; (is_set = prctl(PR_CAPBSET_READ, capability)) >= 0; capability++)
+    if (is_set && prctl(PR_CAPBSET_DROP, capability) < 0) fail("drop a capability from the bounding set");
 }
 
 static void drop_capabilities(void) {
@@ -315,6 +315,18 @@ uint8_t *zygote_wait_job(size_t *length) {
     _exit(126);
   }
   return job;
+}
+
+uint32_t zygote_random(void) {
+  uint32_t number = 0;
+  if (syscall(SYS_getrandom, &number, sizeof(number), 0) != sizeof(number)) fail("draw a random number");
+  return number;
+}
+
+void zygote_end(int code) {
+  const uint8_t end[2] = {RESULT_END, (uint8_t)code};
+  zygote_send_result(end, sizeof(end)); /* Nobody there: then the exit says it. */
+  _exit(code);
 }
 
 int zygote_send_result(const void *data, size_t length) {

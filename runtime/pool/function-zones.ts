@@ -2,6 +2,7 @@ import type { Image } from '../image/image.ts';
 import type { FunctionInit } from '../interpreters/program-job.ts';
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 import type { ZoneRequest } from './image-zones.ts';
+import type { RefillGate } from './refill-gate.ts';
 import { RentOrBuy } from './rent-or-buy.ts';
 import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
 import type { Lease } from './warm-pool.ts';
@@ -41,6 +42,7 @@ export interface FunctionZonesOptions {
   /** What their zygotes may have together; beyond it, those that were used longest ago are closed. */
   memoryBytes: number;
   spareTarget: number;
+  gate: RefillGate;
   /** As long as its pools live without use, so does a zone, milliseconds. */
   idleMs: number;
   /** Told once of each reason why a version goes without a zygote. */

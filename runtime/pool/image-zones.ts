@@ -1,6 +1,7 @@
 import type { Image } from '../image/image.ts';
 import type { FunctionInit } from '../interpreters/program-job.ts';
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
+import type { RefillGate } from './refill-gate.ts';
 import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
 import type { Lease } from './warm-pool.ts';
 import { type ShelvedZone, ZoneShelf } from './zone-shelf.ts';
@@ -24,6 +25,7 @@ export interface ImageZonesOptions {
   /** Zones open at once; the one that has been idle longest makes room for another. */
   max: number;
   spareTarget: number;
+  gate: RefillGate;
   /** A zone that nobody has used for so long is closed, milliseconds. */
   idleMs: number;
   onError: (error: unknown, what: string) => void;

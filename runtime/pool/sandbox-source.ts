@@ -9,6 +9,7 @@ import {
 } from '../sandbox/sandbox.ts';
 import { type FunctionVersionRequest, FunctionZones } from './function-zones.ts';
 import { ImageZones, type ZoneRequest } from './image-zones.ts';
+import { RefillGate } from './refill-gate.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
@@ -18,11 +19,13 @@ export interface SandboxSourceOptions {
   openZone: (request: ZoneRequest) => Promise<Zone>;
   /** The base image of every runtime served: made by set-up, so its interpreter is trusted to be a zygote. */
   images: Record<RuntimeName, Image & { searchPath: string }>;
-  /** Sandboxes kept parked for each runtime. */
+  /** Sandboxes kept parked for each runtime when it is idle. 0: none is ever parked. */
   targets: Record<RuntimeName, number>;
-  /** Sandboxes kept parked for each function version or image in use, and for how long after its last lease. */
+  /** Likewise for each function version or image in use, and for how long after its last lease. */
   functionTarget: number;
   functionIdleMs: number;
+  /** Parked sandboxes of all pools together; without a bound unless given. */
+  parkedMax?: number;
   /** Zygotes of functions: what they may have of memory together, and who hears why one has none. Absent: there are none. */
   functionZygotes?: {
     memoryBytes: number;
@@ -89,12 +92,16 @@ interface BaseZone {
 /** Opens a zone and a pool for each runtime. Resolves when every pool is full; other pools come with first use. */
 export async function openSandboxSource(options: SandboxSourceOptions): Promise<SandboxSource> {
   const { functionTarget: spareTarget, functionIdleMs: idleMs, onError } = options;
+  const gate = new RefillGate({ parkedMax: options.parkedMax ?? Number.POSITIVE_INFINITY });
   const runtimes = Object.keys(options.images) as RuntimeName[];
-  const bases = new Map(runtimes.map((runtime) => [interpreterOf[runtime], openBase(runtime, options)]));
+  const bases = new Map(
+    runtimes.map((runtime) => [interpreterOf[runtime], openBase(runtime, options, gate)]),
+  );
   const images = new ImageZones({
     openZone: options.openZone,
     max: imageZonesMax,
     spareTarget,
+    gate,
     idleMs,
     onError,
   });
@@ -105,6 +112,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       openZone: options.openZone,
       max: functionZonesMax,
       spareTarget,
+      gate,
       idleMs,
       onError,
     });
@@ -183,7 +191,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
   };
 }
 
-function openBase(runtime: RuntimeName, options: SandboxSourceOptions): BaseZone {
+function openBase(runtime: RuntimeName, options: SandboxSourceOptions, gate: RefillGate): BaseZone {
   const image = options.images[runtime];
   const onError = (error: unknown) => options.onError(error, runtime);
   const { layers, searchPath } = image;
@@ -192,6 +200,7 @@ function openBase(runtime: RuntimeName, options: SandboxSourceOptions): BaseZone
   const pools = new SpecPools({
     create: (spec) => keeper.create(spec),
     spareTarget: options.functionTarget,
+    gate,
     idleMs: options.functionIdleMs,
     onError,
   });

@@ -1,6 +1,7 @@
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { Sandbox, SandboxSpec } from '../sandbox/sandbox.ts';
-import { type Lease, type PoolState, WarmPool } from './warm-pool.ts';
+import { RefillGate } from './refill-gate.ts';
+import { type Lease, type PoolState, type PoolStats, WarmPool } from './warm-pool.ts';
 
 /** What the sandboxes of a pool are for: shown by lists, and counted when an image is to go. */
 export interface PoolPurpose {
@@ -18,9 +19,11 @@ export interface ListedSandbox extends PoolPurpose {
 
 export interface SpecPoolsOptions {
   create: (spec: SandboxSpec) => Promise<Sandbox>;
-  /** Sandboxes kept parked for each spec in use, and for how long after its last lease. */
+  /** Sandboxes kept parked for each spec in use, more with its demand, and for how long after its last lease. */
   spareTarget: number;
   idleMs: number;
+  /** Shared with the other pools of the node. Its own, without a budget, unless given. */
+  gate?: RefillGate;
   onError: (error: unknown) => void;
 }
 
@@ -37,16 +40,18 @@ interface Entry {
 /** The pools of one zone: one for each spec that is in use. */
 export class SpecPools {
   readonly #options: SpecPoolsOptions;
+  readonly #gate: RefillGate;
   /** Least recently leased first. */
   readonly #entries = new Map<string, Entry>();
 
   constructor(options: SpecPoolsOptions) {
     this.#options = options;
+    this.#gate = options.gate ?? new RefillGate({ parkedMax: Number.POSITIVE_INFINITY });
   }
 
-  /** Opens a pool that stays open; resolves when it is full. */
-  async keep(spec: SandboxSpec, purpose: PoolPurpose, target: number): Promise<void> {
-    const pool = this.#newPool(spec, target);
+  /** Opens a pool that stays open and keeps at least `min` parked; resolves when they are. */
+  async keep(spec: SandboxSpec, purpose: PoolPurpose, min: number): Promise<void> {
+    const pool = this.#newPool(spec, min, min);
     this.#entries.set(keyOf(spec, purpose), { purpose, pool });
     await pool.full();
   }
@@ -63,17 +68,14 @@ export class SpecPools {
       return existing.pool.lease();
     }
     this.#makeRoom();
-    const pool = this.#newPool(spec, 0);
+    const pool = this.#newPool(spec, this.#options.spareTarget, 0);
     const idle = setTimeout(() => {
       if (pool.leased > 0) return void idle.refresh();
       this.#entries.delete(key);
       void pool.close();
     }, this.#options.idleMs).unref();
     this.#entries.set(key, { purpose, pool, idle });
-    // The first caller's own sandbox is asked for before the spares.
-    const lease = pool.lease();
-    pool.setTarget(this.#options.spareTarget);
-    return lease;
+    return pool.lease();
   }
 
   /** Whether a sandbox is leased. */
@@ -85,6 +87,11 @@ export class SpecPools {
     return [...this.#entries.values()].flatMap(({ pool, purpose }) =>
       pool.list().map(({ sandbox, state, start }) => ({ ...purpose, sandbox, pool: state, start })),
     );
+  }
+
+  /** Demand and stock of every open pool. */
+  stats(): (PoolPurpose & PoolStats)[] {
+    return [...this.#entries.values()].map(({ pool, purpose }) => ({ ...purpose, ...pool.stats() }));
   }
 
   /** Closes the pools of an image, and resolves when the last sandbox on it is dead. They are listed until then. */
@@ -119,9 +126,11 @@ export class SpecPools {
     }
   }
 
-  #newPool(spec: SandboxSpec, target: number): WarmPool {
+  #newPool(spec: SandboxSpec, min: number, reserved: number): WarmPool {
     const { create, onError } = this.#options;
-    return new WarmPool({ create: () => create(spec), target, onError });
+    // Whoever keeps none when idle wants none parked at all.
+    const max = min === 0 ? 0 : Number.POSITIVE_INFINITY;
+    return new WarmPool({ create: () => create(spec), min, max, reserved, gate: this.#gate, onError });
   }
 }
 

@@ -1,15 +1,25 @@
 import type { Sandbox } from '../sandbox/sandbox.ts';
+import { Demand } from './demand.ts';
+import type { GateMember, RefillGate } from './refill-gate.ts';
 
-/** How many sandboxes a pool makes at once in the background: enough to keep up, few enough not to starve leases. */
-const refillParallelism = 2;
 const backoffFirstMs = 50;
 const backoffMaxMs = 5_000;
+/** How long a replacement waits for a run to end: what the run needs to start is behind it then. */
+const deferMs = 25;
+/** How often a pool that was leased from looks whether it holds too many. */
+const decayMs = 2_000;
 
 export interface WarmPoolOptions {
   /** Makes one parked, ready sandbox. */
   create: () => Promise<Sandbox>;
-  /** Parked sandboxes to keep ready. */
-  target: number;
+  /** Kept parked when nobody leases. */
+  min: number;
+  /** Parked at most, however great the demand. */
+  max: number;
+  /** Of `min`, those that are kept even when the budget of the node is used up. 0 unless given. */
+  reserved?: number;
+  /** Shared by the pools of a node. */
+  gate: RefillGate;
   /** Told of every failed refill; the pool goes on by itself. */
   onError: (error: unknown) => void;
 }
@@ -29,34 +39,51 @@ export interface Lease {
   start: 'warm' | 'fork';
 }
 
+export interface PoolStats {
+  parked: number;
+  leased: number;
+  /** Parked ones that the demand calls for. */
+  target: number;
+  /** Leases a second. */
+  ratePerSecond: number;
+  /** Mean time that making one takes, milliseconds. */
+  refillMs: number;
+}
+
 /**
- * Keeps `target` sandboxes parked and hands each out once.
+ * Keeps as many sandboxes parked as `Demand` calls for, and hands each out once.
  *
  *     create ──► parked ──lease──► leased ──► dead
  *                  └──── dies, or the pool shrinks or closes ──► dead
  *
  * A lease that finds nothing parked creates its own, so an empty pool costs a fork and never an error. Whoever
  * leases owns the sandbox and must run or kill it; the pool only watches it until it is dead. Nothing ever goes
- * back to `parked`.
+ * back to `parked`. A new pool is empty until it is filled or leased from.
  */
-export class WarmPool {
-  readonly #create: () => Promise<Sandbox>;
-  readonly #onError: (error: unknown) => void;
+export class WarmPool implements GateMember {
+  readonly reserved: number;
+  readonly #options: WarmPoolOptions;
+  readonly #gate: RefillGate;
+  readonly #demand: Demand;
   /** Insertion order is age: the oldest parked one is leased first. */
   readonly #entries = new Map<Sandbox, PoolEntry>();
   readonly #refills = new Set<Promise<void>>();
   readonly #fullWaiters: (() => void)[] = [];
-  #target: number;
   #parked = 0;
   #failures = 0;
   #backoff: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Immediate | undefined;
+  #deferred: NodeJS.Timeout | undefined;
+  #decay: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: WarmPoolOptions) {
-    this.#create = options.create;
-    this.#onError = options.onError;
-    this.#target = options.target;
-    this.#refill();
+    const { min, max, reserved = 0, gate } = options;
+    this.#options = options;
+    this.reserved = reserved;
+    this.#gate = gate;
+    this.#demand = new Demand({ min, max, servers: gate.slots, deferMs });
+    gate.join(this);
   }
 
   get parked(): number {
@@ -68,25 +95,40 @@ export class WarmPool {
   }
 
   get target(): number {
-    return this.#target;
+    return this.#demand.target(performance.now());
+  }
+
+  get ratePerSecond(): number {
+    return this.#demand.ratePerSecond(performance.now());
+  }
+
+  get isLow(): boolean {
+    return this.#held < this.#demand.need(performance.now());
   }
 
   list(): readonly PoolEntry[] {
     return [...this.#entries.values()];
   }
 
+  stats(): PoolStats {
+    const { parked, leased, target, ratePerSecond } = this;
+    return { parked, leased, target, ratePerSecond, refillMs: this.#demand.refillMs };
+  }
+
   /** Rejects as `create` does when nothing is parked and none can be made, or when the pool is closed. */
   async lease(): Promise<Lease> {
     if (this.#closing) throw new Error('cannot lease: the pool is closed');
+    this.#demand.leased(performance.now());
+    this.#decay ??= setTimeout(() => this.#shrink(), decayMs).unref();
     for (const entry of this.#entries.values()) {
       if (entry.state !== 'parked' || entry.sandbox.state === 'dead') continue;
       this.#unpark(entry);
-      // Making its replacement costs as much CPU as the caller's run, so it waits until that is over, unless the
-      // pool runs low; then the next turn of the event loop, for the hand-over goes to the kernel first.
-      if (this.#parked * 2 < this.#target) setImmediate(() => this.#refill());
+      this.#refillLater();
       return { sandbox: entry.sandbox, start: 'warm' };
     }
-    const sandbox = await this.#create();
+    const forked = this.#gate.fork();
+    this.#refillLater();
+    const sandbox = await this.#make().finally(forked);
     this.#failures = 0;
     if (this.#closing) {
       await sandbox.kill();
@@ -96,20 +138,32 @@ export class WarmPool {
     return { sandbox, start: 'fork' };
   }
 
-  /** Resolves when `target` sandboxes are parked, or the pool is closed. */
+  /** Resolves when `min` sandboxes are parked, or the pool is closed. */
   full(): Promise<void> {
+    this.refill();
     if (this.#isFull()) return Promise.resolve();
     return new Promise((resolve) => this.#fullWaiters.push(resolve));
   }
 
-  setTarget(target: number): void {
-    this.#target = target;
-    for (const entry of this.#entries.values()) {
-      if (this.#parked <= target) break;
-      if (entry.state === 'parked') this.#evict(entry);
+  /** Makes what is missing as far as the gate lets it. */
+  refill(): void {
+    const parallelism = this.#failures > 0 ? 1 : this.#gate.slots;
+    while (!this.#closing && this.#backoff === undefined && this.#refills.size < parallelism) {
+      if (this.#held >= this.target) return;
+      const made = this.#gate.enter(this, this.#held);
+      if (!made) return;
+      const refill = this.#park().finally(() => {
+        this.#refills.delete(refill);
+        made();
+        this.refill();
+      });
+      this.#refills.add(refill);
     }
-    this.#settleFull();
-    this.#refill();
+  }
+
+  /** Kills the oldest parked one: another pool needs its place. */
+  giveBack(): void {
+    for (const entry of this.#entries.values()) if (entry.state === 'parked') return void this.#evict(entry);
   }
 
   /** Kills what is parked, now or once made. Resolves when all of that is dead; leased ones are their owners'. */
@@ -120,6 +174,10 @@ export class WarmPool {
 
   async #close(): Promise<void> {
     clearTimeout(this.#backoff);
+    clearTimeout(this.#deferred);
+    clearTimeout(this.#decay);
+    clearImmediate(this.#soon);
+    this.#gate.leave(this);
     const evicted = this.list()
       .filter((entry) => entry.state === 'parked')
       .map((entry) => this.#evict(entry));
@@ -128,31 +186,66 @@ export class WarmPool {
     this.#settleFull();
   }
 
-  #refill(): void {
-    const idle = () => !this.#closing && this.#backoff === undefined;
-    const parallelism = this.#failures > 0 ? 1 : refillParallelism;
-    while (idle() && this.#refills.size < parallelism && this.#parked + this.#refills.size < this.#target) {
-      const refill = this.#park().finally(() => {
-        this.#refills.delete(refill);
-        this.#refill();
+  /** Parked or being made for it. */
+  get #held(): number {
+    return this.#parked + this.#refills.size;
+  }
+
+  /**
+   * A replacement costs as much CPU as the run it replaces, so it waits until that is over, or past its start. In a
+   * pool that runs low only the next turn of the event loop, for the hand-over goes to the kernel first.
+   */
+  #refillLater(): void {
+    if (this.isLow) {
+      this.#soon ??= setImmediate(() => {
+        this.#soon = undefined;
+        this.refill();
       });
-      this.#refills.add(refill);
+      return;
     }
+    this.#deferred ??= setTimeout(() => {
+      this.#deferred = undefined;
+      this.refill();
+    }, deferMs).unref();
+  }
+
+  /** Gives back what the demand no longer calls for, until it calls for no more than when idle. */
+  #shrink(): void {
+    const target = this.target;
+    for (const entry of this.#entries.values()) {
+      if (this.#parked <= target) break;
+      if (entry.state === 'parked') void this.#evict(entry);
+    }
+    // What the budget refused may fit now.
+    this.refill();
+    if (target === this.#options.min && this.#parked === target) this.#decay = undefined;
+    else this.#decay?.refresh();
+  }
+
+  async #make(): Promise<Sandbox> {
+    const startedAtMs = performance.now();
+    const sandbox = await this.#options.create();
+    this.#demand.made(performance.now() - startedAtMs);
+    return sandbox;
   }
 
   async #park(): Promise<void> {
     let sandbox: Sandbox;
     try {
-      sandbox = await this.#create();
+      sandbox = await this.#make();
     } catch (error) {
+      this.#gate.release();
       if (this.#closing) return;
-      this.#onError(error);
+      this.#options.onError(error);
       this.#backOff();
       return;
     }
     this.#failures = 0;
     // Closed or shrunk while it was being made: it is not wanted any more.
-    if (this.#closing || this.#parked >= this.#target) return sandbox.kill();
+    if (this.#closing || this.#parked >= this.target) {
+      this.#gate.release();
+      return sandbox.kill();
+    }
     this.#parked += 1;
     this.#watch({ sandbox, state: 'parked', start: 'warm' });
     this.#settleFull();
@@ -164,7 +257,7 @@ export class WarmPool {
     this.#failures += 1;
     this.#backoff = setTimeout(() => {
       this.#backoff = undefined;
-      this.#refill();
+      this.refill();
     }, delayMs);
     this.#backoff.unref();
   }
@@ -173,8 +266,8 @@ export class WarmPool {
     this.#entries.set(entry.sandbox, entry);
     void entry.sandbox.dead.then(() => {
       if (!this.#entries.delete(entry.sandbox)) return;
-      if (entry.state === 'leased') return this.#refill();
-      this.#parked -= 1;
+      if (entry.state === 'leased') return this.refill();
+      this.#drop();
       // Not at once: what kills parked sandboxes, such as a crashed zone, would kill their replacements in a hot loop.
       this.#backOff();
     });
@@ -182,17 +275,23 @@ export class WarmPool {
 
   #unpark(entry: PoolEntry): void {
     entry.state = 'leased';
-    this.#parked -= 1;
+    this.#drop();
   }
 
   #evict(entry: PoolEntry): Promise<void> {
     this.#entries.delete(entry.sandbox);
-    this.#parked -= 1;
+    this.#drop();
     return entry.sandbox.kill();
   }
 
+  /** One fewer is parked. */
+  #drop(): void {
+    this.#parked -= 1;
+    this.#gate.release();
+  }
+
   #isFull(): boolean {
-    return this.#parked >= this.#target || this.#closing !== undefined;
+    return this.#parked >= this.#options.min || this.#closing !== undefined;
   }
 
   #settleFull(): void {

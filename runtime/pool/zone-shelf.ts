@@ -1,4 +1,5 @@
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
+import type { RefillGate } from './refill-gate.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
 import type { Lease } from './warm-pool.ts';
 
@@ -9,6 +10,8 @@ const maxFailures = 1024;
 
 export interface ZoneShelfOptions {
   spareTarget: number;
+  /** Of all pools of the node. */
+  gate: RefillGate;
   /** A zone that nobody has used for so long is closed, milliseconds. */
   idleMs: number;
   /** How long a key is refused after its first failure in a row, and at most, milliseconds. */
@@ -72,7 +75,7 @@ export class ZoneShelf {
 
   /** There must be none of this key. */
   open(key: string, imageDigest: string, boot: (signal: AbortSignal) => Promise<Zone>): ShelvedZone {
-    const { spareTarget, idleMs, onError } = this.#options;
+    const { spareTarget, gate, idleMs, onError } = this.#options;
     const stop = new AbortController();
     const zone = boot(stop.signal);
     const entry: ShelvedZone = {
@@ -84,6 +87,7 @@ export class ZoneShelf {
       pools: new SpecPools({
         create: async (spec) => (await zone).create(spec),
         spareTarget,
+        gate,
         idleMs,
         onError: (error) => onError(error, key),
       }),

@@ -14,8 +14,8 @@ export interface Sandbox {
   /** `performance.now()` of creation, milliseconds. */
   readonly createdAtMs: number;
   /**
-   * Hands over the program and resolves when the sandbox is dead. Resolves with a report whatever the program
-   * did; rejects with SandboxLostError when the platform lost the sandbox. Throws if called a second time.
+   * Hands over the program and resolves when that is over; what is left of the sandbox is being discarded then, and
+   * `dead` says when. Resolves with a report whatever the program did; rejects with SandboxLostError when the platform lost the sandbox. Throws if called a second time.
    */
   run(request: RunRequest): Promise<RunReport>;
   /** Ends it, in any state; a run under way reports the cause `killed`. Idempotent; resolves as `dead` does. */
@@ -95,7 +95,6 @@ export interface RunReport {
   /** Phases, microseconds. */
   startUsec: number;
   runUsec: number;
-  discardUsec: number;
 }
 
 export interface SandboxStat {

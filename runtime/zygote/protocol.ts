@@ -150,7 +150,7 @@ export function encodeLimits(limits: Limits): Buffer {
   return bytes;
 }
 
-export const reportBytes = 53;
+export const reportBytes = 49;
 
 /** `struct run_report`, then the result. */
 export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stderr' | 'changes'> {
@@ -172,14 +172,13 @@ export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stder
     memoryPeakBytes: Number(payload.readBigUInt64LE(32)),
     startUsec: payload.readUInt32LE(40),
     runUsec: payload.readUInt32LE(44),
-    discardUsec: payload.readUInt32LE(48),
     result: payload.subarray(reportBytes),
   };
 }
 
 /** Whether the report says that the frames of changes before it are all of them. */
 export function hasAllChanges(payload: Buffer): boolean {
-  return payload.readUInt8(52) === 1;
+  return payload.readUInt8(48) === 1;
 }
 
 /** `struct stat_report`. */

@@ -15,8 +15,6 @@ const timingsSchema = z.object({
   startMs: z.number(),
   /** Handed over until the main process exited or was killed. */
   runMs: z.number(),
-  /** Exit until every process of the sandbox was gone. */
-  discardMs: z.number(),
 });
 export type Timings = z.infer<typeof timingsSchema>;
 

@@ -59,17 +59,10 @@ function invocationHeaders({ id, start, timings, init }: Invocation): Record<str
   const headers: Record<string, string> = { 'oncebox-invocation-id': id };
   if (start) headers['oncebox-start'] = start;
   if (timings) {
-    const { queueMs, leaseMs, startMs, runMs, discardMs } = timings;
+    const { queueMs, leaseMs, startMs, runMs } = timings;
     // Part of the run; shared initialisation was not waited for.
     const initMs = init && !init.shared ? { init: init.ms } : {};
-    const phases = {
-      queue: queueMs,
-      lease: leaseMs,
-      start: startMs,
-      ...initMs,
-      run: runMs,
-      discard: discardMs,
-    };
+    const phases = { queue: queueMs, lease: leaseMs, start: startMs, ...initMs, run: runMs };
     const entries = Object.entries(phases).map(([phase, ms]) => `${phase};dur=${ms.toFixed(3)}`);
     headers['server-timing'] = entries.join(', ');
   }

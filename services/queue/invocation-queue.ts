@@ -71,15 +71,37 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const waitingList = queue.toKey('wait');
   const results = await openResultChannel(subscriber, readFinished, onError);
 
+  /** As of the last answer, and what was added since it was asked for. */
+  let waiting = 0;
+  let isCounting = false;
+
+  async function countWaiting() {
+    const before = waiting;
+    const counted = await redis.llen(waitingList);
+    waiting = counted + Math.max(0, waiting - before);
+  }
+
+  /** After an addition and not before it, so that none waits for the answer. */
+  function countSoon() {
+    if (isCounting) return;
+    isCounting = true;
+    const done = () => {
+      isCounting = false;
+    };
+    countWaiting().then(done, done);
+  }
+
   /** Concurrent requests may pass the check together and overshoot by their number. */
   async function add(id: string, request: InvocationRequest) {
-    const waiting = await redis.llen(waitingList);
+    if (waiting >= queueMax) await countWaiting();
     if (waiting >= queueMax) {
       throw new PlatformError('queue_full', `cannot enqueue: ${waiting} invocations are waiting`, {
         retryAfterSeconds: 1,
       });
     }
+    waiting += 1;
     await queue.add('invocation', { ...request, replyTo: results.replyTo }, { jobId: id });
+    countSoon();
   }
 
   async function enqueueAndWait(

@@ -35,12 +35,18 @@ export const configSchema = z.object({
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
     .describe('least level that is logged'),
-  ONCEBOX_POOL_NODE: integer(0, 1000).default(8).describe('parked node sandboxes kept ready'),
-  ONCEBOX_POOL_PYTHON: integer(0, 1000).default(8).describe('parked python sandboxes kept ready'),
-  ONCEBOX_POOL_BASH: integer(0, 1000).default(4).describe('parked bash sandboxes kept ready'),
+  ONCEBOX_POOL_NODE: integer(0, 1000)
+    .default(8)
+    .describe('parked node sandboxes kept when idle; 0: none ever'),
+  ONCEBOX_POOL_PYTHON: integer(0, 1000)
+    .default(8)
+    .describe('parked python sandboxes kept when idle; 0: none ever'),
+  ONCEBOX_POOL_BASH: integer(0, 1000)
+    .default(4)
+    .describe('parked bash sandboxes kept when idle; 0: none ever'),
   ONCEBOX_POOL_FUNCTION: integer(0, 1000)
     .default(2)
-    .describe('parked sandboxes kept ready for each function version in use'),
+    .describe('parked sandboxes kept for each function version in use; 0: none ever'),
   ONCEBOX_POOL_FUNCTION_IDLE_MS: integer(100, 86_400_000)
     .default(60_000)
     .describe('a function version not called for so long gives its parked sandboxes back, milliseconds'),
@@ -49,6 +55,9 @@ export const configSchema = z.object({
     .describe(
       "what the zygotes of functions may have together, bytes; an eighth of the machine's memory unless set",
     ),
+  ONCEBOX_POOL_MAX: integer(0, 100_000)
+    .default(256)
+    .describe('parked sandboxes of all pools together, about 1.5 MiB each; pools grow with demand'),
   ONCEBOX_CONCURRENCY: integer(1, 10_000)
     .default(cpus().length * 16)
     .describe('invocations a worker runs at once; 16 a core unless set'),

@@ -84,7 +84,8 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
   } finally {
     runs.close(run);
-    release?.();
+    // Its memory is taken until nothing of the sandbox is left; the reply does not wait for that.
+    if (release) void (lease?.sandbox.dead ?? Promise.resolve()).then(release);
   }
 }
 
@@ -208,7 +209,6 @@ function startClock(job: TakenJob): Clock {
         : leasedAt === undefined
           ? 0
           : round(performance.now() - leasedAt),
-      discardMs: (report?.discardUsec ?? 0) / 1000,
     }),
   };
 }

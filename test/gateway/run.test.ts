@@ -30,7 +30,7 @@ describe('a run that is taken', () => {
     expect(response.headers.get('oncebox-invocation-id')).toBe(invocation.id);
     expect(response.headers.get('oncebox-start')).toBe('warm');
     expect(response.headers.get('server-timing')).toBe(
-      'queue;dur=1.000, lease;dur=0.500, start;dur=0.250, run;dur=2.000, discard;dur=0.125',
+      'queue;dur=1.000, lease;dur=0.500, start;dur=0.250, run;dur=2.000',
     );
   });
 

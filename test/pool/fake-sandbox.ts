@@ -123,7 +123,6 @@ export function report(changes: Partial<RunReport> = {}): RunReport {
     inodesFull: false,
     startUsec: 100,
     runUsec: 2000,
-    discardUsec: 300,
     ...changes,
   };
 }

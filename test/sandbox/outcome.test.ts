@@ -19,7 +19,7 @@ function report(changes: Partial<RunReport>): RunReport {
     ...{ cause: 'exited', exitCode: 0, signal: null, result: Buffer.alloc(0) },
     ...{ stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), stdoutTruncated: false, stderrTruncated: false },
     ...{ cpuUsec: 0, memoryPeakBytes: 0, oomKills: 0, pidsRefused: 0, diskFull: false, inodesFull: false },
-    ...{ startUsec: 0, runUsec: 0, discardUsec: 0 },
+    ...{ startUsec: 0, runUsec: 0 },
     ...changes,
   } as RunReport;
 }

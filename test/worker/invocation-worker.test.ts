@@ -104,7 +104,7 @@ test('an invocation runs in a leased sandbox and its record says how that went',
     outcome: { status: 'ok' },
     start: 'warm',
     image: { digest: 'sha256:base' },
-    timings: { startMs: 0.1, runMs: 2, discardMs: 0.3 },
+    timings: { startMs: 0.1, runMs: 2 },
     usage: { cpuMs: 1.5, memoryPeakBytes: 4096, wallMs: 2 },
     stdout: 'out\n',
   });

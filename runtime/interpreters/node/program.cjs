@@ -9,7 +9,14 @@ const native = require('/.oncebox/zygote.node');
 
 const maxResultBytes = 6 * 1024 * 1024;
 
-module.exports = { rehearse, run, runInitialised };
+module.exports = { prepare, rehearse, run, runInitialised };
+
+/** What a child would do to itself, done once for all of them: before the fork. */
+function prepare() {
+  renewableClock();
+  leaveByExit();
+  reportUncaught();
+}
 
 /** Goes through what every job needs, with no effect: the files and the program are /dev/null. */
 function rehearse() {
@@ -19,16 +26,25 @@ function rehearse() {
   Module.runMain('/dev/null');
   delete require.cache['/dev/null'];
   for (const key of Object.keys(Module._pathCache)) delete Module._pathCache[key];
+  process.stdout.write('');
   native.sendResult(Buffer.alloc(0));
 }
 
+/** Sets the clock to zero. */
+let renewClock;
+
 /** The clock starts when the program does: to it, the wait of the parked process has not happened. */
-function renewClock() {
+function renewableClock() {
   const { performance } = globalThis;
   const prototype = Object.getPrototypeOf(performance);
   const { now } = prototype;
-  const started = now.call(performance);
-  const timeOrigin = performance.timeOrigin + started;
+  const origin = performance.timeOrigin;
+  let started = 0;
+  let timeOrigin = origin;
+  renewClock = () => {
+    started = now.call(performance);
+    timeOrigin = origin + started;
+  };
   Object.defineProperty(prototype, 'now', {
     ...Object.getOwnPropertyDescriptor(prototype, 'now'),
     value: { now: () => now.call(performance) - started }.now,
@@ -44,16 +60,12 @@ function renewClock() {
 function run(job) {
   renewClock();
   Object.assign(process.env, job.env);
-  leaveByExit();
-  reportUncaught();
   if (job.kind === 'snippet') runSnippet(job);
   else initialiseAndCall(job);
 }
 
 /** In a fork of a function's zygote: the job's environment is that of its initialisation. */
 function runInitialised(job, callee) {
-  leaveByExit();
-  reportUncaught();
   callHandler(job, callee);
 }
 

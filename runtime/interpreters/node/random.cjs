@@ -4,6 +4,7 @@
 const crypto = require('node:crypto');
 const v8 = require('node:v8');
 const vm = require('node:vm');
+const native = require('/.oncebox/zygote.node');
 
 /** Of lib/internal/crypto/random.js: both are drawn ahead of their use. */
 const cachedIds = 128;
@@ -23,7 +24,7 @@ function delegate() {
 
 /** In the fork. */
 function renew() {
-  v8.setFlagsFromString(`--random-seed=${crypto.randomBytes(4).readInt32LE() & 0x7fffffff || 1}`);
+  v8.setFlagsFromString(`--random-seed=${native.random()}`);
   draw = untouched;
   // What is left of the zygote's is used up; what follows is the fork's own.
   for (let count = 0; count < cachedIds; count++) crypto.randomUUID();

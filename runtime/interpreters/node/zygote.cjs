@@ -2,15 +2,16 @@
 // The node zygote: warms node's own lazily loaded parts, then forks into sandboxes. Everything above `serve()` runs
 // once, before any user code is known; everything below runs in the child, confined. CommonJS, because the fork
 // happens in the middle of this synchronous file. See runtime/interpreters/README.md.
-const { randomBytes } = require('node:crypto');
 const { readlinkSync } = require('node:fs');
 const { inspect } = require('node:util');
 const v8 = require('node:v8');
 const native = require('/.oncebox/zygote.node');
 
+const rehearsals = 200;
+
 // Compiled whole, now, and not function by function in every child.
 v8.setFlagsFromString('--no-lazy');
-const { rehearse, run, runInitialised } = require('/.oncebox/program.cjs');
+const { prepare, rehearse, run, runInitialised } = require('/.oncebox/program.cjs');
 v8.setFlagsFromString('--lazy');
 
 // Loaded here, once: what most programs reach for.
@@ -21,11 +22,13 @@ for (const name of preloaded.split(' ')) require(`node:${name}`);
 void [globalThis.fetch, globalThis.Headers, globalThis.Request, globalThis.Response, globalThis.performance];
 void [globalThis.crypto, globalThis.AbortController, globalThis.structuredClone, globalThis.URLSearchParams];
 
-// A program runs once, so that its children find node's loader, console and streams compiled and in place. Their
-// stdout is this one: fd 1 is a pipe here as it is there.
+// Programs run, so that children find node's loader, console and streams compiled and in place. Their stdout is this one:
+// fd 1 is a pipe here as it is there. Often, so that what they run through is past the interpreter's first steps: those
+// write to memory that a child would have to copy.
+prepare();
 console.log();
 console.error();
-rehearse();
+for (let i = 0; i < rehearsals; i++) rehearse();
 
 // Its last argument: the function whose zygote this is.
 if (process.argv[2] === undefined) serveAnything();
@@ -68,7 +71,7 @@ function renew() {
   const { env } = process;
   for (const name of Object.keys(env)) delete env[name];
   // Read when a context first needs random numbers, which is after this: the zygote never asked for one.
-  v8.setFlagsFromString(`--random-seed=${randomBytes(4).readInt32LE() & 0x7fffffff || 1}`);
+  v8.setFlagsFromString(`--random-seed=${native.random()}`);
   process.execArgv = [];
   renewProcess();
 }

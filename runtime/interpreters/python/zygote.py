@@ -230,7 +230,7 @@ def leave(code):
             stream.flush()
         except BaseException:
             pass
-    os._exit(code)
+    native.zygote_end(code)
 
 
 if __name__ == "__main__":

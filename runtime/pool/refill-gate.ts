@@ -1,0 +1,129 @@
+import { availableParallelism } from 'node:os';
+
+/** A refill that takes longer waits for something, such as a zone that boots, and does not use the CPU. */
+const slotHeldMaxMs = 250;
+
+/** What a pool is to the gate. */
+export interface GateMember {
+  readonly parked: number;
+  /** Parked ones that it is never asked to give back. */
+  readonly reserved: number;
+  /** Whether it may run empty before a refill is there. */
+  readonly isLow: boolean;
+  readonly ratePerSecond: number;
+  /** A place may be free: called after a refusal. */
+  refill(): void;
+  /** Ends one that is parked, and `release`s it. */
+  giveBack(): void;
+}
+
+export interface RefillGateOptions {
+  /** Parked sandboxes of all pools together; those that pools have reserved are kept even beyond it. */
+  parkedMax: number;
+  /** Refills under way at once; half of the cores, but at least 2, unless given. */
+  slots?: number;
+}
+
+/**
+ * What all pools of a node share: the CPU that refills may take from runs, and the memory of what is parked. A refill
+ * needs a slot while it is being made, and a place in the budget until its sandbox is leased or dead. When the budget is used
+ * up, the pool that is leased from most rarely gives one back to any that is leased from more often.
+ */
+export class RefillGate {
+  readonly slots: number;
+  readonly #parkedMax: number;
+  readonly #members = new Set<GateMember>();
+  /** Refused for want of a slot, longest waiting first. */
+  readonly #waiting = new Set<GateMember>();
+  #held = 0;
+  #refills = 0;
+  #forks = 0;
+
+  constructor({ parkedMax, slots }: RefillGateOptions) {
+    this.#parkedMax = parkedMax;
+    this.slots = slots ?? Math.max(2, Math.floor(availableParallelism() / 2));
+  }
+
+  /** Places taken: sandboxes that are parked or being made for it. */
+  get held(): number {
+    return this.#held;
+  }
+
+  join(member: GateMember): void {
+    this.#members.add(member);
+  }
+
+  leave(member: GateMember): void {
+    this.#members.delete(member);
+    this.#waiting.delete(member);
+  }
+
+  /**
+   * A slot and a place for one refill. Undefined when there is none: the member is called when a slot is free, but has to ask
+   * by itself after a while where the budget was used up. What is returned ends the slot; the place ends with `release`.
+   */
+  enter(member: GateMember, held: number): (() => void) | undefined {
+    if (!this.#hasSlot) {
+      this.#waiting.add(member);
+      return undefined;
+    }
+    if (this.#held >= this.#parkedMax && !this.#makeRoom(member) && held >= member.reserved) return undefined;
+    this.#held += 1;
+    this.#refills += 1;
+    return this.#once(() => {
+      this.#refills -= 1;
+    });
+  }
+
+  /** The sandbox of a refill was leased, died, or was never made. */
+  release(): void {
+    this.#held -= 1;
+  }
+
+  /** A caller makes a sandbox of its own until what is returned is called. */
+  fork(): () => void {
+    this.#forks += 1;
+    return this.#once(() => {
+      this.#forks -= 1;
+    });
+  }
+
+  #once(end: () => void): () => void {
+    let isOver = false;
+    const over = () => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timeout);
+      end();
+      this.#callNext();
+    };
+    const timeout = setTimeout(over, slotHeldMaxMs).unref();
+    return over;
+  }
+
+  get #hasSlot(): boolean {
+    // A fork that a caller waits for goes first. One refill goes on, for else a steady rush would only ever fork.
+    return this.#refills < Math.max(1, this.slots - this.#forks);
+  }
+
+  #callNext(): void {
+    while (this.#hasSlot && this.#waiting.size > 0) {
+      const waiting = [...this.#waiting];
+      const next = waiting.find(({ isLow }) => isLow) ?? (waiting[0] as GateMember);
+      // It waits again when it wants more than it is given.
+      this.#waiting.delete(next);
+      next.refill();
+    }
+  }
+
+  #makeRoom(asking: GateMember): boolean {
+    let least: GateMember | undefined;
+    for (const member of this.#members) {
+      if (member === asking || member.parked <= member.reserved) continue;
+      if (!least || member.ratePerSecond < least.ratePerSecond) least = member;
+    }
+    if (!least || least.ratePerSecond >= asking.ratePerSecond) return false;
+    least.giveBack();
+    return true;
+  }
+}
