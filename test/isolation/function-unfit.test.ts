@@ -11,7 +11,6 @@ const unfit: [what: string, runtime: 'node' | 'python', code: string, reason: Re
   ['throws', 'node', `throw new RangeError('not today');`, /RangeError: not today/],
   ['leaves', 'node', 'process.exit(0);', /ended before it was ready/],
   ['never settles', 'node', 'await new Promise(() => {});', /ended before it was ready/],
-  ['has no such handler', 'node', 'export const other = 1; //', /does not export a function named handler/],
   [
     'leaves a file open',
     'node',
