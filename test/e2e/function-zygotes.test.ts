@@ -37,7 +37,12 @@ def handler(event, context):\n    global calls\n    calls += 1\n    return [${an
   }),
 };
 
-async function deploy(name: string, runtime: 'node' | 'python', answer: number, more = {}) {
+async function deploy(
+  name: string,
+  runtime: 'node' | 'python',
+  answer: number,
+  more = {},
+): Promise<Record<string, unknown>> {
   const body = { runtime, handler: 'index.handler', files: [sources[runtime](answer)], ...more };
   const response = await fetch(`${platform.url}/v1/functions/${name}`, {
     method: 'PUT',
@@ -45,7 +50,7 @@ async function deploy(name: string, runtime: 'node' | 'python', answer: number, 
     body: JSON.stringify(body),
   });
   expect(response.ok, await response.clone().text()).toBe(true);
-  return response.json();
+  return (await response.json()) as Record<string, unknown>;
 }
 
 interface Call {

@@ -1,6 +1,8 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { useFunctionZones } from '../support/function-zones.ts';
-import { takeCensus } from '../support/host.ts';
+import { onceboxCgroups, takeCensus } from '../support/host.ts';
 
 const { initialised, ordinary, launcherPid } = useFunctionZones();
 
@@ -212,6 +214,24 @@ os.register_at_fork(after_in_child=bomb)${pythonHandler}`,
   await expect(zone.create({ layers, workingDir: '/work', scratch: true })).rejects.toThrow(
     /died while it joined|parked/,
   );
+});
+
+test('the zygote of a function has one core, a cap on memory and one on processes', async () => {
+  await initialised('python', { 'index.py': pythonHandler });
+  const leaves = (await onceboxCgroups()).filter(
+    (path) => path.includes(`/test-${process.pid}-`) && path.endsWith('/zygote'),
+  );
+  const read = async (names: string[]) => {
+    const files = leaves.flatMap((leaf) =>
+      names.map((name) => readFile(join(leaf, name), 'utf8').catch(() => '')),
+    );
+    return (await Promise.all(files)).map((text) => text.trim()).filter((text) => text !== '');
+  };
+  expect(await read(['cpu.cfs_quota_us', 'cpu.max'])).toContainEqual(
+    expect.stringMatching(/^100000( 100000)?$/),
+  );
+  expect(await read(['memory.limit_in_bytes', 'memory.max'])).toContain(String(2 ** 31));
+  expect(await read(['pids.max'])).toContain('512');
 });
 
 test('nothing is left of zones whose functions ran', async () => {

@@ -10,9 +10,10 @@ import { storeDir, useZones } from './zones.ts';
 
 type Runtime = 'node' | 'python';
 
-export interface Called {
+interface Called {
   outcome: Outcome;
   /** Of an outcome `ok`. */
+  // biome-ignore lint/suspicious/noExplicitAny: any JSON, as the test's own handler returns it
   value: any;
   stdout: string;
   stderr: string;
