@@ -116,7 +116,7 @@ test('what is unfit to be shared runs the ordinary way; what throws is a functio
 });
 
 test('an environment that is too large for a zygote is said', async () => {
-  const env = { BIG: 'x'.repeat(130_000) };
+  const env = { BIG: 'x'.repeat(131_000) };
   await expect(initialised('node', { 'index.mjs': handler }, { env })).rejects.toThrow(
     /environment makes 13\d{4} bytes/,
   );
