@@ -93,6 +93,7 @@ source = await openSandboxSource({
   },
   functionTarget: config.ONCEBOX_POOL_FUNCTION,
   functionIdleMs: config.ONCEBOX_POOL_FUNCTION_IDLE_MS,
+  parkedMax: config.ONCEBOX_POOL_MAX,
   onError: (error, what) => logger.warn({ err: error, what }, 'cannot make a sandbox'),
 });
 const openedSource = source;
