@@ -1,6 +1,7 @@
 /* node-addon.c: zygote.c for node. libuv must hear of the fork before JavaScript runs on in the child. */
 #include "oncebox.h"
 
+#include <fcntl.h>
 #include <node_api.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -58,6 +59,24 @@ static napi_value draw(napi_env env, napi_callback_info info) {
   return napi_create_uint32(env, number != 0 ? number : 1, &value) == napi_ok ? value : NULL;
 }
 
+/* silence(true): what is written to stdout and stderr goes nowhere; silence(false): it goes where it went before. */
+static napi_value silence(napi_env env, napi_callback_info info) {
+  static int outputs[2] = {-1, -1};
+  napi_value argument;
+  size_t count = 1;
+  bool begins = false;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  napi_get_value_bool(env, argument, &begins);
+  int null = begins ? open("/dev/null", O_WRONLY | O_CLOEXEC) : -1;
+  for (int i = 0; i < 2; i++) {
+    if (begins) outputs[i] = fcntl(1 + i, F_DUPFD_CLOEXEC, 3);
+    if (outputs[i] < 0 || dup2(begins ? null : outputs[i], 1 + i) < 0) return raise(env, "cannot silence the process");
+    if (!begins) close(outputs[i]);
+  }
+  if (begins) close(null);
+  return NULL;
+}
+
 /* exit(code): without destructors, which would wait for threads that a fork does not have. */
 static napi_value exit_now(napi_env env, napi_callback_info info) {
   napi_value argument;
@@ -73,6 +92,7 @@ NAPI_MODULE_INIT() {
       {"serve", NULL, serve, NULL, NULL, NULL, napi_default, NULL},
       {"waitJob", NULL, wait_job, NULL, NULL, NULL, napi_default, NULL},
       {"sendResult", NULL, send_result, NULL, NULL, NULL, napi_default, NULL},
+      {"silence", NULL, silence, NULL, NULL, NULL, napi_default, NULL},
       {"random", NULL, draw, NULL, NULL, NULL, napi_default, NULL},
       {"exit", NULL, exit_now, NULL, NULL, NULL, napi_default, NULL},
   };

@@ -238,6 +238,9 @@ static bool fork_into_shell(const struct fork_request *request, int *fds, int co
   return false;
 }
 
+/* glibc's; others have none. */
+extern int malloc_trim(size_t keep) __attribute__((weak));
+
 /* Initialisation may have run others; one that still does is in no fork. */
 static void refuse_children(void) {
   pid_t pid;
@@ -249,6 +252,8 @@ static void refuse_children(void) {
 }
 
 void zygote_serve(uint32_t init_usec) {
+  /* What the warm-up freed would be copied into every child's page tables, and be taken apart again there. */
+  if (malloc_trim) malloc_trim(0);
   for (int fd = ZYGOTE_SOCKET_FD; fd <= ZYGOTE_PID_NS_FD; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
   if (pipe2(zygote.child_ended, O_CLOEXEC | O_NONBLOCK) < 0) fail("make a pipe");
   struct sigaction action = {.sa_handler = on_child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP};

@@ -8,9 +8,11 @@ const missShare = 0.01;
 const utilisationMax = 0.9;
 /** Slower than one lease in a quarter of an hour is no demand. */
 const forgottenPerSecond = 0.001;
-/** What a sandbox takes to make, until the first is measured; and the most that is believed, milliseconds. */
+/** What a sandbox takes to make, until the first is measured, and at least, milliseconds. */
 const firstRefillMs = 5;
-const refillMsMax = 1000;
+const refillMsMin = 1;
+/** What took longer waited, for a zone that boots, and says nothing about the next. */
+const refillMsMax = 250;
 /** Weight of a measured time in the mean, as of a round trip in RFC 6298. */
 const refillWeight = 1 / 8;
 
@@ -56,8 +58,10 @@ export class Demand {
     if (this.#recent.length > recentLeases) this.#recent.shift();
   }
 
+  /** One was made, parked or for a caller who waited. */
   made(durationMs: number): void {
-    this.#refillMs += (Math.min(durationMs, refillMsMax) - this.#refillMs) * refillWeight;
+    if (durationMs > refillMsMax) return;
+    this.#refillMs += (Math.max(refillMsMin, durationMs) - this.#refillMs) * refillWeight;
   }
 
   /**
@@ -65,8 +69,7 @@ export class Demand {
    * follows a rise within eight leases, whatever the rate. The slow one remembers a rush for tens of seconds.
    */
   ratePerSecond(nowMs: number): number {
-    const rate = Math.max(this.#quickRate(nowMs), this.#slowRate(nowMs));
-    return rate < forgottenPerSecond ? 0 : rate;
+    return this.#rateOver(this.#refillMs, nowMs);
   }
 
   /** Parked or being made, so that a lease finds one with 99 %: below this refills do not wait. At most `max`. */
@@ -80,16 +83,24 @@ export class Demand {
     const { min, max, servers, deferMs } = this.#options;
     const perSecond = this.ratePerSecond(nowMs);
     if (perSecond === 0) return min;
-    const servedPerSecond = Math.min(perSecond, (utilisationMax * servers * 1000) / this.#refillMs);
+    const servedPerSecond = Math.min(
+      this.#rateOver(deferMs, nowMs),
+      (utilisationMax * servers * 1000) / this.#refillMs,
+    );
     const deferred = Math.round((servedPerSecond * deferMs) / 1000);
     return Math.min(max, Math.max(min, this.#stockFor(perSecond) + deferred));
   }
 
-  #quickRate(nowMs: number): number {
+  /** What came within `spanMs` counts as no more than that many in it, however close together it came. */
+  #rateOver(spanMs: number, nowMs: number): number {
+    const rate = Math.max(this.#quickRate(spanMs, nowMs), this.#slowRate(nowMs));
+    return rate < forgottenPerSecond ? 0 : rate;
+  }
+
+  #quickRate(spanMs: number, nowMs: number): number {
     const [first, last] = [this.#recent[0], this.#recent.at(-1)];
     if (first === undefined || last === undefined || nowMs - last > memoryMs) return 0;
-    // What came within one refill is no more than so many on order, however close together it came.
-    return ((this.#recent.length - 1) * 1000) / Math.max(nowMs - first, this.#refillMs);
+    return ((this.#recent.length - 1) * 1000) / Math.max(nowMs - first, spanMs);
   }
 
   /** An exponentially decaying count of the leases, divided by its memory. */

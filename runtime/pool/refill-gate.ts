@@ -2,6 +2,8 @@ import { availableParallelism } from 'node:os';
 
 /** A refill that takes longer waits for something, such as a zone that boots, and does not use the CPU. */
 const slotHeldMaxMs = 250;
+/** A pool takes a place only from one with so many times less demand: two alike would take it from each other in turns. */
+const takesFrom = 2;
 
 /** What a pool is to the gate. */
 export interface GateMember {
@@ -26,8 +28,8 @@ export interface RefillGateOptions {
 
 /**
  * What all pools of a node share: the CPU that refills may take from runs, and the memory of what is parked. A refill
- * needs a slot while it is being made, and a place in the budget until its sandbox is leased or dead. When the budget is used
- * up, the pool that is leased from most rarely gives one back to any that is leased from more often.
+ * needs a slot while it is being made, and a place in the budget until its sandbox is leased or dead. When the budget
+ * is used up, the pool that is leased from most rarely gives one back to any that is leased from twice as often.
  */
 export class RefillGate {
   readonly slots: number;
@@ -37,7 +39,6 @@ export class RefillGate {
   readonly #waiting = new Set<GateMember>();
   #held = 0;
   #refills = 0;
-  #forks = 0;
 
   constructor({ parkedMax, slots }: RefillGateOptions) {
     this.#parkedMax = parkedMax;
@@ -59,8 +60,9 @@ export class RefillGate {
   }
 
   /**
-   * A slot and a place for one refill. Undefined when there is none: the member is called when a slot is free, but has to ask
-   * by itself after a while where the budget was used up. What is returned ends the slot; the place ends with `release`.
+   * A slot and a place for one refill of a member that holds `held`. Undefined when there is none: the member is called
+   * when a slot is free, but asks again by itself where the budget was used up. What is returned ends the slot; the
+   * place ends with `release`.
    */
   enter(member: GateMember, held: number): (() => void) | undefined {
     if (!this.#hasSlot) {
@@ -70,9 +72,7 @@ export class RefillGate {
     if (this.#held >= this.#parkedMax && !this.#makeRoom(member) && held >= member.reserved) return undefined;
     this.#held += 1;
     this.#refills += 1;
-    return this.#once(() => {
-      this.#refills -= 1;
-    });
+    return this.#slot();
   }
 
   /** The sandbox of a refill was leased, died, or was never made. */
@@ -80,30 +80,22 @@ export class RefillGate {
     this.#held -= 1;
   }
 
-  /** A caller makes a sandbox of its own until what is returned is called. */
-  fork(): () => void {
-    this.#forks += 1;
-    return this.#once(() => {
-      this.#forks -= 1;
-    });
-  }
-
-  #once(end: () => void): () => void {
+  /** Ends the slot when first called, or by itself. */
+  #slot(): () => void {
     let isOver = false;
-    const over = () => {
+    const end = () => {
       if (isOver) return;
       isOver = true;
       clearTimeout(timeout);
-      end();
+      this.#refills -= 1;
       this.#callNext();
     };
-    const timeout = setTimeout(over, slotHeldMaxMs).unref();
-    return over;
+    const timeout = setTimeout(end, slotHeldMaxMs).unref();
+    return end;
   }
 
   get #hasSlot(): boolean {
-    // A fork that a caller waits for goes first. One refill goes on, for else a steady rush would only ever fork.
-    return this.#refills < Math.max(1, this.slots - this.#forks);
+    return this.#refills < this.slots;
   }
 
   #callNext(): void {
@@ -122,7 +114,8 @@ export class RefillGate {
       if (member === asking || member.parked <= member.reserved) continue;
       if (!least || member.ratePerSecond < least.ratePerSecond) least = member;
     }
-    if (!least || least.ratePerSecond >= asking.ratePerSecond) return false;
+    if (!least || least.ratePerSecond * takesFrom > asking.ratePerSecond || asking.ratePerSecond === 0)
+      return false;
     least.giveBack();
     return true;
   }

@@ -126,9 +126,8 @@ export class WarmPool implements GateMember {
       this.#refillLater();
       return { sandbox: entry.sandbox, start: 'warm' };
     }
-    const forked = this.#gate.fork();
     this.#refillLater();
-    const sandbox = await this.#make().finally(forked);
+    const sandbox = await this.#make();
     this.#failures = 0;
     if (this.#closing) {
       await sandbox.kill();

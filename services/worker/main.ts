@@ -98,6 +98,7 @@ source = await openSandboxSource({
     onUnfit: (reason, { name, version }) =>
       logger.warn({ function: name, version, reason }, 'a function goes without a zygote of its own'),
   },
+  parkedMax: config.ONCEBOX_POOL_MAX,
   onError: (error, what) => logger.warn({ err: error, what }, 'cannot make a sandbox'),
 });
 const openedSource = source;

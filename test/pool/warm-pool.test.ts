@@ -1,20 +1,26 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { afterEach, expect, test, vi } from 'vitest';
+import { RefillGate } from '../../runtime/pool/refill-gate.ts';
 import { WarmPool } from '../../runtime/pool/warm-pool.ts';
 import type { Sandbox } from '../../runtime/sandbox/sandbox.ts';
 import { FakeSandbox } from './fake-sandbox.ts';
+import { poissonArrivals, randomFrom } from './poisson-arrivals.ts';
 
 afterEach(() => {
   vi.useRealTimers();
 });
 
-/** A pool over a factory whose every creation the test decides about. */
-function usePool(target: number) {
+const useGate = (parkedMax = 1000) => new RefillGate({ parkedMax, slots: 2 });
+
+/** A pool over a factory whose every creation the test decides about. Without `max` demand does not change its target. */
+function usePool(min: number, { max = min, gate = useGate() } = {}) {
   const pending: { resolve(sandbox: Sandbox): void; reject(error: Error): void }[] = [];
   const errors: unknown[] = [];
   const pool = new WarmPool({
     create: () => new Promise((resolve, reject) => pending.push({ resolve, reject })),
-    target,
+    min,
+    max,
+    gate,
     onError: (error) => errors.push(error),
   });
   async function made(sandbox = new FakeSandbox()) {
@@ -26,10 +32,11 @@ function usePool(target: number) {
     pending.shift()?.reject(new Error('no room'));
     await nextTurn();
   }
+  void pool.full();
   return { pool, pending, errors, made, fails };
 }
 
-async function useFullPool(target: number) {
+async function useFullPool(min: number, { max = min, gate = useGate(), reserved = 0 } = {}) {
   const made: FakeSandbox[] = [];
   const pool = new WarmPool({
     create: async () => {
@@ -37,7 +44,10 @@ async function useFullPool(target: number) {
       made.push(sandbox);
       return sandbox;
     },
-    target,
+    min,
+    max,
+    reserved,
+    gate,
     onError: (error) => {
       throw error;
     },
@@ -46,7 +56,7 @@ async function useFullPool(target: number) {
   return { pool, made };
 }
 
-test('a new pool fills up to its target, two at a time', async () => {
+test('a pool fills up to its minimum, two at a time', async () => {
   const { pool, pending, made } = usePool(3);
   expect(pending).toHaveLength(2);
   await made();
@@ -57,7 +67,7 @@ test('a new pool fills up to its target, two at a time', async () => {
   expect([pool.parked, pool.leased]).toEqual([3, 0]);
 });
 
-test('full resolves when the target is reached and not before', async () => {
+test('full resolves when the minimum is reached and not before', async () => {
   const { pool, made } = usePool(2);
   let isFull = false;
   const full = pool.full().then(() => {
@@ -87,10 +97,23 @@ test('a leased sandbox is replaced once it is dead: until then its run has the C
   expect([made.length, pool.parked, pool.leased]).toEqual([5, 4, 0]);
 });
 
-test('a pool that is less than half full is refilled at once', async () => {
+test('a run that goes on is waited for only past its start', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const { pool, made } = await useFullPool(4);
+  await pool.lease();
+  vi.advanceTimersByTime(24);
+  await nextTurn();
+  expect(made).toHaveLength(4);
+  vi.advanceTimersByTime(1);
+  await pool.full();
+  expect([made.length, pool.parked, pool.leased]).toEqual([5, 4, 1]);
+});
+
+test('a pool that runs low is refilled at once', async () => {
   const { pool, made } = await useFullPool(2);
   await pool.lease();
   await pool.lease();
+  await nextTurn();
   await pool.full();
   expect([made.length, pool.parked, pool.leased]).toEqual([4, 2, 2]);
 });
@@ -183,22 +206,75 @@ test('a pool whose refills fail still serves leases', async () => {
   await pool.close();
 });
 
-test('a lower target kills what is too many, a higher one makes more', async () => {
-  const { pool, made } = await useFullPool(3);
-  pool.setTarget(1);
-  expect(made.map((sandbox) => sandbox.state)).toEqual(['dead', 'dead', 'created']);
-  expect(pool.parked).toBe(1);
-  pool.setTarget(2);
-  await pool.full();
-  expect(pool.parked).toBe(2);
+test('a pool grows with its demand, and gives back what the demand no longer calls for', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const { pool, made } = await useFullPool(2, { max: 50 });
+  for (let n = 0; n < 200; n++) {
+    vi.advanceTimersByTime(10);
+    const { sandbox } = await pool.lease();
+    await sandbox.kill();
+    await nextTurn();
+  }
+  const { parked, target, ratePerSecond } = pool.stats();
+  expect(parked).toBeGreaterThan(3);
+  expect(parked).toBe(target);
+  expect(Math.round(ratePerSecond)).toBe(100);
+  vi.advanceTimersByTime(180_000);
+  expect(pool.stats()).toMatchObject({ parked: 2, target: 2 });
+  expect(made.filter(({ state }) => state !== 'dead')).toHaveLength(2);
+  expect(vi.getTimerCount(), 'an idle pool does nothing').toBe(0);
 });
 
-test('a sandbox made for a target that was lowered meanwhile is killed', async () => {
-  const { pool, made } = usePool(1);
-  pool.setTarget(0);
-  const sandbox = await made();
-  expect(sandbox.state).toBe('dead');
-  expect(pool.parked).toBe(0);
+test('a sandbox made for a demand that is over is killed', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const { pool, pending, made } = usePool(1, { max: 10 });
+  await made();
+  const leases = Array.from({ length: 4 }, () => pool.lease());
+  for (let fork = 0; fork < 3; fork++) await made();
+  await Promise.all(leases);
+  expect(pending, 'refills').toHaveLength(2);
+  vi.advanceTimersByTime(300_000);
+  expect(pool.target).toBe(1);
+  expect([(await made()).state, (await made()).state]).toEqual(['created', 'dead']);
+  expect(pool.parked).toBe(1);
+});
+
+test('of 150 leases a second at random 95 % are warm where making one takes 6 ms and a run 8', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const after = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+  const pool = new WarmPool({
+    create: () => after(6).then(() => new FakeSandbox()),
+    min: 2,
+    max: 100,
+    gate: useGate(),
+    onError: (error) => {
+      throw error;
+    },
+  });
+  const arrivals = poissonArrivals(150, 10, randomFrom(1));
+  const starts: string[] = [];
+  let [nowMs, parkedMax] = [0, 0];
+  for (const arrivalMs of arrivals) {
+    await vi.advanceTimersByTimeAsync(arrivalMs - nowMs);
+    nowMs = arrivalMs;
+    parkedMax = Math.max(parkedMax, pool.parked);
+    void pool.lease().then(({ sandbox, start }) => {
+      starts.push(start);
+      void after(8).then(() => sandbox.kill());
+    });
+    await nextTurn();
+  }
+  expect(starts.filter((start) => start === 'warm').length / arrivals.length).toBeGreaterThan(0.95);
+  expect(parkedMax).toBeLessThan(50);
+});
+
+test('of a burst every lease succeeds, and those that find nothing parked are forks', async () => {
+  const { pool } = await useFullPool(8, { max: 100 });
+  const leases = await Promise.all(Array.from({ length: 500 }, () => pool.lease()));
+  expect(new Set(leases.map(({ sandbox }) => sandbox)).size).toBe(500);
+  expect(leases.filter(({ start }) => start === 'warm')).toHaveLength(8);
+  await Promise.all(leases.map(({ sandbox }) => sandbox.kill()));
+  expect(pool.parked).toBeLessThan(100);
 });
 
 test('close kills the parked ones and leaves the leased ones to their owners', async () => {

@@ -1,6 +1,6 @@
 'use strict';
 // What a child of the node zygote does with its job. Loaded by the zygote, run in the sandbox.
-const { mkdirSync, writeFileSync } = require('node:fs');
+const { mkdirSync, readFileSync, unlinkSync, writeFileSync } = require('node:fs');
 const { Module } = require('node:module');
 const { dirname, resolve } = require('node:path');
 const { inspect } = require('node:util');
@@ -9,7 +9,7 @@ const native = require('/.oncebox/zygote.node');
 
 const maxResultBytes = 6 * 1024 * 1024;
 
-module.exports = { prepare, rehearse, run, runInitialised };
+module.exports = { prepare, rehearse, rehearseInSandbox, run, runInitialised };
 
 /** What a child would do to itself, done once for all of them: before the fork. */
 function prepare() {
@@ -18,16 +18,36 @@ function prepare() {
   reportUncaught();
 }
 
-/** Goes through what every job needs, with no effect: the files and the program are /dev/null. */
+const rehearsal = '/.oncebox/rehearsal.js';
+const rehearsalCode = readFileSync(rehearsal, 'utf8');
+let isRehearsing = false;
+
+/** In the zygote, where nothing can be written. */
 function rehearse() {
-  const job = JSON.parse('{"files":[{"path":"/dev/null","content":"","encoding":"utf8"}],"env":{}}');
-  Object.assign(process.env, job.env);
-  writeFiles(job.files);
-  Module.runMain('/dev/null');
-  delete require.cache['/dev/null'];
-  for (const key of Object.keys(Module._pathCache)) delete Module._pathCache[key];
-  process.stdout.write('');
+  goThrough(rehearsal, '/dev/null');
+}
+
+/** In a sandbox, where the zygote's own files are not. */
+function rehearseInSandbox() {
+  const path = '/tmp/rehearsal.js';
+  goThrough(path, path);
+  unlinkSync(path);
+}
+
+/** All of a job, from its text to the end of the process, with no effect. */
+function goThrough(entry, path) {
+  const files = [{ path, content: rehearsalCode, encoding: 'utf8' }];
+  isRehearsing = true;
+  native.silence(true);
+  run(JSON.parse(JSON.stringify({ kind: 'snippet', files, entry, args: [], env: {} })));
+  process.emit('beforeExit', 0);
+  process.emit('exit', 0);
   native.sendResult(Buffer.alloc(0));
+  native.silence(false);
+  delete require.cache[entry];
+  for (const key of Object.keys(Module._pathCache)) delete Module._pathCache[key];
+  process.mainModule = undefined;
+  isRehearsing = false;
 }
 
 /** Sets the clock to zero. */
@@ -145,7 +165,7 @@ function leaveByExit() {
   process.emit = function (event, ...args) {
     const result = emit.call(this, event, ...args);
     // Node's last word, whether the loop ran dry or process.exit() was called; exit handlers have run.
-    if (event === 'exit') native.exit(process.exitCode ?? args[0] ?? 0);
+    if (event === 'exit' && !isRehearsing) native.exit(process.exitCode ?? args[0] ?? 0);
     return result;
   };
 }

@@ -11,7 +11,7 @@ const rehearsals = 200;
 
 // Compiled whole, now, and not function by function in every child.
 v8.setFlagsFromString('--no-lazy');
-const { prepare, rehearse, run, runInitialised } = require('/.oncebox/program.cjs');
+const { prepare, rehearse, rehearseInSandbox, run, runInitialised } = require('/.oncebox/program.cjs');
 v8.setFlagsFromString('--lazy');
 
 // Loaded here, once: what most programs reach for.
@@ -25,10 +25,13 @@ void [globalThis.crypto, globalThis.AbortController, globalThis.structuredClone,
 // Programs run, so that children find node's loader, console and streams compiled and in place. Their stdout is this one:
 // fd 1 is a pipe here as it is there. Often, so that what they run through is past the interpreter's first steps: those
 // write to memory that a child would have to copy.
+// Without the optimizing compilers, or it would be in the children that they find it worth their while.
+for (const compiler of ['maglev', 'turbofan']) v8.setFlagsFromString(`--no-${compiler}`);
 prepare();
 console.log();
 console.error();
 for (let i = 0; i < rehearsals; i++) rehearse();
+for (const compiler of ['maglev', 'turbofan']) v8.setFlagsFromString(`--${compiler}`);
 
 // Its last argument: the function whose zygote this is.
 if (process.argv[2] === undefined) serveAnything();
@@ -39,7 +42,7 @@ function serveAnything() {
   native.serve(0);
   renew();
   // Once more, in the child: it takes most of the page faults of a first run while nobody waits.
-  rehearse();
+  rehearseInSandbox();
   run(JSON.parse(native.waitJob()));
 }
 
@@ -64,6 +67,8 @@ function collectGarbage() {
   v8.setFlagsFromString('--expose-gc');
   require('node:vm').runInNewContext('gc')();
   v8.setFlagsFromString('--no-expose-gc');
+  // It sweeps only when memory is wanted, which would be in the children; who counts all code needs it swept now.
+  v8.getHeapCodeStatistics();
 }
 
 /** What every fork would otherwise have in common with its siblings, or could tell itself a fork by. */
