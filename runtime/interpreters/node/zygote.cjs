@@ -8,6 +8,8 @@ const v8 = require('node:v8');
 const native = require('/.oncebox/zygote.node');
 
 const rehearsals = 200;
+/** Of whom this is the zygote; rehearsals have arguments of their own. */
+const functionInit = process.argv[2];
 
 // Compiled whole, now, and not function by function in every child.
 v8.setFlagsFromString('--no-lazy');
@@ -33,9 +35,8 @@ console.error();
 for (let i = 0; i < rehearsals; i++) rehearse();
 for (const compiler of ['maglev', 'turbofan']) v8.setFlagsFromString(`--${compiler}`);
 
-// Its last argument: the function whose zygote this is.
-if (process.argv[2] === undefined) serveAnything();
-else serveFunction(JSON.parse(process.argv[2]));
+if (functionInit === undefined) serveAnything();
+else serveFunction(JSON.parse(functionInit));
 
 function serveAnything() {
   collectGarbage();
