@@ -35,10 +35,24 @@ void agent_close(int *fd) {
   *fd = -1;
 }
 
-void agent_tell(enum frame_type type, uint32_t id, const void *head, size_t head_length, const void *body,
-                        size_t body_length) {
+void agent_flush(void) {
+  struct buffer *outbox = &agent.outbox;
+  if (outbox->length == 0) return;
   /* Blocks when the worker is slow: what we hold for it stays bounded. Gone: so are we. */
-  if (frame_send(agent.zone->worker, type, id, head, head_length, body, body_length) < 0) _exit(0);
+  if (write_all(agent.zone->worker, outbox->data + outbox->start, outbox->length) < 0) _exit(0);
+  buffer_drop_front(outbox, outbox->length);
+}
+
+void agent_tell(enum frame_type type, uint32_t id, const void *head, size_t head_length, const void *body,
+                size_t body_length) {
+  uint32_t rest = (uint32_t)(5 + head_length + body_length);
+  uint8_t kind = (uint8_t)type;
+  buffer_append(&agent.outbox, &rest, sizeof(rest));
+  buffer_append(&agent.outbox, &kind, sizeof(kind));
+  buffer_append(&agent.outbox, &id, sizeof(id));
+  buffer_append(&agent.outbox, head, head_length);
+  buffer_append(&agent.outbox, body, body_length);
+  if (type == FRAME_DONE || agent.outbox.length >= OUTBOX_FULL) agent_flush();
 }
 
 void agent_activate(struct sandbox *sandbox) {
@@ -188,7 +202,9 @@ void agent_main(struct zone *zone) {
   agent_watch(agent.zygote.pidfd, SOURCE_ZYGOTE_END, 0, EPOLLIN);
   for (;;) {
     struct epoll_event events[64];
-    int count = epoll_wait(agent.epoll, events, 64, check_active());
+    int patience = check_active();
+    agent_flush();
+    int count = epoll_wait(agent.epoll, events, 64, patience);
     if (count < 0 && errno != EINTR) die("cannot wait for events: %m");
     for (int i = 0; i < count; i++) dispatch(&events[i]);
   }

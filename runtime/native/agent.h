@@ -29,6 +29,8 @@ enum source {
 #define MAX_FORKS_ASKED 32
 /* A sandbox or a zygote that is not ready by then never will be, microseconds. */
 #define READY_WITHIN 30000000u
+/* What is held back of what the worker is told, bytes. */
+#define OUTBOX_FULL 65536
 
 struct stream {
   int fd;
@@ -62,7 +64,7 @@ struct agent {
   bool zygote_ready;
   uint64_t started_at;
   struct run_limits usual; /* of the last run: the next is likely to have the same */
-  struct buffer inbox;
+  struct buffer inbox, outbox;
   struct sandbox sandboxes[MAX_SANDBOXES];
   /* Ids whose shell is ready and whose fork has to wait. One may be dead by the time it comes up. */
   uint32_t waiting[2 * MAX_SANDBOXES];
@@ -78,8 +80,10 @@ uint32_t agent_slot_of(const struct sandbox *sandbox);
 struct sandbox *agent_find(uint32_t id);
 void agent_watch(int fd, enum source source, uint32_t slot, uint32_t events);
 void agent_close(int *fd);
+/* Told with the next DONE, or when there is nothing else to do: a write wakes the worker. */
 void agent_tell(enum frame_type type, uint32_t id, const void *head, size_t head_length, const void *body,
                 size_t body_length);
+void agent_flush(void);
 void agent_activate(struct sandbox *sandbox);
 
 /* ---- agent-create.c: up to PARKED ---- */
