@@ -27,6 +27,29 @@ export const zygoteArguments: Record<Interpreter, readonly string[]> = {
   exec: [],
 };
 
+/** A function whose initialisation is to run in a zygote: what of its version decides how that goes. */
+export interface FunctionInit {
+  /** As `handlerSchema` has it. */
+  handler: string;
+  /** What the version adds to the environment; all of its invocations have the same. */
+  env: Readonly<Record<string, string>>;
+}
+
+/** The kernel takes no argument of a program that is longer (MAX_ARG_STRLEN), bytes with its end. */
+const maxArgumentBytes = 131_072;
+
+/** The last argument of a function's zygote. Throws RangeError when the environment is too large for one. */
+export function encodeInit({ handler, env }: FunctionInit): string {
+  const text = JSON.stringify({ handler, env: { ...baseEnvironment, ...env } });
+  const bytes = Buffer.byteLength(text) + 1;
+  if (bytes > maxArgumentBytes) {
+    throw new RangeError(
+      `the environment makes ${bytes} bytes; a function with a zygote may have ${maxArgumentBytes}`,
+    );
+  }
+  return text;
+}
+
 /** The bytes a parked process of this interpreter waits for. */
 export function encodeJob(interpreter: Interpreter, program: Program): Buffer {
   const env: Record<string, string> = { ...baseEnvironment, ...program.env };

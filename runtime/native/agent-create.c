@@ -40,6 +40,10 @@ static const char *parse_spec(struct sandbox *sandbox, const uint8_t *payload, s
   return NULL;
 }
 
+/* Code that a function registered runs right after the fork (os.register_at_fork), before there is a job with its caps. */
+static const struct run_limits parked_limits = {
+    .memory_bytes = 512u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 64, .cpu_milli = 500};
+
 void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   struct sandbox *sandbox = &agent.sandboxes[id % MAX_SANDBOXES];
   if (sandbox->state != FREE || id == 0) die("the worker used a sandbox id twice");
@@ -48,6 +52,12 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   errno = 0;
   const char *failure = parse_spec(sandbox, payload, length);
   if (!failure && cgroup_sandbox_make(&agent.zone->cgroup, id) < 0) failure = "cannot make the sandbox's cgroup";
+  if (!failure && agent.zone->init[0] && cgroup_sandbox_limit(&agent.zone->cgroup, id, &parked_limits) < 0) {
+    failure = "cannot set the caps of a parked sandbox";
+    int saved = errno;
+    cgroup_sandbox_remove(&agent.zone->cgroup, id);
+    errno = saved;
+  }
   if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.sandbox, &sandbox->shell) < 0) {
     failure = "cannot start the shell";
     int saved = errno;

@@ -4,8 +4,10 @@
 #include "agent.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* Of its output, what is kept for when it ends, what is read at a time, and what is logged over its life. */
@@ -62,17 +64,31 @@ void zygote_lost(const char *what) {
   die("%s; its zone ends with it", what);
 }
 
+void zygote_ended(void) {
+  char text[96], how[48] = "";
+  siginfo_t info = {0};
+  /* Its pipes close a moment before it can be asked. */
+  struct pollfd end = {.fd = agent.zygote.pidfd, .events = POLLIN};
+  if (poll(&end, 1, 100) == 1 && waitid(P_PIDFD, (id_t)agent.zygote.pidfd, &info, WEXITED | WNOHANG) == 0)
+    snprintf(how, sizeof(how), info.si_code == CLD_EXITED ? " with exit code %d" : " by signal %d", info.si_status);
+  snprintf(text, sizeof(text), "the zygote ended%s", how);
+  zygote_lost(agent.zygote_ready ? text : "the zygote ended before it was ready");
+}
+
 /* False when there is nothing more to hear. */
 static bool hear_once(void) {
   struct zygote_event event;
   ssize_t got = read(agent.zygote.events, &event, sizeof(event));
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  if (got == 0) zygote_lost(agent.zygote_ready ? "the zygote ended" : "the zygote ended before it was ready");
+  if (got == 0) zygote_ended();
   if (got != sizeof(event)) zygote_lost("the zygote sent what is no event");
   if (event.kind == ZYGOTE_READY) {
     if (agent.zygote_ready) zygote_lost("the zygote was ready twice");
+    const char *unfit = agent.zone->init[0] ? leftovers_of(ZYGOTE_PID) : NULL;
+    if (unfit) zygote_lost(unfit);
     agent.zygote_ready = true;
-    agent_tell(FRAME_READY, 0, NULL, 0, NULL, 0);
+    uint32_t init_usec = (uint32_t)event.status;
+    agent_tell(FRAME_READY, 0, &init_usec, sizeof(init_usec), NULL, 0);
     return true;
   }
   if (event.kind == ZYGOTE_FORKED || event.kind == ZYGOTE_FORK_FAILED) {

@@ -63,6 +63,11 @@ void agent_activate(struct sandbox *sandbox) {
 
 static void send_stat(uint32_t id) {
   struct stat_report stat = {0};
+  if (id == 0) {
+    cgroup_zygote_memory(&agent.zone->cgroup, &stat.memory_bytes, &stat.memory_peak_bytes);
+    agent_tell(FRAME_STAT, 0, &stat, sizeof(stat), NULL, 0);
+    return;
+  }
   struct sandbox *sandbox = agent_find(id);
   struct statfs disk;
   if (!sandbox) return; /* GONE is on its way, and says that nothing is left to measure */
@@ -158,7 +163,7 @@ static void dispatch(const struct epoll_event *event) {
       return;
     case SOURCE_ZYGOTE_END:
       zygote_hear(); /* its last events */
-      zygote_lost(agent.zygote_ready ? "the zygote ended" : "the zygote ended before it was ready");
+      zygote_ended();
     default: break;
   }
   if (sandbox->state == FREE || sandbox->state == REMOVING) return; /* closed earlier in this batch */
@@ -187,6 +192,8 @@ void agent_main(struct zone *zone) {
   if (agent.epoll < 0) die("cannot make an epoll: %m");
   agent.started_at = now_usec();
   if (zone_start_zygote(zone, &agent.zygote) < 0) die("cannot start the zygote: %m");
+  /* Shells are copies of us: a function's environment is not to be in them. */
+  if (zone->init[0]) explicit_bzero(zone->init + 1, strlen(zone->init + 1));
   ids_execute_without_capabilities(); /* after the zygote, who executes with some; shells need not each do it */
   agent_watch(zone->worker, SOURCE_WORKER, 0, EPOLLIN);
   agent_watch(zone->launcher, SOURCE_LAUNCHER, 0, EPOLLIN);

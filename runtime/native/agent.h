@@ -115,9 +115,15 @@ void sandbox_stop_changes(struct sandbox *sandbox);
 /* Called after a batch of events, so that a slot is never reused while an old event of it is in hand. */
 void sandbox_remove(struct sandbox *sandbox, uint64_t now);
 
+/* ---- leftovers.c ---- */
+/* Why forks of a zygote that has run a function's initialisation would share more than its memory; NULL: they do not. */
+const char *leftovers_of(pid_t zygote);
+
 /* ---- agent-zygote.c ---- */
 void zygote_hear(void);
 void zygote_hear_output(void);
+/* Its process is gone, or has closed its pipe. */
+void zygote_ended(void) __attribute__((noreturn));
 /* Tells the worker why there is no zygote, and ends the zone. */
 void zygote_lost(const char *what) __attribute__((noreturn));
 

@@ -208,6 +208,25 @@ static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, i
   return fchownat(zone, "zygote/cgroup.procs", owner, owner, 0);
 }
 
+int cgroup_zygote_limit_cpu(const struct cgroup_zone *zone) {
+  bool v2 = zone->layout.version == 2;
+  char cpu[64];
+  cpu_text(cpu, sizeof(cpu), v2, 1000);
+  return write_file_at(zone->dir[v2 ? 0 : zone->layout.cpu], v2 ? "zygote/cpu.max" : "zygote/cpu.cfs_quota_us", cpu);
+}
+
+static uint64_t number(int dir, const char *path) {
+  char text[64];
+  return read_file_at(dir, path, text, sizeof(text)) < 0 ? 0 : strtoull(text, NULL, 10);
+}
+
+void cgroup_zygote_memory(const struct cgroup_zone *zone, uint64_t *now, uint64_t *peak) {
+  bool v2 = zone->layout.version == 2;
+  int dir = zone->dir[v2 ? 0 : zone->layout.memory];
+  *now = number(dir, v2 ? "zygote/memory.current" : "zygote/memory.usage_in_bytes");
+  *peak = number(dir, v2 ? "zygote/memory.peak" : "zygote/memory.max_usage_in_bytes");
+}
+
 void cgroup_zygote_enter(const struct cgroup_zone *zone) {
   for (int i = 0; i < zone->layout.count; i++)
     if (write_file_at(zone->dir[i], "zygote/cgroup.procs", "0") < 0) die("cannot enter the zygote's cgroup: %m");
@@ -305,10 +324,9 @@ static int sandbox_write(const struct cgroup_zone *zone, int hierarchy, uint32_t
 }
 
 static uint64_t sandbox_number(const struct cgroup_zone *zone, int hierarchy, uint32_t id, const char *file) {
-  char path[96], text[64];
+  char path[96];
   sandbox_path(path, sizeof(path), id, file);
-  if (read_file_at(zone->dir[hierarchy], path, text, sizeof(text)) < 0) return 0;
-  return strtoull(text, NULL, 10);
+  return number(zone->dir[hierarchy], path);
 }
 
 static uint64_t sandbox_keyed(const struct cgroup_zone *zone, int hierarchy, uint32_t id, const char *file,

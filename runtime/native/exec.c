@@ -104,7 +104,7 @@ static void execute(char **arguments, char **environment) {
 }
 
 void exec_zygote_main(void) {
-  zygote_serve();
+  zygote_serve(0);
   size_t length;
   uint8_t *job = zygote_wait_job(&length);
   struct strings strings = {job, length};

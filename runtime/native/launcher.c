@@ -30,8 +30,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_ZONES 64
-#define MAX_FIRST_FRAME 16384
+#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
+#define MAX_FIRST_FRAME 163840 /* layers, and one argument as long as the kernel takes them */
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
@@ -111,13 +111,13 @@ static void enter_mount_namespace(void) {
 /* ---- one zone ---- */
 
 struct zone_request {
-  char *layers, *search_path;
+  char *layers, *search_path, *init;
   char **argv;
 };
 
-/* A NUL-terminated list inside the frame: layers, search path, then argv. Everything is checked: we are root. */
+/* A NUL-terminated list inside the frame: layers, search path, init, then argv. Everything is checked: we are root. */
 static const char *parse_zone_request(uint8_t *payload, size_t length, struct zone_request *request) {
-  static char *argv[64];
+  static char *argv[MAX_ZYGOTE_ARGS + 1];
   if (length == 0 || payload[length - 1] != '\0') return "the request is not a list of strings";
   request->layers = (char *)payload;
   if (!layers_are_names(request->layers)) return "a layer's name is no digest";
@@ -126,9 +126,12 @@ static const char *parse_zone_request(uint8_t *payload, size_t length, struct zo
   request->search_path = (char *)payload + at;
   at += strlen(request->search_path) + 1;
   if (at - strlen(request->layers) > MAX_PATH) return "the search path is too long";
+  if (at == length) return "what to initialise is missing";
+  request->init = (char *)payload + at;
+  at += strlen(request->init) + 1;
   size_t count = 0;
   while (at < length) {
-    if (count == sizeof(argv) / sizeof(argv[0]) - 1) return "too many arguments";
+    if (count == MAX_ZYGOTE_ARGS) return "too many arguments";
     argv[count++] = (char *)payload + at;
     at += strlen((char *)payload + at) + 1;
   }
@@ -169,6 +172,7 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   zone.filters = launcher.filters;
   snprintf(zone.layers, sizeof(zone.layers), "%s", request->layers);
   snprintf(zone.search_path, sizeof(zone.search_path), "%s", request->search_path);
+  zone.init = request->init;
   zone.zygote_argv = request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
   hide_command_line();
@@ -188,6 +192,8 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
   pid_t pid = -1;
   if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, &cgroup) < 0) {
     failure = "cannot make the zone's cgroup";
+  } else if (request->init[0] && cgroup_zygote_limit_cpu(&cgroup) < 0) {
+    failure = "cannot set the zygote's cap on CPU";
   } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
     failure = "cannot make a pipe";
   } else {
@@ -265,9 +271,15 @@ static const char *serve_connection(int connection) {
   struct zone_request request;
   const char *failure = parse_zone_request(frame + 9, length - 5, &request);
   if (failure) return failure;
+  failure = "too many zones";
   for (int slot = 0; slot < MAX_ZONES; slot++)
-    if (launcher.zones[slot].pid == 0) return start_zone(slot, connection, &request);
-  return "too many zones";
+    if (launcher.zones[slot].pid == 0) {
+      failure = start_zone(slot, connection, &request);
+      break;
+    }
+  /* A function's environment may hold secrets, and the next zone is a copy of us. */
+  explicit_bzero(request.init, strlen(request.init));
+  return failure;
 }
 
 static void accept_connection(void) {

@@ -14,10 +14,14 @@ static napi_value raise(napi_env env, const char *message) {
   return NULL;
 }
 
-/* serve(). Blocks; returns in a child. */
+/* serve(initUsec). Blocks; returns in a child. */
 static napi_value serve(napi_env env, napi_callback_info info) {
-  (void)info;
-  zygote_serve();
+  napi_value argument;
+  size_t count = 1;
+  uint32_t init_usec = 0;
+  napi_get_cb_info(env, info, &count, &argument, NULL, NULL);
+  napi_get_value_uint32(env, argument, &init_usec);
+  zygote_serve(init_usec);
   struct uv_loop_s *loop;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok || uv_loop_fork(loop) != 0)
     return raise(env, "cannot renew the event loop after the fork");

@@ -39,6 +39,7 @@
 #define LAYER_NAME 64
 #define MAX_GROUPS 32
 #define MAX_PATH 4096 /* with its NUL */
+#define MAX_ZYGOTE_ARGS 62
 #define MAX_CGROUP_DIRS 4
 /* Of a run that is asked for its changes: what their tar may be long beyond the disk cap, and may take, microseconds. */
 #define CHANGES_OVERHEAD (64u << 20)
@@ -47,12 +48,12 @@
 /* ---- Wire: worker <-> launcher and agent. Little-endian: u32 length of the rest, u8 type, u32 sandbox, payload.
  * runtime/zygote/protocol.ts says the same in TypeScript; a test compares the two. ---- */
 enum frame_type {
-  FRAME_ZONE = 1,   /* worker: first frame of a connection. strings: layers "a:b", search path, zygote argv */
+  FRAME_ZONE = 1,   /* worker: first frame of a connection. strings: layers "a:b", search path, init, zygote argv */
   FRAME_CREATE = 2, /* worker: make sandbox. struct spec_head, u32 groups, strings: directory, layers */
   FRAME_RUN = 3,    /* worker: struct run_limits, u32 run_flags, u32 stdin length, stdin, job */
   FRAME_KILL = 4,   /* worker: end it, in any state */
-  FRAME_STAT = 5,   /* worker asks; agent answers with struct stat_report */
-  FRAME_READY = 6,  /* agent: the zone (sandbox 0) or the sandbox is ready */
+  FRAME_STAT = 5,   /* worker asks, of a sandbox or the zygote (0); agent answers with struct stat_report */
+  FRAME_READY = 6,  /* agent: the zone (sandbox 0; then u32 microseconds of initialisation) or the sandbox is ready */
   FRAME_STDOUT = 7, /* agent: bytes */
   FRAME_STDERR = 8, /* agent: bytes */
   FRAME_DONE = 9,   /* agent: struct run_report, result bytes */
@@ -199,6 +200,9 @@ int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
 int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
                      struct cgroup_zone *out);
+/* The zygote will run user code: it gets one core and no more. */
+int cgroup_zygote_limit_cpu(const struct cgroup_zone *zone);
+void cgroup_zygote_memory(const struct cgroup_zone *zone, uint64_t *now, uint64_t *peak);
 int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
 /* The caller moves itself to where the zygote's caps are. */
 void cgroup_zygote_enter(const struct cgroup_zone *zone);
@@ -252,7 +256,10 @@ struct zone {
   struct filters filters;
   char layers[MAX_LAYERS * (LAYER_NAME + 1) + 1]; /* of the zygote's image, "a:b" */
   char search_path[MAX_PATH];                     /* where the image has its programs, as PATH has it */
-  char **zygote_argv;                             /* empty: the built-in exec zygote */
+  /* "", or the zygote's last argument: the function that it loads before it serves. What such a zygote leaves behind is
+   * looked at when it says that it is ready. */
+  char *init;
+  char **zygote_argv; /* empty: the built-in exec zygote */
 };
 void zone_enter_root(const char *layers_dir, const char *platform_dir);
 /* What the agent has of its zygote. It hears it through pipes: over a socket it could be sent descriptors, and those
@@ -265,6 +272,7 @@ struct zygote_link {
 };
 /* The caller ends with the zone when it fails: nothing is undone. */
 int zone_start_zygote(const struct zone *zone, struct zygote_link *out);
+#define ZYGOTE_PID 299 /* in the zone */
 
 /* ---- agent.c ---- */
 void agent_main(struct zone *zone) __attribute__((noreturn));
@@ -308,17 +316,17 @@ struct zygote_event {
   uint32_t kind; /* 1 forked, 2 exited, 3 ready, 4 fork failed */
   uint32_t sandbox;
   int32_t pid;
-  int32_t status;
+  int32_t status; /* of 2 as waitpid() has it, of 3 microseconds of initialisation, of 4 errno */
 };
 enum { ZYGOTE_FORKED = 1, ZYGOTE_EXITED = 2, ZYGOTE_READY = 3, ZYGOTE_FORK_FAILED = 4 };
 #define ZYGOTE_SOCKET_FD 3 /* fork requests come here */
 #define ZYGOTE_EVENTS_FD 4 /* a pipe: events go there */
 #define ZYGOTE_PID_NS_FD 5 /* the zone's pid namespace: a zygote's /proc names no process */
 
-/* Serves forks until the agent goes, then ends the process. Returns only in a child, which by then is confined. A
- * child has two pipes to the agent, for its job and its result. Pipes, for user code inherits the second: what can be
+/* Serves forks until the agent goes, then ends the process. Returns only in a child, which by then is confined. The agent
+ * is told how long a function's initialisation took, microseconds; 0 where there was none. A child has two pipes to the agent, for its job and its result. Pipes, for user code inherits the second: what can be
  * sent over a socket, descriptors, would be closed by the agent, and closing can be made to take for ever. */
-void zygote_serve(void);
+void zygote_serve(uint32_t init_usec);
 /* Says "parked" and waits for the job. Returns its bytes (malloc) and sets *length; ends the process when the
  * agent goes. */
 uint8_t *zygote_wait_job(size_t *length);

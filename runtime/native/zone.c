@@ -49,6 +49,8 @@ void zone_enter_root(const char *layers_dir, const char *platform_dir) {
     die("cannot mount the zone's /proc (is /proc masked, as in an unprivileged container?): %m");
   root_pivot(ROOT_PLACE);
   ids_make_files_as(ADMINISTRATOR_ID);
+  /* What initialisation asks for once is true of every sandbox. */
+  if (sethostname("sandbox", 7) < 0) die("cannot set the zone's host name: %m");
 }
 
 /* A proc of a pid namespace in which nobody is: what interpreters read of the machine is there, and no process. That of
@@ -104,7 +106,11 @@ static void place_descriptors(const int fds[3]) {
  * /proc/self/exe. */
 static void execute_zygote(const struct zone *zone, char **environment) __attribute__((noreturn));
 static void execute_zygote(const struct zone *zone, char **environment) {
-  char **argv = zone->zygote_argv, *name = argv[0], path[MAX_PATH];
+  static char *argv[MAX_ZYGOTE_ARGS + 2];
+  char *name = zone->zygote_argv[0], path[MAX_PATH];
+  size_t count = 0;
+  for (; zone->zygote_argv[count]; count++) argv[count] = zone->zygote_argv[count];
+  if (zone->init[0]) argv[count] = zone->init;
   errno = ENOENT;
   for (const char *at = zone->search_path; *at && !strchr(name, '/');) {
     size_t length = strcspn(at, ":");
@@ -145,7 +151,6 @@ static void zygote_main(const struct zone *zone, int requests, int events, int o
 
 /* OpenSSL renews its random state in a fork when getpid() has changed. The first process of a sandbox is always 2,
  * and so would be the first of a zone: every child would draw the same numbers. So the zygote's is chosen. */
-#define ZYGOTE_PID 299
 
 int zone_start_zygote(const struct zone *zone, struct zygote_link *out) {
   int pair[2], events[2], output[2];

@@ -39,6 +39,7 @@ static struct {
   char working_dir[MAX_PATH];
   ino_t pipes[HIGHEST_FD + 1]; /* 0: not a pipe */
   int child_ended[2]; /* a pipe from the signal handler to the loop */
+  struct sigaction on_child; /* the interpreter's own, for children */
   uint8_t bpf[16384];
   size_t bpf_length;
   struct {
@@ -152,7 +153,8 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
   for (int i = 0; i < 3; i++)
     if (dup2(fds[ZFD_STDIN + i], i) < 0) fail("set stdio");
   for (int i = ZFD_STDIN; i <= ZFD_STDERR; i++) close(fds[i]);
-  signal(SIGCHLD, SIG_DFL);
+  /* What a function's initialisation has started and waited for, libuv watches this way. */
+  if (sigaction(SIGCHLD, &zygote.on_child, NULL) < 0) fail("put the handler of SIGCHLD back");
   zygote.job = fds[ZFD_JOB];
   zygote.result = fds[ZFD_RESULT];
   let_go_of_the_zygote();
@@ -239,19 +241,30 @@ static bool fork_into_shell(const struct fork_request *request, int *fds, int co
 /* glibc's; others have none. */
 extern int malloc_trim(size_t keep) __attribute__((weak));
 
-void zygote_serve(void) {
+/* Initialisation may have run others; one that still does is in no fork. */
+static void refuse_children(void) {
+  pid_t pid;
+  while ((pid = waitpid(-1, NULL, WNOHANG | __WALL)) > 0) continue;
+  if (pid == 0) {
+    errno = EBUSY;
+    fail("serve: initialisation left a child process");
+  }
+}
+
+void zygote_serve(uint32_t init_usec) {
   /* What the warm-up freed would be copied into every child's page tables, and be taken apart again there. */
   if (malloc_trim) malloc_trim(0);
   for (int fd = ZYGOTE_SOCKET_FD; fd <= ZYGOTE_PID_NS_FD; fd++) fcntl(fd, F_SETFD, FD_CLOEXEC);
   if (pipe2(zygote.child_ended, O_CLOEXEC | O_NONBLOCK) < 0) fail("make a pipe");
   struct sigaction action = {.sa_handler = on_child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
-  if (sigaction(SIGCHLD, &action, NULL) < 0) fail("watch for children");
+  refuse_children();
+  if (sigaction(SIGCHLD, &action, &zygote.on_child) < 0) fail("watch for children");
   int none[MAX_FDS], count;
   ssize_t length = receive(zygote.bpf, sizeof(zygote.bpf), none, &count);
   if (length <= 0) fail("receive the seccomp filter");
   zygote.bpf_length = (size_t)length;
   note_pipes();
-  tell(ZYGOTE_READY, 0, getpid(), 0);
+  tell(ZYGOTE_READY, 0, getpid(), (int)init_usec);
   for (;;) {
     struct pollfd events[2] = {{.fd = ZYGOTE_SOCKET_FD, .events = POLLIN}, {.fd = zygote.child_ended[0], .events = POLLIN}};
     if (poll(events, 2, -1) < 0 && errno != EINTR) fail("poll");

@@ -1,13 +1,10 @@
 import type { Image } from '../image/image.ts';
+import type { FunctionInit } from '../interpreters/program-job.ts';
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 import type { RefillGate } from './refill-gate.ts';
-import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
+import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
 import type { Lease } from './warm-pool.ts';
-
-const backoffFirstMs = 1_000;
-const backoffMaxMs = 60_000;
-/** A zone that lived so long was healthy. */
-const healthyMs = 10_000;
+import { type ShelvedZone, ZoneShelf } from './zone-shelf.ts';
 
 /** What a zone boots from. */
 export interface ZoneRequest {
@@ -16,6 +13,10 @@ export interface ZoneRequest {
   layers: readonly string[];
   /** PATH, in which the image's own `node` or `python3` is looked up. */
   searchPath: string;
+  /** The function that its zygote initialises. */
+  init?: FunctionInit | undefined;
+  /** Ends a boot that is under way. */
+  signal?: AbortSignal;
 }
 
 export interface ImageZonesOptions {
@@ -30,23 +31,6 @@ export interface ImageZonesOptions {
   onError: (error: unknown, what: string) => void;
 }
 
-interface ImageZone {
-  imageDigest: string;
-  zone: Promise<Zone>;
-  isOpen: boolean;
-  pools: SpecPools;
-  /** Leases under way. */
-  leasing: number;
-  usedAtMs: number;
-  idle: NodeJS.Timeout;
-}
-
-interface Failure {
-  error: Error;
-  count: number;
-  untilMs: number;
-}
-
 const commands = { node: 'node', python: 'python3', exec: 'exec' } as const;
 
 /**
@@ -55,12 +39,11 @@ const commands = { node: 'node', python: 'python3', exec: 'exec' } as const;
  */
 export class ImageZones {
   readonly #options: ImageZonesOptions;
-  /** Insertion order does not matter; `usedAtMs` does. */
-  readonly #zones = new Map<string, ImageZone>();
-  readonly #failures = new Map<string, Failure>();
+  readonly #shelf: ZoneShelf;
 
   constructor(options: ImageZonesOptions) {
     this.#options = options;
+    this.#shelf = new ZoneShelf({ ...options, backoffMs: { first: 1_000, max: 60_000 } });
   }
 
   async lease(
@@ -70,116 +53,55 @@ export class ImageZones {
     purpose: PoolPurpose,
   ): Promise<Omit<Lease, 'start'> & { start: Lease['start'] | 'cold' }> {
     const key = `${interpreter} ${image.digest}`;
-    const entry = this.#zones.get(key) ?? this.#open(key, interpreter, image);
-    const { isOpen } = entry;
-    entry.leasing += 1;
-    try {
-      await entry.zone;
-      const lease = await entry.pools.lease(spec, purpose);
-      return isOpen ? lease : { ...lease, start: 'cold' };
-    } finally {
-      entry.leasing -= 1;
-      entry.usedAtMs = performance.now();
-      entry.idle.refresh();
-    }
+    const entry = this.#shelf.get(key) ?? this.#open(key, interpreter, image);
+    const wasOpen = entry.opened !== undefined;
+    const lease = await this.#shelf.lease(entry, spec, purpose);
+    return wasOpen ? lease : { ...lease, start: 'cold' };
   }
 
   list(): ListedSandbox[] {
-    return [...this.#zones.values()].flatMap(({ pools }) => pools.list());
+    return this.#shelf.list();
   }
 
-  async drain(imageDigest: string): Promise<void> {
-    const drained = [...this.#zones].filter(([, entry]) => entry.imageDigest === imageDigest);
-    await Promise.all(
-      drained.map(async ([key, entry]) => {
-        await entry.pools.drain(imageDigest);
-        await this.#close(key, entry);
-      }),
-    );
+  drain(imageDigest: string): Promise<void> {
+    return this.#shelf.drain(imageDigest);
   }
 
-  async close(): Promise<void> {
-    await Promise.all([...this.#zones].map(([key, entry]) => this.#close(key, entry)));
+  close(): Promise<void> {
+    return this.#shelf.closeAll();
   }
 
-  #open(key: string, interpreter: Zone['interpreter'], image: Image & { searchPath: string }): ImageZone {
-    const failure = this.#failures.get(key);
-    if (failure && performance.now() < failure.untilMs) throw failure.error;
+  #open(key: string, interpreter: Zone['interpreter'], image: Image & { searchPath: string }): ShelvedZone {
+    const refusal = this.#shelf.refusalOf(key);
+    if (refusal) throw refusal;
     this.#makeRoom();
-    const { openZone, spareTarget, gate, idleMs, onError } = this.#options;
-    const opening = openZone({ interpreter, layers: image.layers, searchPath: image.searchPath });
-    const zone = opening.catch((error: unknown) => {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new SandboxLostError(
-        `cannot start "${commands[interpreter]}" of image ${image.digest}: ${reason}`,
-        { cause: error },
-      );
+    return this.#shelf.open(key, image.digest, async () => {
+      try {
+        return await this.#options.openZone({
+          interpreter,
+          layers: image.layers,
+          searchPath: image.searchPath,
+        });
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new SandboxLostError(
+          `cannot start "${commands[interpreter]}" of image ${image.digest}: ${reason}`,
+          {
+            cause: error,
+          },
+        );
+      }
     });
-    const entry: ImageZone = {
-      imageDigest: image.digest,
-      zone,
-      isOpen: false,
-      pools: new SpecPools({
-        create: async (spec) => (await zone).create(spec),
-        spareTarget,
-        gate,
-        idleMs,
-        onError: (error) => onError(error, key),
-      }),
-      leasing: 0,
-      usedAtMs: performance.now(),
-      idle: setTimeout(() => {
-        if (isInUse(entry)) entry.idle.refresh();
-        else void this.#close(key, entry);
-      }, idleMs).unref(),
-    };
-    this.#zones.set(key, entry);
-    void this.#watch(key, entry);
-    return entry;
-  }
-
-  async #watch(key: string, entry: ImageZone): Promise<void> {
-    let error: Error;
-    try {
-      const zone = await entry.zone;
-      entry.isOpen = true;
-      const openedAtMs = performance.now();
-      await zone.closed;
-      if (performance.now() - openedAtMs >= healthyMs) this.#failures.delete(key);
-      error = new SandboxLostError(`the zone of ${key} went by itself`);
-    } catch (failure) {
-      error = failure as Error;
-    }
-    // Closed by us.
-    if (this.#zones.get(key) !== entry) return;
-    this.#options.onError(error, key);
-    const count = (this.#failures.get(key)?.count ?? 0) + 1;
-    const delayMs = Math.min(backoffFirstMs * 2 ** (count - 1), backoffMaxMs);
-    this.#failures.set(key, { error, count, untilMs: performance.now() + delayMs });
-    await this.#close(key, entry);
-  }
-
-  async #close(key: string, entry: ImageZone): Promise<void> {
-    if (this.#zones.get(key) !== entry) return;
-    this.#zones.delete(key);
-    clearTimeout(entry.idle);
-    await entry.pools.close();
-    await (await entry.zone.catch(() => undefined))?.close();
   }
 
   #makeRoom(): void {
-    if (this.#zones.size < this.#options.max) return;
-    const idle = [...this.#zones].filter(([, entry]) => !isInUse(entry));
-    const [oldest] = idle.sort(([, a], [, b]) => a.usedAtMs - b.usedAtMs);
+    if (this.#shelf.size < this.#options.max) return;
+    const oldest = this.#shelf.idleLongest();
     if (!oldest) {
       throw new SandboxLostError(
         `the interpreters of ${this.#options.max} images run on this node, and all are in use`,
       );
     }
-    void this.#close(...oldest);
+    void this.#shelf.close(oldest);
   }
-}
-
-function isInUse({ leasing, pools }: ImageZone): boolean {
-  return leasing > 0 || pools.isBusy;
 }

@@ -7,12 +7,13 @@ import {
   scratchSpec,
   type Zone,
 } from '../sandbox/sandbox.ts';
+import { type FunctionVersionRequest, FunctionZones } from './function-zones.ts';
 import { ImageZones, type ZoneRequest } from './image-zones.ts';
 import { RefillGate } from './refill-gate.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
-export type { ListedSandbox, ZoneRequest };
+export type { FunctionVersionRequest, ListedSandbox, ZoneRequest };
 
 export interface SandboxSourceOptions {
   openZone: (request: ZoneRequest) => Promise<Zone>;
@@ -25,6 +26,11 @@ export interface SandboxSourceOptions {
   functionIdleMs: number;
   /** Parked sandboxes of all pools together; without a bound unless given. */
   parkedMax?: number;
+  /** Zygotes of functions: what they may have of memory together, and who hears why one has none. Absent: there are none. */
+  functionZygotes?: {
+    memoryBytes: number;
+    onUnfit: (reason: string, version: Pick<FunctionVersionRequest, 'name' | 'version'>) => void;
+  };
   /** Told what could not be made: a runtime, or an interpreter and an image's digest. */
   onError: (error: unknown, what: string) => void;
 }
@@ -36,18 +42,26 @@ export interface SandboxRequest {
   image: Image & { searchPath: string };
   /** Its layers are the image's, perhaps with a code layer on top; all must be on disk already. */
   spec: SandboxSpec;
+  /** A function whose initialisation may run in a zygote of its own. */
+  function?: FunctionVersionRequest | undefined;
 }
 
 export interface LeasedSandbox {
   sandbox: Sandbox;
   /** `cold` when the lease had to wait for a zone to boot. */
   start: 'warm' | 'fork' | 'cold';
+  /** Its function was initialised before, in a zygote, and this is what that took there, milliseconds. */
+  sharedInitMs?: number;
+  /** To be told how long the function's initialisation took in this sandbox, milliseconds: one that costs is shared. */
+  initialised?: (ms: number) => void;
 }
 
 /** What the worker sees of the pools: the interface that its tests fake to make faults. */
 export interface SandboxSource {
   lease(request: SandboxRequest): Promise<LeasedSandbox>;
   list(): readonly ListedSandbox[];
+  /** Digest hex of layers that sandboxes and zygotes of functions stand on now. */
+  layersInUse(): readonly string[];
   /** Sandboxes that stand on the image now, parked ones included. */
   sandboxesOn(imageDigest: string): number;
   /**
@@ -65,8 +79,9 @@ const interpreterOf: Record<RuntimeName, Zone['interpreter']> = {
   bash: 'exec',
 };
 
-/** Zones of images open at once on a node. */
+/** Zones open at once on a node, of images and of functions: the launcher has room for 96 in all. */
 const imageZonesMax = 16;
+const functionZonesMax = 64;
 
 interface BaseZone {
   image: Image;
@@ -90,6 +105,17 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
     idleMs,
     onError,
   });
+  const functions =
+    options.functionZygotes &&
+    new FunctionZones({
+      ...options.functionZygotes,
+      openZone: options.openZone,
+      max: functionZonesMax,
+      spareTarget,
+      gate,
+      idleMs,
+      onError,
+    });
   const draining = new Set<string>();
   await Promise.all(
     runtimes.map((runtime) => {
@@ -99,23 +125,46 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       return base.pools.keep(scratchSpec(layers), purpose, options.targets[runtime]);
     }),
   );
-  const list = () => [...[...bases.values()].flatMap(({ pools }) => pools.list()), ...images.list()];
+  const list = () => [
+    ...[...bases.values()].flatMap(({ pools }) => pools.list()),
+    ...images.list(),
+    ...(functions?.list() ?? []),
+  ];
+
+  function leaseOrdinary(
+    interpreter: Zone['interpreter'],
+    { image, spec }: SandboxRequest,
+    purpose: PoolPurpose,
+  ): Promise<LeasedSandbox> {
+    const base = bases.get(interpreter);
+    // exec's zygote is built into the native part. Any other comes from below the layers: on top of a base image it
+    // is the trusted one, else it is the image's own.
+    if (base && (interpreter === 'exec' || standsOn(image.layers, base.image.layers)))
+      return leaseFrom(base, spec, purpose);
+    return images.lease(interpreter, image, spec, purpose);
+  }
 
   return {
-    async lease({ runtime, image, spec }) {
+    async lease(request) {
+      const { runtime, image, spec } = request;
       if (draining.has(image.digest))
         throw new SandboxLostError(`image ${image.digest} is being removed from this node`);
       const interpreter = runtime === undefined ? 'exec' : interpreterOf[runtime];
       const purpose: PoolPurpose = { imageDigest: image.digest, runtime };
-      const base = bases.get(interpreter);
-      // exec's zygote is built into the native part. Any other comes from below the layers: on top of a base image it
-      // is the trusted one, else it is the image's own.
-      if (base && (interpreter === 'exec' || standsOn(image.layers, base.image.layers)))
-        return leaseFrom(base, spec, purpose);
-      return images.lease(interpreter, image, spec, purpose);
+      if (!functions || !request.function) return leaseOrdinary(interpreter, request, purpose);
+      const sharing = { interpreter, image, spec, purpose, function: request.function };
+      const shared = await functions.lease(sharing);
+      if (shared) return { sandbox: shared.sandbox, start: shared.start, sharedInitMs: shared.initMs };
+      const lease = await leaseOrdinary(interpreter, request, purpose);
+      const initialised = (ms: number) => {
+        if (!draining.has(image.digest)) functions.initialised(sharing, ms);
+      };
+      return { ...lease, initialised };
     },
 
     list,
+
+    layersInUse: () => [...list().flatMap(({ sandbox }) => sandbox.layers), ...(functions?.layers() ?? [])],
 
     sandboxesOn: (imageDigest) => list().filter((listed) => listed.imageDigest === imageDigest).length,
 
@@ -125,13 +174,14 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
         throw new Error(`cannot drain image ${imageDigest}: ${used.join(' and ')} run on it on this node`);
       draining.add(imageDigest);
       const drains = [...bases.values()].map(({ pools }) => pools.drain(imageDigest));
-      await Promise.all([...drains, images.drain(imageDigest)]);
+      await Promise.all([...drains, images.drain(imageDigest), functions?.drain(imageDigest)]);
       return () => void draining.delete(imageDigest);
     },
 
     async close() {
       await Promise.all([
         images.close(),
+        functions?.close(),
         ...[...bases.values()].map(async ({ keeper, pools }) => {
           await pools.close();
           await keeper.close();

@@ -108,6 +108,12 @@ export class SandboxLostError extends Error {
   override readonly name = 'SandboxLostError';
 }
 
+export interface ZoneMemory {
+  /** Of the zygote and what the kernel spends on its forks. */
+  memoryBytes: number;
+  memoryPeakBytes: number;
+}
+
 /**
  * Where sandboxes of one interpreter come from: a user namespace with an agent and, for node and python, a
  * zygote. `create` makes an empty, parked, ready sandbox in about 2 ms.
@@ -116,6 +122,13 @@ export interface Zone {
   readonly interpreter: 'node' | 'python' | 'exec';
   /** Rejects with SandboxLostError when the zone is gone; the caller opens another. */
   create(spec: SandboxSpec): Promise<Sandbox>;
+  /**
+   * How long a function's initialisation took in the zygote, milliseconds, as that says itself: never more than opening
+   * the zone took. Undefined where there was none.
+   */
+  readonly initMs: number | undefined;
+  /** Rejects with SandboxLostError when the zone is gone. */
+  memory(): Promise<ZoneMemory>;
   /** Kills all of it. Resolves when every process of the zone is gone. */
   close(): Promise<void>;
   /** Resolves when the zone has gone, closed or crashed. Never rejects. */

@@ -1,10 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { encodeJob, zygoteArguments } from '../interpreters/program-job.ts';
-import { type Sandbox, SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
+import { encodeInit, encodeJob, type FunctionInit, zygoteArguments } from '../interpreters/program-job.ts';
+import {
+  type Sandbox,
+  SandboxLostError,
+  type SandboxSpec,
+  type Zone,
+  type ZoneMemory,
+} from '../sandbox/sandbox.ts';
 import { ZygoteSandbox } from '../sandbox/zygote-sandbox.ts';
 import {
+  decodeStat,
   encodeFrame,
   encodeSpec,
   encodeStrings,
@@ -26,31 +33,43 @@ export interface ZoneOptions {
   layers: readonly string[];
   /** Where those layers have their interpreter, as PATH has it. */
   searchPath: string;
+  /** The zygote initialises this function before it serves: the layers hold its code, and all sandboxes are for it. */
+  init?: FunctionInit | undefined;
+  /** Ends a boot that is under way. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Boots a zone; resolves when its zygote is ready to fork. Rejects with the launcher's or agent's reason. */
 export async function openZone(options: ZoneOptions): Promise<Zone> {
+  const { interpreter, layers, searchPath } = options;
+  const init = options.init ? encodeInit(options.init) : '';
+  const openedAtMs = performance.now();
   const socket = connect(options.launcherSocket);
   try {
     await once(socket, 'connect');
   } catch (error) {
     throw new SandboxLostError(`cannot reach the launcher at ${options.launcherSocket}`, { cause: error });
   }
-  const zone = new ZygoteZone(socket, options.interpreter);
+  const zone = new ZygoteZone(socket, interpreter);
   socket.write(
     encodeFrame(
       frameType.ZONE,
       0,
-      encodeStrings([options.layers.join(':'), options.searchPath, ...zygoteArguments[options.interpreter]]),
+      encodeStrings([layers.join(':'), searchPath, init, ...zygoteArguments[interpreter]]),
     ),
   );
   const late = () => zone.breach(`the zone was not ready within ${readyWithinMs} ms`);
   const deadline = setTimeout(late, readyWithinMs).unref();
+  const abort = () => zone.breach('the zone is no longer wanted');
+  options.signal?.addEventListener('abort', abort);
+  if (options.signal?.aborted) abort();
   try {
     await zone.ready;
   } finally {
     clearTimeout(deadline);
+    options.signal?.removeEventListener('abort', abort);
   }
+  if (options.init) zone.initMs = Math.min(zone.saidInitMs, performance.now() - openedAtMs);
   return zone;
 }
 
@@ -58,7 +77,11 @@ class ZygoteZone implements Zone {
   readonly interpreter: Zone['interpreter'];
   readonly ready: Promise<void>;
   readonly closed: Promise<void>;
+  initMs: number | undefined;
+  /** By the zygote, which may say anything. */
+  saidInitMs = 0;
   readonly #socket: Socket;
+  #memoryWaiters: Settle<ZoneMemory>[] = [];
   readonly #sandboxes = new Map<number, ZygoteSandbox>();
   readonly #freeSlots: number[] = [];
   /** Tells sandboxes of different zones apart; ids count from one in each. */
@@ -113,6 +136,14 @@ class ZygoteZone implements Zone {
     return sandbox;
   }
 
+  memory(): Promise<ZoneMemory> {
+    if (!this.#open) return Promise.reject(new SandboxLostError('the zone is gone'));
+    this.#socket.write(encodeFrame(frameType.STAT, 0));
+    return new Promise((resolve, reject) => {
+      this.#memoryWaiters.push({ resolve, reject });
+    });
+  }
+
   async close(): Promise<void> {
     // The agent ends when it reads the end of the stream; the launcher closes our side when the zone is gone.
     this.#socket.end();
@@ -128,8 +159,7 @@ class ZygoteZone implements Zone {
   #hear(frame: Frame): void {
     if (!this.#open) return;
     if (frame.sandbox === 0) {
-      if (frame.type === frameType.READY) this.#settleReady.resolve();
-      if (frame.type === frameType.FAILED) this.#lose(frame.payload.toString());
+      this.#hearOfZone(frame);
       return;
     }
     const sandbox = this.#sandboxes.get(frame.sandbox);
@@ -144,14 +174,29 @@ class ZygoteZone implements Zone {
     }
   }
 
+  #hearOfZone({ type, payload }: Frame): void {
+    if (type === frameType.READY) {
+      if (payload.length >= 4) this.saidInitMs = payload.readUInt32LE(0) / 1000;
+      this.#settleReady.resolve();
+    }
+    if (type === frameType.STAT) this.#memoryWaiters.shift()?.resolve(decodeStat(payload));
+    if (type === frameType.FAILED) this.#lose(payload.toString());
+  }
+
   #lose(reason: string): void {
     if (!this.#open) return;
     this.#open = false;
     const error = new SandboxLostError(reason);
     this.#settleReady.reject(error);
+    for (const waiting of this.#memoryWaiters.splice(0)) waiting.reject(error);
     for (const sandbox of this.#sandboxes.values()) sandbox.lose(error);
     this.#sandboxes.clear();
   }
+}
+
+interface Settle<Value> {
+  resolve(value: Value): void;
+  reject(error: Error): void;
 }
 
 interface PromiseWithRejection {

@@ -22,6 +22,8 @@ const deployFields = (maxima?: Limits) => ({
   env: envSchema.optional(),
   /** Caps for every invocation of this version; what is not given follows the node's defaults. */
   limits: limitsInput(maxima).optional(),
+  /** Whether its initialisation may run once for all invocations, in a zygote of its own; true unless given. */
+  zygote: z.boolean().optional(),
 });
 
 /**
@@ -39,7 +41,7 @@ export function deployRequestSchema(maxima?: Limits) {
     .superRefine((request, context) => {
       const refuse = (field: keyof typeof request, message: string) =>
         context.addIssue({ code: 'custom', path: [field], message });
-      const settings = ['runtime', 'handler', 'env', 'limits'] as const;
+      const settings = ['runtime', 'handler', 'env', 'limits', 'zygote'] as const;
       const hasCode = request.files !== undefined || request.bundle !== undefined;
       if (request.image !== undefined && !hasCode && settings.every((field) => request[field] === undefined))
         return;
@@ -68,6 +70,10 @@ export const deployQuerySchema = z.strictObject({
   runtime: functionRuntimeSchema,
   image: imageReferenceSchema.optional(),
   handler: handlerSchema,
+  zygote: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional(),
 });
 
 /** One immutable upload. Read tolerantly: it may have been stored by another release. */
@@ -79,6 +85,8 @@ export const functionVersionSchema = z.object({
   handler: z.string(),
   env: z.record(z.string(), z.string()),
   limits: z.record(z.string(), z.number()),
+  /** False: every sandbox initialises for itself. Absent: true. */
+  zygote: z.boolean().optional(),
   /** What the code is stacked on, or, deployed from an image alone, that image; pinned by its digest. */
   image: z.object({ reference: z.string(), digest: z.string() }).optional(),
   /** Digest, hex, of the tar that is stacked on the image; absent where the image holds the code. */

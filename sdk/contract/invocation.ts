@@ -18,6 +18,13 @@ const timingsSchema = z.object({
 });
 export type Timings = z.infer<typeof timingsSchema>;
 
+const initSchema = z.object({
+  /** As the interpreter itself says. */
+  ms: z.number(),
+  /** True: it ran once, in the function's zygote, and this is what it took there. False: it ran here, as part of `runMs`. */
+  shared: z.boolean(),
+});
+
 const usageSchema = z.object({
   cpuMs: z.number(),
   memoryPeakBytes: z.number(),
@@ -48,6 +55,8 @@ export const invocationSchema = z.object({
   /** What it ran on: the function's version or the image. `reference` is what the request called it. */
   image: z.object({ digest: z.string(), reference: z.string().optional() }).optional(),
   timings: timingsSchema.optional(),
+  /** Initialisation of the function: imports and top-level code. */
+  init: initSchema.optional(),
   usage: usageSchema.optional(),
   stdout: z.string(),
   stderr: z.string(),

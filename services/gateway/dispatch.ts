@@ -55,12 +55,14 @@ function prefersAsync(prefer: string | undefined): boolean {
     .some((item) => item.split(';')[0]?.trim().toLowerCase() === 'respond-async');
 }
 
-function invocationHeaders({ id, start, timings }: Invocation): Record<string, string> {
+function invocationHeaders({ id, start, timings, init }: Invocation): Record<string, string> {
   const headers: Record<string, string> = { 'oncebox-invocation-id': id };
   if (start) headers['oncebox-start'] = start;
   if (timings) {
     const { queueMs, leaseMs, startMs, runMs } = timings;
-    const phases = { queue: queueMs, lease: leaseMs, start: startMs, run: runMs };
+    // Part of the run; shared initialisation was not waited for.
+    const initMs = init && !init.shared ? { init: init.ms } : {};
+    const phases = { queue: queueMs, lease: leaseMs, start: startMs, ...initMs, run: runMs };
     const entries = Object.entries(phases).map(([phase, ms]) => `${phase};dur=${ms.toFixed(3)}`);
     headers['server-timing'] = entries.join(', ');
   }

@@ -28,6 +28,8 @@ export const invocationJobSchema = z.object({
     .regex(/^[a-f0-9]{64}$/)
     .optional(),
   function: invocationSchema.shape.function,
+  /** False: the version is not to be initialised in a zygote. */
+  zygote: z.boolean().optional(),
   /** Digest of the image's manifest where the gateway knows it (function versions). */
   imageDigest: z.string().optional(),
   program: programSchema,

@@ -15,6 +15,8 @@ const functionLabels = {
   handler: 'dev.oncebox.handler',
   /** JSON object of the caps that the version has of its own. */
   limits: 'dev.oncebox.limits',
+  /** "false", or not there. */
+  zygote: 'dev.oncebox.zygote',
 } as const;
 
 const mediaTypes = {
@@ -53,22 +55,25 @@ export interface FunctionImage extends ImageTexts {
   digest: string;
 }
 
-export interface FunctionSettings extends Pick<FunctionVersion, 'runtime' | 'handler' | 'env' | 'limits'> {
+export interface FunctionSettings
+  extends Pick<FunctionVersion, 'runtime' | 'handler' | 'env' | 'limits' | 'zygote'> {
   codeLayer: { hex: string; sizeBytes: number };
 }
 
 /** The same settings on the same image give the same bytes, in whatever order they came. */
 export function composeFunctionImage(base: ImageTexts, settings: FunctionSettings): FunctionImage {
-  const { runtime, handler, limits, codeLayer } = settings;
+  const { runtime, handler, limits, zygote, codeLayer } = settings;
   const { layers } = baseManifestSchema.parse(JSON.parse(base.manifestJson));
   const { architecture, os, variant, config, rootfs, history } = baseConfigSchema.parse(
     JSON.parse(base.configJson),
   );
+  const { [functionLabels.zygote]: _below, ...inherited } = config?.Labels ?? {};
   const labels = {
-    ...config?.Labels,
+    ...inherited,
     [functionLabels.runtime]: runtime,
     [functionLabels.handler]: handler,
     [functionLabels.limits]: JSON.stringify(sorted(limits)),
+    ...(zygote === false && { [functionLabels.zygote]: 'false' }),
   };
   const codeDigest = `sha256:${codeLayer.hex}`;
   // One entry a layer is what readers of a history expect.
@@ -122,6 +127,7 @@ const labelledSchema = z.object({
         return z.NEVER;
       }
     }),
+  [functionLabels.zygote]: z.enum(['true', 'false']).optional(),
 });
 
 /** What the labels of a pushed version say. Throws PlatformError `invalid_request` when it is not one. */
@@ -142,6 +148,7 @@ export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSett
     handler: labels.data[functionLabels.handler],
     limits: labels.data[functionLabels.limits],
     env: envOf(config?.Env),
+    ...(labels.data[functionLabels.zygote] === 'false' && { zygote: false }),
   };
 }
 

@@ -33,6 +33,7 @@ export interface Deployment {
   handler: string;
   env: Record<string, string>;
   limits: Record<string, number>;
+  zygote?: boolean | undefined;
   files: CodeFile[];
 }
 
@@ -127,10 +128,10 @@ export function createRegistry(redis: Redis): Registry {
   }
 
   return {
-    async deploy({ name, image, runtime, handler, env, limits, files }) {
+    async deploy({ name, image, runtime, handler, env, limits, zygote, files }) {
       requireHandlerFile(runtime, handler, files);
       const { tar, digest: codeLayer } = packCodeLayer(files);
-      const settings = { runtime, handler, env, limits };
+      const settings = { runtime, handler, env, limits, ...(zygote === false && { zygote }) };
       const made = composeFunctionImage(image, {
         ...settings,
         codeLayer: { hex: codeLayer, sizeBytes: tar.byteLength },

@@ -50,6 +50,11 @@ export const configSchema = z.object({
   ONCEBOX_POOL_FUNCTION_IDLE_MS: integer(100, 86_400_000)
     .default(60_000)
     .describe('a function version not called for so long gives its parked sandboxes back, milliseconds'),
+  ONCEBOX_ZYGOTE_MEMORY_BYTES: integer(0, Number.MAX_SAFE_INTEGER)
+    .default(Math.floor(totalmem() / 8))
+    .describe(
+      "what the zygotes of functions may have together, bytes; an eighth of the machine's memory unless set",
+    ),
   ONCEBOX_POOL_MAX: integer(0, 100_000)
     .default(256)
     .describe('parked sandboxes of all pools together, about 1.5 MiB each; pools grow with demand'),

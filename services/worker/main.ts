@@ -65,10 +65,10 @@ const store = openStore(config.storeDir, {
     async pinned() {
       const { images: used, layers } = await registry.pinned();
       // A function may be deleted while a call of it runs.
-      const underSandboxes = source?.list().flatMap(({ sandbox }) => sandbox.layers) ?? [];
+      const inUse = source?.layersInUse() ?? [];
       return {
         images: new Set([...used, ...Object.values(bases).map(({ digest }) => digest)]),
-        layers: new Set([...layers, ...underSandboxes]),
+        layers: new Set([...layers, ...inUse]),
       };
     },
     reserved: new Set(['node', 'python', 'bash'].map((name) => `localhost/${name}:latest`)),
@@ -93,6 +93,11 @@ source = await openSandboxSource({
   },
   functionTarget: config.ONCEBOX_POOL_FUNCTION,
   functionIdleMs: config.ONCEBOX_POOL_FUNCTION_IDLE_MS,
+  functionZygotes: {
+    memoryBytes: config.ONCEBOX_ZYGOTE_MEMORY_BYTES,
+    onUnfit: (reason, { name, version }) =>
+      logger.warn({ function: name, version, reason }, 'a function goes without a zygote of its own'),
+  },
   parkedMax: config.ONCEBOX_POOL_MAX,
   onError: (error, what) => logger.warn({ err: error, what }, 'cannot make a sandbox'),
 });

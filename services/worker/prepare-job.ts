@@ -1,5 +1,5 @@
 import type { ImageUser } from '../../runtime/image/users.ts';
-import type { SandboxRequest } from '../../runtime/pool/sandbox-source.ts';
+import type { FunctionVersionRequest, SandboxRequest } from '../../runtime/pool/sandbox-source.ts';
 import { type SandboxSpec, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
@@ -28,14 +28,23 @@ export function createJobPreparer(options: {
     if (!image) throw new Error('the job names neither a runtime nor an image');
     if (codeLayer) await ensureCodeLayer(codeLayer);
     const layers = codeLayer ? [codeLayer, ...image.layers] : image.layers;
+    const version = functionOf(job);
     if (runtime === undefined || job.user !== undefined) {
       // Docker's default is root, who is nobody outside of the sandbox.
       const user = await images.userOf(image, job.user || '0');
       const spec = runtime === undefined ? commandSpec(layers, user, job) : { ...scratchSpec(layers), user };
-      return { request: { runtime, image, spec }, program: withHome(program, user) };
+      return { request: { runtime, image, spec, ...version }, program: withHome(program, user) };
     }
-    return { request: { runtime, image, spec: scratchSpec(layers) }, program };
+    return { request: { runtime, image, spec: scratchSpec(layers), ...version }, program };
   };
+}
+
+/** Present when the version's initialisation may run in a zygote. */
+function functionOf(job: InvocationJob): { function?: FunctionVersionRequest } {
+  const { program, limits, zygote } = job;
+  if (job.function === undefined || program.kind !== 'handler' || zygote === false) return {};
+  const { handler, env } = program;
+  return { function: { ...job.function, init: { handler, env }, memoryBytes: limits.memoryBytes } };
 }
 
 function commandSpec(

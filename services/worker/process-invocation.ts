@@ -1,4 +1,5 @@
 import type { LeasedSandbox, SandboxRequest, SandboxSource } from '../../runtime/pool/sandbox-source.ts';
+import { initMsOf } from '../../runtime/sandbox/init-time.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
 import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
@@ -73,6 +74,8 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
       stdin: Buffer.from(stdin),
       ...(diff !== false && { captureChanges: true }),
     });
+    const initMs = initMsOf(report);
+    if (initMs !== undefined) lease.initialised?.(initMs);
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
     const changed = await deps.recordDiff(job.id, diff, report.changes);
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, changed }, deps);
@@ -147,6 +150,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     ...(prepared && { image: { digest: prepared.request.image.digest } }),
     ...(data && imageOf(data)),
     timings,
+    ...(report && initOf(lease, report)),
     ...(report && {
       usage: {
         cpuMs: report.cpuUsec / 1000,
@@ -174,6 +178,12 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     'invocation',
   );
   return invocation;
+}
+
+function initOf(lease: LeasedSandbox | undefined, report: RunReport): Pick<Invocation, 'init'> {
+  if (lease?.sharedInitMs !== undefined) return { init: { ms: round(lease.sharedInitMs), shared: true } };
+  const ms = initMsOf(report);
+  return ms === undefined ? {} : { init: { ms, shared: false } };
 }
 
 interface Clock {

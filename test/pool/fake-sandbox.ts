@@ -69,6 +69,8 @@ export class FakeSandbox implements Sandbox {
 
 export class FakeZone implements Zone {
   readonly interpreter = 'node';
+  readonly initMs: number | undefined;
+  memoryBytes = 1;
   readonly sandboxes: FakeSandbox[] = [];
   readonly closed: Promise<void>;
   #isOpen = true;
@@ -85,6 +87,10 @@ export class FakeZone implements Zone {
     const sandbox = new FakeSandbox(layers);
     this.sandboxes.push(sandbox);
     return sandbox;
+  }
+
+  memory() {
+    return Promise.resolve({ memoryBytes: this.memoryBytes, memoryPeakBytes: this.memoryBytes });
   }
 
   close(): Promise<void> {

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdtempSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync } from 'node:fs';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -40,6 +40,9 @@ export function useLayers(): TestLayers {
       const store = openStore(storeDir);
       const { layers } = await store.resolve(reference);
       for (const layer of layers) {
+        // Base images share layers. One that is there is in use: to write a file anew pulls its pages from under whoever
+        // has it mapped.
+        if (existsSync(join(layersDir, layer))) continue;
         await execute('cp', ['-a', '--reflink=auto', join(store.layersDir, layer), layersDir]);
       }
       return [...layers];

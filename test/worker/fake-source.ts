@@ -36,6 +36,10 @@ export class FakeSource implements SandboxSource {
     }));
   }
 
+  layersInUse(): string[] {
+    return this.leased.flatMap(({ layers }) => layers);
+  }
+
   sandboxesOn(): number {
     return this.leased.length;
   }

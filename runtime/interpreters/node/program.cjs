@@ -1,15 +1,15 @@
 'use strict';
 // What a child of the node zygote does with its job. Loaded by the zygote, run in the sandbox.
-const { existsSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } = require('node:fs');
+const { mkdirSync, readFileSync, unlinkSync, writeFileSync } = require('node:fs');
 const { Module } = require('node:module');
 const { dirname, resolve } = require('node:path');
-const { pathToFileURL } = require('node:url');
 const { inspect } = require('node:util');
+const { loadHandler, provideHooks, runHooks } = require('/.oncebox/handler.cjs');
 const native = require('/.oncebox/zygote.node');
 
 const maxResultBytes = 6 * 1024 * 1024;
 
-module.exports = { prepare, rehearse, rehearseInSandbox, run };
+module.exports = { prepare, rehearse, rehearseInSandbox, run, runInitialised };
 
 /** What a child would do to itself, done once for all of them: before the fork. */
 function prepare() {
@@ -81,7 +81,12 @@ function run(job) {
   renewClock();
   Object.assign(process.env, job.env);
   if (job.kind === 'snippet') runSnippet(job);
-  else callHandler(job);
+  else initialiseAndCall(job);
+}
+
+/** In a fork of a function's zygote: the job's environment is that of its initialisation. */
+function runInitialised(job, callee) {
+  callHandler(job, callee);
 }
 
 function runSnippet(job) {
@@ -98,29 +103,33 @@ function writeFiles(files) {
   }
 }
 
-async function callHandler({ handler, eventJson, context }) {
+async function initialiseAndCall(job) {
   process.argv = [process.execPath];
-  const dot = handler.lastIndexOf('.');
-  const file = handler.slice(0, dot);
-  const name = handler.slice(dot + 1);
+  provideHooks();
+  const { performance } = globalThis;
+  const started = performance.now();
+  let callee;
   try {
-    const extension = ['.mjs', '.js', '.cjs'].find((candidate) =>
-      existsSync(`/function/${file}${candidate}`),
-    );
-    const module = await import(pathToFileURL(`/function/${file}${extension}`).href);
-    const callee = module[name] ?? module.default?.[name];
-    if (typeof callee !== 'function') {
-      throw new TypeError(`${file}${extension} does not export a function named ${name}`);
-    }
+    callee = await loadHandler(job.handler);
+  } catch (error) {
+    return fail(error);
+  }
+  await callHandler(job, callee, performance.now() - started);
+}
+
+/** `initMs`: what initialisation has taken here, in the sandbox. */
+async function callHandler({ eventJson, context }, callee, initMs) {
+  try {
+    await runHooks();
     const value = await callee(JSON.parse(eventJson), {
       ...context,
       awsRequestId: context.invocationId,
       getRemainingTimeInMillis: () => Math.max(0, context.deadlineMs - Date.now()),
     });
-    send({ type: 'result', value });
+    send({ type: 'result', initMs, value });
     process.exit(0);
   } catch (error) {
-    fail(error);
+    fail(error, initMs);
   }
 }
 
@@ -134,13 +143,14 @@ function send(message) {
 }
 
 /** Prints the error as node would and makes it the outcome. */
-function fail(error) {
+function fail(error, initMs) {
   const isError = error instanceof Error || Object.prototype.toString.call(error) === '[object Error]';
   const shown = isError ? inspect(error) : `Uncaught ${inspect(error)}`;
   process.stderr.write(`${shown}\n`);
   const cut = (value) => String(value).slice(0, 65536);
   send({
     type: 'error',
+    initMs,
     name: cut(isError ? error.name : 'Error').slice(0, 256),
     message: cut(isError ? error.message : inspect(error)),
     stack: cut((isError && error.stack) || shown),

@@ -3,14 +3,17 @@
 // once, before any user code is known; everything below runs in the child, confined. CommonJS, because the fork
 // happens in the middle of this synchronous file. See runtime/interpreters/README.md.
 const { readlinkSync } = require('node:fs');
+const { inspect } = require('node:util');
 const v8 = require('node:v8');
 const native = require('/.oncebox/zygote.node');
 
 const rehearsals = 200;
+/** Of whom this is the zygote; rehearsals have arguments of their own. */
+const functionInit = process.argv[2];
 
 // Compiled whole, now, and not function by function in every child.
 v8.setFlagsFromString('--no-lazy');
-const { prepare, rehearse, rehearseInSandbox, run } = require('/.oncebox/program.cjs');
+const { prepare, rehearse, rehearseInSandbox, run, runInitialised } = require('/.oncebox/program.cjs');
 v8.setFlagsFromString('--lazy');
 
 // Loaded here, once: what most programs reach for.
@@ -32,19 +35,42 @@ console.error();
 for (let i = 0; i < rehearsals; i++) rehearse();
 for (const compiler of ['maglev', 'turbofan']) v8.setFlagsFromString(`--${compiler}`);
 
-// The collector's work is done before the fork, so that it does not copy shared pages after it.
-v8.setFlagsFromString('--expose-gc');
-require('node:vm').runInNewContext('gc')();
-v8.setFlagsFromString('--no-expose-gc');
-// It sweeps only when memory is wanted, which would be in the children; who counts all code needs it swept now.
-v8.getHeapCodeStatistics();
+if (functionInit === undefined) serveAnything();
+else serveFunction(JSON.parse(functionInit));
 
-native.serve();
+function serveAnything() {
+  collectGarbage();
+  native.serve(0);
+  renew();
+  // Once more, in the child: it takes most of the page faults of a first run while nobody waits.
+  rehearseInSandbox();
+  run(JSON.parse(native.waitJob()));
+}
 
-renew();
-// Once more, in the child: it takes most of the page faults of a first run while nobody waits.
-rehearseInSandbox();
-run(JSON.parse(native.waitJob()));
+/** Runs the function's initialisation here, once for all its invocations. */
+async function serveFunction(init) {
+  const { initialise, renewInitialised, resumeInitialised } = require('/.oncebox/initialise.cjs');
+  const { callee, initMs } = await initialise(init).catch((error) => {
+    process.stderr.write(`${inspect(error)}\n`);
+    return native.exit(1);
+  });
+  collectGarbage();
+  native.serve(Math.min(Math.round(initMs * 1000), 0x7fffffff));
+  renewProcess();
+  renewInitialised();
+  const job = JSON.parse(native.waitJob());
+  resumeInitialised();
+  runInitialised(job, callee);
+}
+
+/** The collector's work is done before the fork, so that it does not copy shared pages after it. */
+function collectGarbage() {
+  v8.setFlagsFromString('--expose-gc');
+  require('node:vm').runInNewContext('gc')();
+  v8.setFlagsFromString('--no-expose-gc');
+  // It sweeps only when memory is wanted, which would be in the children; who counts all code needs it swept now.
+  v8.getHeapCodeStatistics();
+}
 
 /** What every fork would otherwise have in common with its siblings, or could tell itself a fork by. */
 function renew() {
@@ -52,8 +78,12 @@ function renew() {
   for (const name of Object.keys(env)) delete env[name];
   // Read when a context first needs random numbers, which is after this: the zygote never asked for one.
   v8.setFlagsFromString(`--random-seed=${native.random()}`);
+  process.execArgv = [];
+  renewProcess();
+}
+
+function renewProcess() {
   // Of the sandbox's pid namespace, not of the zygote's.
   Object.defineProperty(process, 'pid', { value: readlinkSync('/proc/self') | 0 });
-  process.execArgv = [];
   process.chdir('.'); // drops node's cached working directory: the native part has entered the sandbox's
 }

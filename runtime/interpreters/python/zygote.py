@@ -12,7 +12,7 @@ import ctypes
 import datetime  # noqa: F401
 import functools  # noqa: F401
 import gc
-import importlib.util
+import importlib.util  # noqa: F401
 import io
 import itertools  # noqa: F401
 import json
@@ -29,28 +29,69 @@ import traceback
 import typing  # noqa: F401
 import uuid  # noqa: F401
 
+sys.path.insert(0, "/.oncebox")
+import initialise  # noqa: E402
+import oncebox  # noqa: E402
+
+del sys.path[0], sys.modules["initialise"], sys.modules["oncebox"]
+
 MAX_RESULT_BYTES = 6 * 1024 * 1024
-ZYGOTE_SOCKET = 3
 
 # PyDLL keeps the interpreter lock over the call: the fork happens with the lock held, as os.fork() does it.
 native = ctypes.PyDLL("/.oncebox/zygote.so")
 native.zygote_wait_job.restype = ctypes.POINTER(ctypes.c_char)
 native.zygote_wait_job.argtypes = [ctypes.POINTER(ctypes.c_size_t)]
+native.zygote_serve.argtypes = [ctypes.c_uint32]
 native.zygote_send_result.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 
 
 def main():
+    # Its argument: the function whose zygote this is.
+    if len(sys.argv) > 1:
+        serve_function(json.loads(sys.argv[1]))
+    else:
+        serve(0)
+        renew()
+        open_streams()
+        os.environ.clear()
+        job = wait_job()
+        os.environ.update(job["env"])
+        run(job)
+
+
+def serve_function(init):
+    """Runs the function's initialisation here, once for all its invocations. Streams and environment are as it left
+    them."""
+    open_streams()
+    sys.modules["oncebox"] = oncebox
+    try:
+        handler, init_usec = initialise.initialise(init)
+    except BaseException as error:
+        describe(error)
+        sys.stderr.flush()
+        os._exit(1)
+    collects = gc.isenabled()
+    serve(init_usec)
+    renew()
+    initialise.renew()
+    if not collects:
+        gc.disable()
+    run(wait_job(), handler)
+
+
+def serve(init_usec):
     gc.collect()
     gc.disable()
     gc.freeze()  # the collector must not write to, and so copy, pages that all children share
     ctypes.pythonapi.PyOS_BeforeFork()
-    native.zygote_serve(ZYGOTE_SOCKET)
+    native.zygote_serve(init_usec)
     ctypes.pythonapi.PyOS_AfterFork_Child()
-    renew()
+
+
+def wait_job():
     length = ctypes.c_size_t()
     data = native.zygote_wait_job(ctypes.byref(length))
-    job = json.loads(ctypes.string_at(data, length.value))
-    run(job)
+    return json.loads(ctypes.string_at(data, length.value))
 
 
 def renew():
@@ -58,7 +99,9 @@ def renew():
     gc.enable()
     random.seed()
     tempfile._name_sequence = None
-    os.environ.clear()
+
+
+def open_streams():
     # Line by line, so that what was printed before a timeout is not lost in a buffer.
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0)), encoding="utf-8", errors="surrogateescape")
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), encoding="utf-8", line_buffering=True)
@@ -68,20 +111,19 @@ def renew():
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
 
 
-def run(job):
-    # The child knows nothing of the zygote: its `__main__` is the user's.
-    os.environ.update(job["env"])
+def run(job, handler=None):
+    """`handler`: where initialisation has run in the zygote."""
     code = 1
     try:
         if job["kind"] == "snippet":
             run_snippet(job)
         else:
-            send({"type": "result", "value": call_handler(job)})
+            initialise_and_call(job, handler)
         code = 0
     except SystemExit as exit_request:
         code = exit_code(exit_request)
     except BaseException as error:
-        send(describe(error))
+        fail(error)
     leave(code)
 
 
@@ -118,22 +160,26 @@ class Context:
         return max(0, int(self._deadline_ms - time.time() * 1000))
 
 
-def call_handler(job):
-    file_name, _, name = job["handler"].rpartition(".")
-    sys.argv = [""]
-    sys.path[0] = "/function"
-    path = f"/function/{file_name}.py"
-    specification = importlib.util.spec_from_file_location(file_name.replace("/", "."), path)
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module
-    specification.loader.exec_module(module)
-    handler = getattr(module, name, None)
-    if not callable(handler):
-        raise TypeError(f"{file_name}.py has no function named {name}")
-    value = handler(json.loads(job["eventJson"]), Context(job["context"]))
-    if asyncio.iscoroutine(value):
-        value = asyncio.run(value)
-    return value
+def initialise_and_call(job, handler):
+    took = {}
+    if handler is None:
+        sys.modules["oncebox"] = oncebox
+        started = time.monotonic()
+        handler = initialise.load_handler(job["handler"])
+        took = {"initMs": round((time.monotonic() - started) * 1000, 3)}
+    try:
+        oncebox._run()
+        value = handler(json.loads(job["eventJson"]), Context(job["context"]))
+        if asyncio.iscoroutine(value):
+            value = asyncio.run(value)
+        send({"type": "result", **took, "value": value})
+    except Exception as error:
+        fail(error, took)
+        leave(1)
+
+
+def fail(error, took=None):
+    send({"type": "error", **(took or {}), **describe(error)})
 
 
 def send(message):
@@ -149,14 +195,13 @@ def send(message):
 def describe(error):
     """Writes the traceback to stderr as the interpreter would, without our own frames, and returns the result."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, oncebox.__file__, initialise.__file__):
         trace = trace.tb_next
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
         trace = trace.tb_next
     stack = "".join(traceback.format_exception(type(error), error, trace))
     sys.stderr.write(stack)
     return {
-        "type": "error",
         "name": type(error).__name__[:256],
         "message": str(error)[:65536].encode("utf-8", "replace").decode(),
         "stack": stack[:65536].encode("utf-8", "replace").decode(),

@@ -31,7 +31,16 @@ export function functionRoutes({ config, registry, catalogue }: GatewayDeps): Ho
       return registry.deploy({ name, image: base, ...query, env: {}, limits: {}, files });
     }
     const { value } = await readJson(c, maxBytes);
-    const { image, runtime, handler, env = {}, limits = {}, files, bundle } = requestSchema.parse(value);
+    const {
+      image,
+      runtime,
+      handler,
+      env = {},
+      limits = {},
+      zygote,
+      files,
+      bundle,
+    } = requestSchema.parse(value);
     if (runtime === undefined || handler === undefined)
       return registry.deployImage(name, await catalogue.resolve(image ?? ''));
     const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
@@ -46,6 +55,7 @@ export function functionRoutes({ config, registry, catalogue }: GatewayDeps): Ho
       handler,
       env,
       limits: Object.fromEntries(given),
+      zygote,
       files: unpacked,
     });
   }

@@ -18,8 +18,9 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
 
   return new Hono<GatewayEnv>().post('/functions/:name/invoke', async (c) => {
     // Before the body is read, and before anything is enqueued.
-    const { name, version, digest, runtime, handler, programEnv, user, limits, image, codeLayer } =
-      await deps.registry.resolve(c.req.param('name'));
+    const resolvedFunction = await deps.registry.resolve(c.req.param('name'));
+    const { name, version, digest, runtime, handler, programEnv, user, limits, image, codeLayer, zygote } =
+      resolvedFunction;
     const { diff } = invokeQuerySchema.parse(c.req.query());
     const { text } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
     const id = newInvocationId();
@@ -35,6 +36,7 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
         codeLayer,
         function: { name, version, digest },
         imageDigest: digest,
+        ...(zygote === false && { zygote }),
         program: {
           kind: 'handler',
           handler,

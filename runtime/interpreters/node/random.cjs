@@ -1,0 +1,32 @@
+'use strict';
+// Random numbers of a function that was initialised in its zygote: each fork would continue where initialisation stopped,
+// and all in the same way.
+const crypto = require('node:crypto');
+const v8 = require('node:v8');
+const vm = require('node:vm');
+const native = require('/.oncebox/zygote.node');
+
+/** Of lib/internal/crypto/random.js: both are drawn ahead of their use. */
+const cachedIds = 128;
+const cachedInts = 1024;
+
+let draw = Math.random;
+/** A generator that nobody asked before the fork; it takes its seed at its first number. */
+let untouched;
+
+module.exports = { delegate, renew };
+
+/** Before user code, which may keep `Math.random` for itself: what it then has follows `renew`. */
+function delegate() {
+  untouched = vm.runInContext('Math.random', vm.createContext());
+  Math.random = { random: () => draw() }.random;
+}
+
+/** In the fork. */
+function renew() {
+  v8.setFlagsFromString(`--random-seed=${native.random()}`);
+  draw = untouched;
+  // What is left of the zygote's is used up; what follows is the fork's own.
+  for (let count = 0; count < cachedIds; count++) crypto.randomUUID();
+  for (let count = 0; count < cachedInts; count++) crypto.randomInt(2);
+}

@@ -1,0 +1,215 @@
+import type { Image } from '../image/image.ts';
+import type { FunctionInit } from '../interpreters/program-job.ts';
+import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
+import type { ZoneRequest } from './image-zones.ts';
+import type { RefillGate } from './refill-gate.ts';
+import { RentOrBuy } from './rent-or-buy.ts';
+import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
+import type { Lease } from './warm-pool.ts';
+import { isInUse, type ShelvedZone, ZoneShelf } from './zone-shelf.ts';
+
+/** Boots at once: each takes a core. */
+const bootsMax = 2;
+/** Versions remembered for the log. */
+const maxVersions = 1024;
+/** What an interpreter has of its own, beside what the function's cap on memory is for, bytes. */
+const interpreterBytes = 128 * 1024 * 1024;
+
+/** A version of a function, for which a zygote may be booted. */
+export interface FunctionVersionRequest {
+  name: string;
+  version: number;
+  /** Of its image: says handler, environment and limits. */
+  digest: string;
+  init: FunctionInit;
+  /** The cap of its invocations: initialisation may not take more, bytes. */
+  memoryBytes: number;
+}
+
+/** A sandbox request of such a version, as far as it concerns its zone. */
+export interface FunctionSandboxRequest {
+  interpreter: Zone['interpreter'];
+  image: Image & { searchPath: string };
+  spec: SandboxSpec;
+  purpose: PoolPurpose;
+  function: FunctionVersionRequest;
+}
+
+export interface FunctionZonesOptions {
+  openZone: (request: ZoneRequest) => Promise<Zone>;
+  /** Zones open at once. */
+  max: number;
+  /** What their zygotes may have together; beyond it, those that were used longest ago are closed. */
+  memoryBytes: number;
+  spareTarget: number;
+  gate: RefillGate;
+  /** As long as its pools live without use, so does a zone, milliseconds. */
+  idleMs: number;
+  /** Told once of each reason why a version goes without a zygote. */
+  onUnfit: (reason: string, version: Pick<FunctionVersionRequest, 'name' | 'version'>) => void;
+  onError: (error: unknown, what: string) => void;
+}
+
+interface Serving {
+  memoryBytes: number;
+  initMs: number;
+  /** Highest version of each function that it serves. */
+  names: Map<string, number>;
+}
+
+/**
+ * Zones of functions, whose zygotes have initialised. They are booted in the background when it pays (RentOrBuy), and
+ * nobody ever waits for one: what has none, or cannot have one, starts the ordinary way.
+ */
+export class FunctionZones {
+  readonly #options: FunctionZonesOptions;
+  readonly #shelf: ZoneShelf;
+  readonly #rent: RentOrBuy;
+  readonly #serving = new Map<ShelvedZone, Serving>();
+  /** By key: what was last said of it. */
+  readonly #versions = new Map<string, { version: FunctionVersionRequest; reason?: string }>();
+  #booting = 0;
+
+  constructor(options: FunctionZonesOptions) {
+    this.#options = options;
+    this.#rent = new RentOrBuy(options.idleMs);
+    this.#shelf = new ZoneShelf({
+      ...options,
+      backoffMs: { first: 5_000, max: 3_600_000 },
+      onError: (error, key) => this.#report(error, key),
+    });
+  }
+
+  /** Undefined when the version has no zygote that is ready, or has just lost it. */
+  async lease(request: FunctionSandboxRequest): Promise<(Lease & { initMs: number }) | undefined> {
+    const entry = this.#shelf.get(keyOf(request));
+    const serving = entry && this.#serving.get(entry);
+    if (!entry || !serving) return undefined;
+    const { name, version } = request.function;
+    serving.names.set(name, Math.max(version, serving.names.get(name) ?? 0));
+    this.#supersede(request.function, entry.key);
+    try {
+      const lease = await this.#shelf.lease(entry, request.spec, request.purpose);
+      return { ...lease, initMs: serving.initMs };
+    } catch {
+      return undefined; // the shelf has been told, if the zone is at fault
+    }
+  }
+
+  /** An ordinary start has spent so long on initialisation. May boot a zygote for those to come. */
+  initialised(request: FunctionSandboxRequest, ms: number): void {
+    const key = keyOf(request);
+    this.#supersede(request.function, key);
+    if (!this.#rent.pay(key, ms)) return;
+    if (this.#shelf.get(key) || this.#shelf.refusalOf(key) || this.#booting >= bootsMax) return;
+    if (this.#shelf.size >= this.#options.max && !this.#closeOldest()) return;
+    this.#rent.settle(key);
+    void this.#boot(key, request);
+  }
+
+  list(): ListedSandbox[] {
+    return this.#shelf.list();
+  }
+
+  /** Layers under zygotes, in hex: some have no sandbox at present. */
+  layers(): string[] {
+    return this.#shelf.all().flatMap(({ key }) => key.split(' ').slice(2));
+  }
+
+  drain(imageDigest: string): Promise<void> {
+    return this.#shelf.drain(imageDigest);
+  }
+
+  close(): Promise<void> {
+    return this.#shelf.closeAll();
+  }
+
+  async #boot(key: string, request: FunctionSandboxRequest): Promise<void> {
+    const { interpreter, image, spec, function: version } = request;
+    this.#booting += 1;
+    this.#remember(key, version);
+    const entry = this.#shelf.open(key, image.digest, async (signal) =>
+      this.#options.openZone({
+        signal,
+        interpreter,
+        layers: spec.layers,
+        searchPath: image.searchPath,
+        init: version.init,
+      }),
+    );
+    try {
+      const zone = await entry.zone;
+      void zone.closed.then(() => this.#serving.delete(entry));
+      const { memoryBytes } = await zone.memory();
+      const allowed = version.memoryBytes + interpreterBytes;
+      if (memoryBytes > allowed) {
+        const reason = `after initialisation the zygote has ${memoryBytes} bytes, more than the ${allowed} allowed`;
+        return await this.#shelf.fail(entry, new SandboxLostError(reason));
+      }
+      this.#serving.set(entry, { memoryBytes, initMs: zone.initMs ?? 0, names: new Map() });
+      await this.#keepToBudget(entry);
+    } catch {
+      // The shelf has been told why.
+    } finally {
+      this.#booting -= 1;
+    }
+  }
+
+  async #keepToBudget(newest: ShelvedZone): Promise<void> {
+    const taken = () => [...this.#serving.values()].reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
+    while (taken() > this.#options.memoryBytes) {
+      const oldest = this.#shelf.idleLongest();
+      const others = this.#serving.size > 1;
+      // In use, all of the others: the newest was one too many.
+      if (!oldest || (oldest === newest && !others)) break;
+      this.#forget(oldest);
+    }
+    if (taken() <= this.#options.memoryBytes || this.#shelf.get(newest.key) !== newest) return;
+    this.#serving.delete(newest);
+    const budget = this.#options.memoryBytes;
+    await this.#shelf.fail(
+      newest,
+      new SandboxLostError(`no room: zygotes may have ${budget} bytes together`),
+    );
+  }
+
+  #closeOldest(): boolean {
+    const oldest = this.#shelf.idleLongest();
+    if (oldest) this.#forget(oldest);
+    return oldest !== undefined;
+  }
+
+  #forget(entry: ShelvedZone): void {
+    this.#serving.delete(entry);
+    void this.#shelf.close(entry);
+  }
+
+  /** A newer version of the function is in use: zygotes of older ones go as soon as nothing of them runs. */
+  #supersede({ name, version }: FunctionVersionRequest, key: string): void {
+    for (const [entry, { names }] of this.#serving) {
+      if (entry.key === key || (names.get(name) ?? version) >= version) continue;
+      if (names.size > 1) names.delete(name);
+      else if (!isInUse(entry)) this.#forget(entry);
+    }
+  }
+
+  #report(error: unknown, key: string): void {
+    const known = this.#versions.get(key);
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!known) this.#options.onError(error, key);
+    else if (known.reason !== reason) {
+      known.reason = reason;
+      this.#options.onUnfit(reason, known.version);
+    }
+  }
+
+  #remember(key: string, version: FunctionVersionRequest): void {
+    this.#versions.set(key, { ...this.#versions.get(key), version });
+    const [oldest] = this.#versions.keys();
+    if (this.#versions.size > maxVersions) this.#versions.delete(oldest as string);
+  }
+}
+
+function keyOf({ interpreter, spec, function: { digest } }: FunctionSandboxRequest): string {
+  return `${interpreter} ${digest} ${spec.layers.join(' ')}`;
+}
