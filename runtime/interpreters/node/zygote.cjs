@@ -7,7 +7,7 @@ const { inspect } = require('node:util');
 const v8 = require('node:v8');
 const native = require('/.oncebox/zygote.node');
 
-const rehearsals = 200;
+const rehearsals = 50;
 /** Of whom this is the zygote; rehearsals have arguments of their own. */
 const functionInit = process.argv[2];
 

@@ -18,7 +18,7 @@ import itertools  # noqa: F401
 import json
 import math  # noqa: F401
 import os
-import pathlib  # noqa: F401
+import pathlib
 import random
 import re  # noqa: F401
 import sys
@@ -36,6 +36,9 @@ import oncebox  # noqa: E402
 del sys.path[0], sys.modules["initialise"], sys.modules["oncebox"]
 
 MAX_RESULT_BYTES = 6 * 1024 * 1024
+REHEARSALS = 50
+REHEARSAL = "/.oncebox/rehearsal.py"
+REHEARSAL_CODE = pathlib.Path(REHEARSAL).read_text(encoding="utf-8")
 
 # PyDLL keeps the interpreter lock over the call: the fork happens with the lock held, as os.fork() does it.
 native = ctypes.PyDLL("/.oncebox/zygote.so")
@@ -50,13 +53,39 @@ def main():
     if len(sys.argv) > 1:
         serve_function(json.loads(sys.argv[1]))
     else:
-        serve(0)
-        renew()
-        open_streams()
-        os.environ.clear()
-        job = wait_job()
-        os.environ.update(job["env"])
-        run(job)
+        serve_anything()
+
+
+def serve_anything():
+    # Often, so that the interpreter has specialised what it runs through: that writes to memory that a child would
+    # have to copy.
+    for _ in range(REHEARSALS):
+        rehearse(REHEARSAL, os.devnull)
+    serve(0)
+    renew()
+    open_streams()
+    os.environ.clear()
+    # Once more, in the child, where the zygote's own files are not: it takes most of the page faults of a first run
+    # while nobody waits.
+    rehearse("/tmp/rehearsal.py", "/tmp/rehearsal.py")
+    os.unlink("/tmp/rehearsal.py")
+    job = wait_job()
+    os.environ.update(job["env"])
+    run(job)
+
+
+def rehearse(entry, path):
+    """All of a job but its end, with no effect."""
+    stdout = sys.stdout
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(io.FileIO(os.devnull, "w")), encoding="utf-8", line_buffering=True
+    )
+    files = [{"path": path, "content": REHEARSAL_CODE, "encoding": "utf8"}]
+    job = json.loads(json.dumps({"files": files, "entry": entry, "args": [], "env": {}}))
+    os.environ.update(job["env"])
+    run_snippet(job)
+    sys.stdout.flush()
+    sys.stdout = stdout
 
 
 def serve_function(init):
