@@ -20,13 +20,18 @@ module.exports = { delegate, renew };
 function delegate() {
   untouched = vm.runInContext('Math.random', vm.createContext());
   Math.random = { random: () => draw() }.random;
+  useUp(); // forks find it compiled
 }
 
 /** In the fork. */
 function renew() {
   v8.setFlagsFromString(`--random-seed=${native.random()}`);
   draw = untouched;
-  // What is left of the zygote's is used up; what follows is the fork's own.
+  useUp();
+}
+
+/** What is left of what was drawn ahead; what follows is the fork's own. */
+function useUp() {
   for (let count = 0; count < cachedIds; count++) crypto.randomUUID();
   for (let count = 0; count < cachedInts; count++) crypto.randomInt(2);
 }

@@ -49,7 +49,9 @@ function serveAnything() {
 
 /** Runs the function's initialisation here, once for all its invocations. */
 async function serveFunction(init) {
+  v8.setFlagsFromString('--no-lazy');
   const { initialise, renewInitialised, resumeInitialised } = require('/.oncebox/initialise.cjs');
+  v8.setFlagsFromString('--lazy');
   const { callee, initMs } = await initialise(init).catch((error) => {
     process.stderr.write(`${inspect(error)}\n`);
     return native.exit(1);
