@@ -93,11 +93,13 @@ source = await openSandboxSource({
   },
   functionTarget: config.ONCEBOX_POOL_FUNCTION,
   functionIdleMs: config.ONCEBOX_POOL_FUNCTION_IDLE_MS,
-  functionZygotes: {
-    memoryBytes: config.ONCEBOX_ZYGOTE_MEMORY_BYTES,
-    onUnfit: (reason, { name, version }) =>
-      logger.warn({ function: name, version, reason }, 'a function goes without a zygote of its own'),
-  },
+  ...(config.ONCEBOX_ZYGOTE_MEMORY_BYTES > 0 && {
+    functionZygotes: {
+      memoryBytes: config.ONCEBOX_ZYGOTE_MEMORY_BYTES,
+      onUnfit: (reason, { name, version }) =>
+        logger.warn({ function: name, version, reason }, 'a function goes without a zygote of its own'),
+    },
+  }),
   parkedMax: config.ONCEBOX_POOL_MAX,
   onError: (error, what) => logger.warn({ err: error, what }, 'cannot make a sandbox'),
 });

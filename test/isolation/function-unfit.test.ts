@@ -2,15 +2,22 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { useFunctionZones } from '../support/function-zones.ts';
-import { onceboxCgroups, takeCensus } from '../support/host.ts';
+import { descendants, onceboxCgroups } from '../support/host.ts';
+import { mountCount } from '../support/platform.ts';
 
 const { initialised, ordinary, launcherPid } = useFunctionZones();
+
+/** Of this file's launcher: others may run beside it. */
+async function ownCgroups(): Promise<string[]> {
+  return (await onceboxCgroups()).filter((path) => path.includes(`/test-${process.pid}-`));
+}
 
 const handler = 'export const handler = () => 5;';
 const pythonHandler = '\ndef handler(event, context):\n    return 5\n';
 
 const unfit: [what: string, runtime: 'node' | 'python', code: string, reason: RegExp][] = [
   ['throws', 'node', `throw new RangeError('not today');`, /RangeError: not today/],
+  ['writes a file', 'node', `import fs from 'node:fs'; fs.writeFileSync('/tmp/x', '');`, /EROFS|EACCES/],
   ['leaves', 'node', 'process.exit(0);', /ended before it was ready/],
   ['never settles', 'node', 'await new Promise(() => {});', /ended before it was ready/],
   [
@@ -218,9 +225,7 @@ os.register_at_fork(after_in_child=bomb)${pythonHandler}`,
 
 test('the zygote of a function has one core, a cap on memory and one on processes', async () => {
   await initialised('python', { 'index.py': pythonHandler });
-  const leaves = (await onceboxCgroups()).filter(
-    (path) => path.includes(`/test-${process.pid}-`) && path.endsWith('/zygote'),
-  );
+  const leaves = (await ownCgroups()).filter((path) => path.endsWith('/zygote'));
   const read = async (names: string[]) => {
     const files = leaves.flatMap((leaf) =>
       names.map((name) => readFile(join(leaf, name), 'utf8').catch(() => '')),
@@ -236,12 +241,17 @@ test('the zygote of a function has one core, a cap on memory and one on processe
 
 test('nothing is left of zones whose functions ran', async () => {
   await ordinary('python', { 'index.py': pythonHandler });
-  const before = await takeCensus(launcherPid());
+  const count = async () => ({
+    processes: (await descendants(launcherPid())).length,
+    cgroups: (await ownCgroups()).length,
+    mounts: await mountCount(),
+  });
+  const before = await count();
   for (const runtime of ['node', 'python'] as const) {
     const files = runtime === 'node' ? { 'index.mjs': handler } : { 'index.py': pythonHandler };
     const { zone, call } = await initialised(runtime, files as Record<string, string>);
     await Promise.all(Array.from({ length: 10 }, () => call()));
     await zone.close();
   }
-  await expect.poll(() => takeCensus(launcherPid()), { timeout: 5_000 }).toEqual(before);
+  await expect.poll(count, { timeout: 5_000 }).toEqual(before);
 });

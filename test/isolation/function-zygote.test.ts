@@ -54,9 +54,11 @@ test('what a node invocation changes, the next does not see, and all begin alike
       import fs from 'node:fs';
       const state = { list: [1], map: new Map([['a', { deep: 1 }]]), bytes: new Uint8Array(70_000) };
       process.env.ADDED = 'in initialisation';
+      process.chdir('/function');
+      console.log('said once, to the operator');
       export const handler = ({ mark }) => {
         const before = JSON.stringify([state.list, [...state.map], state.bytes[65_000], process.env.ADDED,
-          process.env.GIVEN, globalThis.marked, fs.readdirSync('/tmp'), Object.keys(process.env).length]);
+          process.env.GIVEN, globalThis.marked, fs.readdirSync('/tmp'), process.cwd(), Object.keys(process.env).length]);
         state.list.push(mark);
         state.map.get('a').deep = mark;
         state.bytes.fill(mark);
@@ -69,8 +71,10 @@ test('what a node invocation changes, the next does not see, and all begin alike
     },
     { env: { GIVEN: 'by the version' } },
   );
-  const first = (await call({ mark: '7' })).value;
-  expect(JSON.parse(first).slice(0, 7)).toEqual([
+  const called = await call({ mark: '7' });
+  expect(called.stdout).toBe('');
+  const first = called.value;
+  expect(JSON.parse(first).slice(0, 8)).toEqual([
     [1],
     [['a', { deep: 1 }]],
     0,
@@ -78,6 +82,7 @@ test('what a node invocation changes, the next does not see, and all begin alike
     'by the version',
     null,
     [],
+    '/function',
   ]);
   const rest = await Promise.all([2, 3, 4, 5].map((mark) => call({ mark: String(mark) })));
   expect(rest.map(({ value }) => value)).toEqual([first, first, first, first]);
