@@ -23,7 +23,9 @@
 #include <unistd.h>
 
 /* What a zygote and its children on their way into a sandbox may have together. Node at rest takes about 60 MiB; and what
- * the kernel spends on a fork, 0.9 MiB, stays on this account as long as the child lives, wherever it moves. */
+ * the kernel spends on a fork, 0.9 MiB, stays on this account as long as the child lives, wherever it moves. So a zygote
+ * that is trusted has room for MAX_SANDBOXES of them; any other for as many as one image or function should have. */
+#define TRUSTED_ZYGOTE_MEMORY "8589934592"
 #define ZYGOTE_MEMORY "2147483648"
 #define ZYGOTE_PIDS "512"
 
@@ -201,15 +203,16 @@ static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, i
   const uint32_t owner = ID_BASE + ADMINISTRATOR_ID;
   const bool v2 = layout->version == 2;
   if (mkdirat(zone, "zygote", 0755) < 0 && errno != EEXIST) return -1;
-  if ((v2 || hierarchy == layout->memory) &&
-      write_file_at(zone, v2 ? "zygote/memory.max" : "zygote/memory.limit_in_bytes", ZYGOTE_MEMORY) < 0)
-    return -1;
   if ((v2 || hierarchy == layout->pids) && write_file_at(zone, "zygote/pids.max", ZYGOTE_PIDS) < 0) return -1;
   return fchownat(zone, "zygote/cgroup.procs", owner, owner, 0);
 }
 
-int cgroup_zygote_limit_cpu(const struct cgroup_zone *zone) {
+int cgroup_zygote_limit(const struct cgroup_zone *zone, bool trusted) {
   bool v2 = zone->layout.version == 2;
+  if (write_file_at(zone->dir[v2 ? 0 : zone->layout.memory], v2 ? "zygote/memory.max" : "zygote/memory.limit_in_bytes",
+                    trusted ? TRUSTED_ZYGOTE_MEMORY : ZYGOTE_MEMORY) < 0)
+    return -1;
+  if (trusted) return 0;
   char cpu[64];
   cpu_text(cpu, sizeof(cpu), v2, 1000);
   return write_file_at(zone->dir[v2 ? 0 : zone->layout.cpu], v2 ? "zygote/cpu.max" : "zygote/cpu.cfs_quota_us", cpu);

@@ -112,10 +112,11 @@ static void enter_mount_namespace(void) {
 
 struct zone_request {
   char *layers, *search_path, *init;
+  bool trusted; /* the interpreter is the platform's own, and knows nobody's code */
   char **argv;
 };
 
-/* A NUL-terminated list inside the frame: layers, search path, init, then argv. Everything is checked: we are root. */
+/* A NUL-terminated list inside the frame: layers, search path, init, trust, then argv. Everything is checked: we are root. */
 static const char *parse_zone_request(uint8_t *payload, size_t length, struct zone_request *request) {
   static char *argv[MAX_ZYGOTE_ARGS + 1];
   if (length == 0 || payload[length - 1] != '\0') return "the request is not a list of strings";
@@ -129,6 +130,9 @@ static const char *parse_zone_request(uint8_t *payload, size_t length, struct zo
   if (at == length) return "what to initialise is missing";
   request->init = (char *)payload + at;
   at += strlen(request->init) + 1;
+  if (at == length) return "whether the zygote is trusted is missing";
+  request->trusted = payload[at] != '\0' && !request->init[0];
+  at += strlen((char *)payload + at) + 1;
   size_t count = 0;
   while (at < length) {
     if (count == MAX_ZYGOTE_ARGS) return "too many arguments";
@@ -137,6 +141,7 @@ static const char *parse_zone_request(uint8_t *payload, size_t length, struct zo
   }
   argv[count] = NULL;
   request->argv = argv;
+  if (count == 0) request->trusted = true; /* it is built into us */
   return NULL;
 }
 
@@ -192,8 +197,8 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
   pid_t pid = -1;
   if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, &cgroup) < 0) {
     failure = "cannot make the zone's cgroup";
-  } else if (request->init[0] && cgroup_zygote_limit_cpu(&cgroup) < 0) {
-    failure = "cannot set the zygote's cap on CPU";
+  } else if (cgroup_zygote_limit(&cgroup, request->trusted) < 0) {
+    failure = "cannot set the zygote's caps";
   } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
     failure = "cannot make a pipe";
   } else {

@@ -48,7 +48,7 @@
 /* ---- Wire: worker <-> launcher and agent. Little-endian: u32 length of the rest, u8 type, u32 sandbox, payload.
  * runtime/zygote/protocol.ts says the same in TypeScript; a test compares the two. ---- */
 enum frame_type {
-  FRAME_ZONE = 1,   /* worker: first frame of a connection. strings: layers "a:b", search path, init, zygote argv */
+  FRAME_ZONE = 1,   /* worker: first frame of a connection. strings: layers "a:b", search path, init, trust, argv */
   FRAME_CREATE = 2, /* worker: make sandbox. struct spec_head, u32 groups, strings: directory, layers */
   FRAME_RUN = 3,    /* worker: struct run_limits, u32 run_flags, u32 stdin length, stdin, job */
   FRAME_KILL = 4,   /* worker: end it, in any state */
@@ -200,8 +200,8 @@ int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
 int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
                      struct cgroup_zone *out);
-/* The zygote will run user code: it gets one core and no more. */
-int cgroup_zygote_limit_cpu(const struct cgroup_zone *zone);
+/* Before the zygote starts. One that may run others' code gets one core and no more, and less memory. */
+int cgroup_zygote_limit(const struct cgroup_zone *zone, bool trusted);
 void cgroup_zygote_memory(const struct cgroup_zone *zone, uint64_t *now, uint64_t *peak);
 int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
 /* The caller moves itself to where the zygote's caps are. */

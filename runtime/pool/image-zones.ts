@@ -15,6 +15,8 @@ export interface ZoneRequest {
   searchPath: string;
   /** The function that its zygote initialises. */
   init?: FunctionInit | undefined;
+  /** It is a base image of the platform's own. */
+  isTrusted?: boolean;
   /** Ends a boot that is under way. */
   signal?: AbortSignal;
 }

@@ -195,7 +195,8 @@ function openBase(runtime: RuntimeName, options: SandboxSourceOptions, gate: Ref
   const image = options.images[runtime];
   const onError = (error: unknown) => options.onError(error, runtime);
   const { layers, searchPath } = image;
-  const open = () => options.openZone({ interpreter: interpreterOf[runtime], layers, searchPath });
+  const open = () =>
+    options.openZone({ interpreter: interpreterOf[runtime], layers, searchPath, isTrusted: true });
   const keeper = new ZoneKeeper({ open, onError });
   const pools = new SpecPools({
     create: (spec) => keeper.create(spec),

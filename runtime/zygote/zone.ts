@@ -35,6 +35,8 @@ export interface ZoneOptions {
   searchPath: string;
   /** The zygote initialises this function before it serves: the layers hold its code, and all sandboxes are for it. */
   init?: FunctionInit | undefined;
+  /** The interpreter is the platform's own, and its zygote may have memory for thousands of forks. */
+  isTrusted?: boolean | undefined;
   /** Ends a boot that is under way. */
   signal?: AbortSignal | undefined;
 }
@@ -55,7 +57,13 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
     encodeFrame(
       frameType.ZONE,
       0,
-      encodeStrings([layers.join(':'), searchPath, init, ...zygoteArguments[interpreter]]),
+      encodeStrings([
+        layers.join(':'),
+        searchPath,
+        init,
+        options.isTrusted ? 'trusted' : '',
+        ...zygoteArguments[interpreter],
+      ]),
     ),
   );
   const late = () => zone.breach(`the zone was not ready within ${readyWithinMs} ms`);

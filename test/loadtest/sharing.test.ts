@@ -1,9 +1,9 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { slopeOf } from '../../loadtest/report/statistics.ts';
 import { payloadBytes } from '../../loadtest/sharing/bench-layers.ts';
 import { measureSharing, type SharingRow } from '../../loadtest/sharing/measure.ts';
-import { slopeOf } from '../../loadtest/statistics.ts';
 import { storeDir } from '../support/zones.ts';
 
 const nativeDir = resolve(import.meta.dirname, '../../runtime/native');

@@ -8,13 +8,15 @@ export interface HostCensus {
   cgroups: number;
 }
 
-/** Counts what descends from `root` (a process id), the mounts we see, and cgroups below any `oncebox` directory. */
-export async function takeCensus(root: number): Promise<HostCensus> {
+/** Counts what descends from a launcher, the mounts we see, and the launcher's cgroups: other platforms may be here too. */
+export async function takeCensus(launcherPid: number): Promise<HostCensus> {
   const mountinfo = await readFile('/proc/self/mountinfo', 'utf8');
+  const command = (await readFile(`/proc/${launcherPid}/cmdline`, 'utf8')).split('\0');
+  const instance = command[command.indexOf('--instance') + 1];
   return {
-    processes: (await descendants(root)).length,
+    processes: (await descendants(launcherPid)).length,
     mounts: mountinfo.trimEnd().split('\n').length,
-    cgroups: (await onceboxCgroups()).length,
+    cgroups: (await onceboxCgroups()).filter((path) => path.includes(`/oncebox/${instance}/`)).length,
   };
 }
 
