@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { loadConfig } from '../services/shared/config.ts';
 import { createUndoStack } from '../services/shared/shutdown.ts';
-import { describeMachine } from './machine.ts';
+import { describeMachine } from './machine/machine.ts';
 import { measureSharing, type SharingSeries } from './sharing/measure.ts';
 import { formatSharing, type SharingResult } from './sharing/report.ts';
 

@@ -1,5 +1,5 @@
 import { columns } from '../columns.ts';
-import type { Machine } from '../machine.ts';
+import type { Machine } from '../machine/machine.ts';
 import { payloadBytes } from './bench-layers.ts';
 import type { SharingSeries } from './measure.ts';
 

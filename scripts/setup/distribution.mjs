@@ -37,6 +37,8 @@ const toolsOfTests = [
     package: 'python3-pip',
     isThere: () => onPath('python3') && (onPath('pip3') || onPath('pip')),
   },
+  { what: 'bubblewrap', package: 'bubblewrap', isThere: () => onPath('bwrap') },
+  { what: 'runc', package: 'runc', isThere: () => onPath('runc') },
 ];
 
 export function missingTools({ forTests }) {

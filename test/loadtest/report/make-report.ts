@@ -93,6 +93,7 @@ export function makeReport(slower = 1): Report {
         scenario: 'burst',
         generator: 'open',
         concurrency: 500,
+        requests: 500,
         failures: 2,
         failureSamples: ['HTTP 503: the queue is full'],
       }),
