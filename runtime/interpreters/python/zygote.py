@@ -59,29 +59,27 @@ def main():
 def serve_anything():
     # Often, so that the interpreter has specialised what it runs through: that writes to memory that a child would
     # have to copy.
+    open_outputs()
+    os.environ.clear()
     for _ in range(REHEARSALS):
-        rehearse(REHEARSAL, os.devnull)
+        rehearse()
     serve(0)
     renew()
-    open_streams()
-    os.environ.clear()
-    # Once more, in the child, where the zygote's own files are not: it takes most of the page faults of a first run
-    # while nobody waits.
-    rehearse("/tmp/rehearsal.py", "/tmp/rehearsal.py")
-    os.unlink("/tmp/rehearsal.py")
+    open_input()
     job = wait_job()
     os.environ.update(job["env"])
     run(job)
 
 
-def rehearse(entry, path):
-    """All of a job but its end, with no effect."""
+def rehearse():
+    """All of a job but its end, with no effect. Not in the child as well, as node's does: it would take more CPU than it
+    saves, and memory."""
     stdout = sys.stdout
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(io.FileIO(os.devnull, "w")), encoding="utf-8", line_buffering=True
     )
-    files = [{"path": path, "content": REHEARSAL_CODE, "encoding": "utf8"}]
-    job = json.loads(json.dumps({"files": files, "entry": entry, "args": [], "env": {}}))
+    files = [{"path": os.devnull, "content": REHEARSAL_CODE, "encoding": "utf8"}]
+    job = json.loads(json.dumps({"files": files, "entry": REHEARSAL, "args": [], "env": {}}))
     os.environ.update(job["env"])
     run_snippet(job)
     sys.stdout.flush()
@@ -91,7 +89,8 @@ def rehearse(entry, path):
 def serve_function(init):
     """Runs the function's initialisation here, once for all its invocations. Streams and environment are as it left
     them."""
-    open_streams()
+    open_input()
+    open_outputs()
     sys.modules["oncebox"] = oncebox
     try:
         handler, init_usec = initialise.initialise(init)
@@ -130,14 +129,19 @@ def renew():
     tempfile._name_sequence = None
 
 
-def open_streams():
-    # Line by line, so that what was printed before a timeout is not lost in a buffer.
+def open_input():
+    # In the child, where it is a pipe: the zygote's is a device that can be seeked, and the stream would remember that.
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0)), encoding="utf-8", errors="surrogateescape")
+    sys.__stdin__ = sys.stdin
+
+
+def open_outputs():
+    # Line by line, so that what was printed before a timeout is not lost in a buffer.
     sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w")), encoding="utf-8", line_buffering=True)
     sys.stderr = io.TextIOWrapper(
         io.BufferedWriter(io.FileIO(2, "w")), encoding="utf-8", errors="backslashreplace", line_buffering=True
     )
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
 
 
 def run(job, handler=None):
