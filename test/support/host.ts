@@ -44,12 +44,12 @@ export async function onceboxCgroups(): Promise<string[]> {
     '/sys/fs/cgroup/oncebox',
     ...hierarchies.map((name) => join('/sys/fs/cgroup', name, 'oncebox')),
   ];
-  const found: string[] = [];
-  for (const root of roots) {
-    const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => []);
-    found.push(
-      ...entries.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name)),
-    );
-  }
-  return found;
+  return (await Promise.all(roots.map(directoriesBelow))).flat();
+}
+
+/** Directories that come and go meanwhile are there or not; a recursive `readdir` would fail. */
+async function directoriesBelow(root: string): Promise<string[]> {
+  const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+  const paths = entries.filter((entry) => entry.isDirectory()).map((entry) => join(root, entry.name));
+  return [...paths, ...(await Promise.all(paths.map(directoriesBelow))).flat()];
 }
