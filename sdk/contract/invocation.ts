@@ -6,10 +6,17 @@ export const startKindSchema = z.enum(['warm', 'fork', 'cold']);
 /** `warm`: from the pool; `fork`: the pool was empty, the zygote ready; `cold`: the zygote had to boot. */
 export type StartKind = z.infer<typeof startKindSchema>;
 
+/** The phases of an invocation, one after the other, milliseconds. */
 const timingsSchema = z.object({
+  /** Request at the gateway until it was enqueued. */
+  receiveMs: z.number(),
   /** Enqueued until a worker took it. */
   queueMs: z.number(),
-  /** Taken until a sandbox was leased: ~0 when warm, shell and fork when not. */
+  /** Taken until the node had room for its memory cap. */
+  admitMs: z.number(),
+  /** Until its image and its code were on the node's disk: ~0 but at first use. */
+  prepareMs: z.number(),
+  /** Until a sandbox was leased: ~0 when warm, shell and fork when not. */
   leaseMs: z.number(),
   /** Leased until the code was handed to the interpreter. */
   startMs: z.number(),

@@ -16,6 +16,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   app.use(async (c, next) => {
     const requestId = randomUUID();
+    c.set('receivedAtMs', performance.timeOrigin + performance.now());
     c.set('logger', deps.logger.child({ requestId }));
     c.header('oncebox-request-id', requestId);
     await next();

@@ -22,5 +22,9 @@ export interface GatewayDeps {
 }
 
 export interface GatewayEnv {
-  Variables: { logger: Logger };
+  Variables: {
+    logger: Logger;
+    /** Unix time, milliseconds with fractions. */
+    receivedAtMs: number;
+  };
 }

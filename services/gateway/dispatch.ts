@@ -27,8 +27,10 @@ export async function dispatch(
   const logger = c
     .get('logger')
     .child({ invocationId: id, runtime: request.runtime, image: request.image?.reference });
+  const receivedAtMs = c.get('receivedAtMs');
+  const job = { ...request, receivedAtMs };
   if (prefersAsync(c.req.header('prefer'))) {
-    await queue.enqueue(id, request);
+    await queue.enqueue(id, job);
     logger.debug('invocation accepted');
     return c.json(unfinishedInvocation(id, request, 'queued'), 202, {
       location: `/v1/invocations/${id}`,
@@ -36,7 +38,7 @@ export async function dispatch(
       'preference-applied': 'respond-async',
     });
   }
-  const invocation = await queue.enqueueAndWait(id, request, {
+  const invocation = await queue.enqueueAndWait(id, job, {
     timeoutMs: request.limits.wallMs + queueAllowanceMs,
     signal: c.req.raw.signal,
   });
@@ -45,7 +47,8 @@ export async function dispatch(
     'invocation finished',
   );
   const { status, body } = reply(invocation);
-  return c.json(body, status as ContentfulStatusCode, invocationHeaders(invocation));
+  const totalMs = performance.timeOrigin + performance.now() - receivedAtMs;
+  return c.json(body, status as ContentfulStatusCode, invocationHeaders(invocation, totalMs));
 }
 
 /** RFC 7240: a list of preferences, each with parameters. */
@@ -55,15 +58,20 @@ function prefersAsync(prefer: string | undefined): boolean {
     .some((item) => item.split(';')[0]?.trim().toLowerCase() === 'respond-async');
 }
 
-function invocationHeaders({ id, start, timings, init }: Invocation): Record<string, string> {
+/** `total`: all of it as the gateway saw it. What the phases leave of it is the way of the result back. */
+function invocationHeaders(
+  { id, start, timings, init }: Invocation,
+  totalMs: number,
+): Record<string, string> {
   const headers: Record<string, string> = { 'oncebox-invocation-id': id };
   if (start) headers['oncebox-start'] = start;
   if (timings) {
-    const { queueMs, leaseMs, startMs, runMs } = timings;
+    const phases = Object.entries(timings).map(([name, ms]): [string, number] => [name.slice(0, -2), ms]);
     // Part of the run; shared initialisation was not waited for.
-    const initMs = init && !init.shared ? { init: init.ms } : {};
-    const phases = { queue: queueMs, lease: leaseMs, start: startMs, ...initMs, run: runMs };
-    const entries = Object.entries(phases).map(([phase, ms]) => `${phase};dur=${ms.toFixed(3)}`);
+    if (init && !init.shared) phases.push(['init', init.ms]);
+    const entries = [...phases, ['total', totalMs] as const].map(
+      ([phase, ms]) => `${phase};dur=${ms.toFixed(3)}`,
+    );
     headers['server-timing'] = entries.join(', ');
   }
   return headers;

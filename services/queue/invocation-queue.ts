@@ -7,7 +7,7 @@ import { cancelChannel, type InvocationJob, invocationQueueName, queuePrefix } f
 import { cancelledInvocation, lostInvocation, unfinishedInvocation } from './record.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
 
-export type InvocationRequest = Omit<InvocationJob, 'replyTo'>;
+export type InvocationRequest = Omit<InvocationJob, 'replyTo' | 'enqueuedAtMs'>;
 
 /** The gateway's side of the queue: adds invocations, waits for their results, reads and cancels them. */
 export interface InvocationQueue {
@@ -100,7 +100,12 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       });
     }
     waiting += 1;
-    await queue.add('invocation', { ...request, replyTo: results.replyTo }, { jobId: id });
+    const enqueuedAtMs = performance.timeOrigin + performance.now();
+    await queue.add(
+      'invocation',
+      { ...request, enqueuedAtMs, replyTo: results.replyTo },
+      { jobId: id, timestamp: Math.floor(enqueuedAtMs) },
+    );
     countSoon();
   }
 

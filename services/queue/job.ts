@@ -36,6 +36,9 @@ export const invocationJobSchema = z.object({
   stdin: z.string(),
   limits: limitsSchema,
   diff: diffSchema.optional(),
+  /** When the request reached the gateway and when it was enqueued; absent from older gateways. */
+  receivedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
+  enqueuedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
   /** Pub/sub channel on which the enqueuing gateway wants the finished Invocation as JSON. */
   replyTo: z.string(),
 });

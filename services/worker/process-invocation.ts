@@ -48,6 +48,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   if (!parsed.success)
     return finish(job, clock, { outcome: lost(`the job is malformed: ${parsed.error.message}`) }, deps);
   const { limits, stdin, diff = false } = parsed.data;
+  clock.parsed(parsed.data);
 
   const run = runs.open(job.id);
   run.function = parsed.data.function;
@@ -57,14 +58,16 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let lease: LeasedSandbox | undefined;
   try {
     release = await capacity.acquire(limits.memoryBytes, run.signal);
+    clock.done('admitMs');
     prepared = await deps.prepare(parsed.data);
+    clock.done('prepareMs');
     const { request, program } = prepared;
     lease = await leaseAlive(source, request);
     if (run.signal.aborted) {
       await lease.sandbox.kill();
       throw run.signal.reason;
     }
-    clock.leased();
+    clock.done('leaseMs');
     run.start = lease.start;
     run.sandbox = lease.sandbox;
     run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
@@ -186,29 +189,42 @@ function initOf(lease: LeasedSandbox | undefined, report: RunReport): Pick<Invoc
   return ms === undefined ? {} : { init: { ms, shared: false } };
 }
 
+/** Steps of the worker's own, in their order. */
+type Step = 'admitMs' | 'prepareMs' | 'leaseMs';
+
 interface Clock {
-  leased(): void;
+  /** Also tells what the gateway noted. */
+  parsed(data: InvocationJob): void;
+  /** The step is over; the next begins. */
+  done(step: Step): void;
   timings(report: RunReport | undefined): Timings;
 }
 
 function startClock(job: TakenJob): Clock {
-  // Another process's clock, perhaps another machine's: never negative, whatever it says.
-  const queueMs = Math.max(0, Date.now() - job.enqueuedAt);
-  const takenAt = performance.now();
-  let leasedAt: number | undefined;
+  const takenAtMs = performance.timeOrigin + performance.now();
+  let stepFrom = performance.now();
+  const steps: Record<Step, number> = { admitMs: 0, prepareMs: 0, leaseMs: 0 };
+  let isLeased = false;
+  // Other processes' clocks, perhaps other machines': never negative, whatever they say.
+  let queueMs = Math.max(0, takenAtMs - job.enqueuedAt);
+  let receiveMs = 0;
   return {
-    leased: () => {
-      leasedAt = performance.now();
+    parsed({ receivedAtMs, enqueuedAtMs = job.enqueuedAt }) {
+      queueMs = Math.max(0, takenAtMs - enqueuedAtMs);
+      receiveMs = Math.max(0, enqueuedAtMs - (receivedAtMs ?? enqueuedAtMs));
+    },
+    done(step) {
+      const now = performance.now();
+      steps[step] = round(now - stepFrom);
+      stepFrom = now;
+      if (step === 'leaseMs') isLeased = true;
     },
     timings: (report) => ({
-      queueMs,
-      leaseMs: round((leasedAt ?? performance.now()) - takenAt),
+      receiveMs: round(receiveMs),
+      queueMs: round(queueMs),
+      ...steps,
       startMs: (report?.startUsec ?? 0) / 1000,
-      runMs: report
-        ? report.runUsec / 1000
-        : leasedAt === undefined
-          ? 0
-          : round(performance.now() - leasedAt),
+      runMs: report ? report.runUsec / 1000 : isLeased ? round(performance.now() - stepFrom) : 0,
     }),
   };
 }

@@ -32,7 +32,9 @@ test('the first call of the README answers 2, with everything that an invocation
     body: '{"runtime":"node","code":"console.log(1+1)"}',
   });
   expect(response.status).toBe(200);
-  expect(response.headers.get('server-timing')).toMatch(/queue;dur=.*lease;dur=.*start;dur=.*run;dur=/);
+  expect(response.headers.get('server-timing')).toMatch(
+    /receive;dur=.*queue;dur=.*lease;dur=.*start;dur=.*run;dur=.*total;dur=/,
+  );
   const invocation = invocationSchema.parse(await response.json());
   expect(invocation).toMatchObject({
     status: 'done',

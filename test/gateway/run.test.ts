@@ -29,8 +29,8 @@ describe('a run that is taken', () => {
     expect(invocation).toMatchObject({ status: 'done', outcome: { status: 'ok' }, stdout: '2\n' });
     expect(response.headers.get('oncebox-invocation-id')).toBe(invocation.id);
     expect(response.headers.get('oncebox-start')).toBe('warm');
-    expect(response.headers.get('server-timing')).toBe(
-      'queue;dur=1.000, lease;dur=0.500, start;dur=0.250, run;dur=2.000',
+    expect(response.headers.get('server-timing')).toMatch(
+      /^receive;dur=0.500, queue;dur=1.000, admit;dur=0.000, prepare;dur=0.000, lease;dur=0.500, start;dur=0.250, run;dur=2.000, total;dur=[\d.]+$/,
     );
   });
 

@@ -146,7 +146,10 @@ export function finished(job: Job<InvocationJob>, fields: Partial<Invocation> = 
     outcome: { status: 'ok' },
     start: 'warm',
     image: { digest: `sha256:${'0'.repeat(64)}` },
-    timings: { queueMs: 1, leaseMs: 0.5, startMs: 0.25, runMs: 2 },
+    timings: {
+      ...{ receiveMs: 0.5, queueMs: 1, admitMs: 0, prepareMs: 0, leaseMs: 0.5 },
+      ...{ startMs: 0.25, runMs: 2 },
+    },
     usage: { cpuMs: 1, memoryPeakBytes: 1024, wallMs: 2 },
     ...fields,
   };

@@ -3,9 +3,7 @@ import { axis, grid, halfWidthPx, legend, legendHeight, type Plot, shortened, xA
 import type { Series } from '../schema.ts';
 
 /** In the order in which they happen. */
-const order = ['queueMs', 'leaseMs', 'startMs', 'runMs'];
-/** Of these the client does not wait for: they come after the reply. */
-const afterReply = 'discardMs';
+const order = ['receiveMs', 'queueMs', 'admitMs', 'prepareMs', 'leaseMs', 'startMs', 'runMs'];
 
 interface Segment {
   name: string;
@@ -21,7 +19,7 @@ export function phaseWaterfallPlot(all: readonly Series[]): Plot | undefined {
   return {
     title: 'Phases of a median request',
     caption:
-      'Medians one after another; “rest” is what the client waited beyond them (HTTP, gateway, network). “discard” comes after the reply.',
+      'Medians one after another; “rest” is what the client waited beyond them (HTTP, gateway, network).',
     height: 96 + 46 * series.length + legendHeight(names, halfWidthPx),
     option: (width) => ({
       grid: { ...grid, left: 10, top: 8, bottom: grid.bottom + legendHeight(names, width) },
@@ -58,16 +56,11 @@ export function phaseWaterfallPlot(all: readonly Series[]): Plot | undefined {
 export function segmentsOf({ phaseMs, latencyMs }: Series): Segment[] {
   const position = (phase: string) => (order.includes(phase) ? order.indexOf(phase) : order.length);
   const inside = Object.entries(phaseMs)
-    .filter(([phase, { count }]) => phase !== afterReply && count > 0)
+    .filter(([, { count }]) => count > 0)
     .sort(([a], [b]) => position(a) - position(b))
     .map(([phase, { p50 }]) => ({ name: phaseName(phase), ms: p50 }));
   const rest = latencyMs.p50 - inside.reduce((sum, { ms }) => sum + ms, 0);
-  const discard = phaseMs[afterReply];
-  return [
-    ...inside,
-    { name: 'rest', ms: Math.max(0, rest) },
-    ...(discard && discard.count > 0 ? [{ name: phaseName(afterReply), ms: discard.p50 }] : []),
-  ];
+  return [...inside, { name: 'rest', ms: Math.max(0, rest) }];
 }
 
 function phaseName(phase: string): string {
@@ -75,8 +68,6 @@ function phaseName(phase: string): string {
 }
 
 function lookOf(name: string): Record<string, unknown> {
-  if (name === phaseName(afterReply))
-    return { color: 'var(--page)', borderColor: 'var(--text-soft)', borderType: [3, 2] };
   if (name === 'rest') return { color: 'var(--rest)', borderColor: 'var(--page)' };
   const index = order.indexOf(`${name}Ms`);
   return { color: `var(--phase${index < 0 ? order.length + 1 : index + 1})`, borderColor: 'var(--page)' };

@@ -175,7 +175,6 @@ export function makeSeries(
       leaseMs: phase(0.02),
       startMs: phase(0.13),
       runMs: phase(0.3),
-      discardMs: phase(0.2),
     },
     ...more,
   };
