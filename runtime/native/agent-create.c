@@ -42,7 +42,7 @@ static const char *parse_spec(struct sandbox *sandbox, const uint8_t *payload, s
 
 /* Code that a function registered runs right after the fork (os.register_at_fork), before there is a job with its caps. */
 static const struct run_limits parked_limits = {
-    .memory_bytes = 512u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 64, .cpu_milli = 500};
+    .memory_bytes = 128u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 16, .cpu_milli = 500};
 
 void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   struct sandbox *sandbox = &agent.sandboxes[id % MAX_SANDBOXES];
@@ -72,6 +72,7 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
     agent_tell(FRAME_GONE, id, NULL, 0, NULL, 0);
     return;
   }
+  agent.created++;
   sandbox->state = BUILDING;
   sandbox->created_at = now_usec();
   agent_activate(sandbox);
@@ -161,12 +162,15 @@ void sandbox_is_parked(struct sandbox *sandbox) {
     sandbox_fail(sandbox, "the zygote's child died while it joined the shell");
     return;
   }
-  /* With caps to wait in, and likely those of its run: writing them costs more than some runs. */
-  if (agent.usual.memory_bytes > 0 && !sandbox_limit(sandbox, &agent.usual)) {
-    char text[128];
-    snprintf(text, sizeof(text), "cannot set the sandbox's caps: %m");
-    sandbox_fail(sandbox, text);
-    return;
+  if (agent.zone->init[0]) {
+    /* It has run the function's code already, with the caps above, and keeps them until it is paid for. */
+    if (cgroup_sandbox_processes(&agent.zone->cgroup, sandbox->id) > 1) {
+      sandbox_fail(sandbox, "the function started a process before it had a job");
+      return;
+    }
+  } else if (agent.usual.memory_bytes > 0 && !sandbox_limit(sandbox, &agent.usual)) {
+    /* Those of its run, likely: writing them costs more than some runs. Set again, and told, when it runs. */
+    sandbox->limits = (struct run_limits){0};
   }
   sandbox->state = PARKED;
   agent_tell(FRAME_READY, sandbox->id, NULL, 0, NULL, 0);

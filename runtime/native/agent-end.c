@@ -46,11 +46,11 @@ void sandbox_discard(struct sandbox *sandbox, enum end_cause cause) {
   sandbox->state = DYING;
   agent_close(&sandbox->stdin_fd);
   agent_close(&sandbox->job_fd);
-  if (was_running && cause == END_EXITED && !sandbox->platform) report_at_once(sandbox);
   /* Read once more when all is over; until then its hang-up would wake us again and again. */
   if (sandbox->result_fd >= 0) epoll_ctl(agent.epoll, EPOLL_CTL_DEL, sandbox->result_fd, NULL);
   if (syscall(SYS_pidfd_send_signal, sandbox->shell.init_pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
     die("cannot kill a sandbox: %m");
+  if (was_running && cause == END_EXITED && !sandbox->platform) report_at_once(sandbox);
 }
 
 void sandbox_fail(struct sandbox *sandbox, const char *what) {
@@ -169,8 +169,13 @@ void sandbox_bury(struct sandbox *sandbox) {
 void sandbox_remove(struct sandbox *sandbox, uint64_t now) {
   if (now < sandbox->remove_at) return;
   if (cgroup_sandbox_remove(&agent.zone->cgroup, sandbox->id) < 0) {
-    sandbox->remove_at = now + 1000;
-    if (now - sandbox->buried_at < 5000000) return;
+    uint64_t waited = now - sandbox->buried_at;
+    sandbox->remove_at = now + (waited < 20000 ? 1000 : 20000);
+    /* Its pid namespace is empty. A zygote that is not ours can have forked into the cgroup and not into the shell. */
+    if (waited >= 20000) cgroup_sandbox_kill(&agent.zone->cgroup, sandbox->id);
+    if (waited < 2000000) return;
+    if (!agent.zone->trusted) zygote_lost("a sandbox left processes behind");
+    if (waited < 5000000) return;
     log_line("oncebox-agent: a cgroup stays busy: s%u", sandbox->id);
   }
   sandbox->state = FREE;

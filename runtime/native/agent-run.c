@@ -135,7 +135,7 @@ void sandbox_take_result(struct sandbox *sandbox) {
       agent_close(&sandbox->result_fd);
       return;
     }
-    if (sandbox->result.length + (size_t)got > MAX_RESULT) {
+    if (sandbox->result.length + (size_t)got > MAX_RESULT + 2) { /* with its end */
       agent_close(&sandbox->result_fd);
       sandbox_discard(sandbox, END_OUTPUT);
       return;

@@ -14,11 +14,13 @@
 #define LAST_WORDS 1200
 #define WORDS_AT_ONCE 600
 #define MAX_LOGGED 16384
+/* What is read of it at all. */
+#define MAX_HEARD (1u << 20)
 /* Events taken before others have their turn. */
 #define EVENTS_AT_ONCE 256
 
 static char last_words[LAST_WORDS + 1];
-static size_t logged;
+static size_t logged, heard;
 
 /* The log is read in terminals. */
 static void make_printable(char *text) {
@@ -45,6 +47,8 @@ void zygote_hear_output(void) {
     if (text[i] == '\0') text[i] = '?';
   text[got] = '\0';
   while (got > 0 && text[got - 1] == '\n') text[--got] = '\0';
+  heard += (size_t)got;
+  if (agent.zygote_ready && heard > MAX_HEARD) agent_close(&agent.zygote.output);
   if (got == 0) return;
   make_printable(text);
   const char *said = text + strspn(text, "\n");
@@ -85,6 +89,9 @@ static bool hear_once(void) {
   if (event.kind == ZYGOTE_READY) {
     if (agent.zygote_ready) zygote_lost("the zygote was ready twice");
     const char *unfit = agent.zone->init[0] ? leftovers_of(ZYGOTE_PID) : NULL;
+    /* An orphan is nobody's child whom the zygote could have seen. */
+    if (!unfit && agent.zone->init[0] && cgroup_zygote_processes(&agent.zone->cgroup) > 1)
+      unfit = "initialisation left a process behind";
     if (unfit) zygote_lost(unfit);
     agent.zygote_ready = true;
     uint32_t init_usec = (uint32_t)event.status;
@@ -98,7 +105,11 @@ static bool hear_once(void) {
     sandbox_fork_waiting();
   }
   struct sandbox *sandbox = agent_find(event.sandbox);
-  if (!sandbox) return true;
+  if (!sandbox) {
+    /* Each sandbox can be gone before its end is told, once. */
+    if (++agent.strays > agent.created + 1024) zygote_lost("the zygote speaks of sandboxes that are not there");
+    return true;
+  }
   if (event.kind == ZYGOTE_FORK_FAILED && sandbox->state == FORKING) {
     char text[128];
     snprintf(text, sizeof(text), "cannot fork the zygote: %s", strerror(event.status));

@@ -62,6 +62,7 @@ struct agent {
   int epoll;
   struct zygote_link zygote;
   bool zygote_ready;
+  uint64_t created, strays; /* sandboxes so far; events of the zygote about none of them */
   uint64_t started_at;
   struct run_limits usual; /* of the last run: the next is likely to have the same */
   struct buffer inbox, outbox;

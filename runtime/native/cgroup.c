@@ -25,8 +25,8 @@
 /* What a zygote and its children on their way into a sandbox may have together. Node at rest takes about 60 MiB; and what
  * the kernel spends on a fork, 0.9 MiB, stays on this account as long as the child lives, wherever it moves. So a zygote
  * that is trusted has room for MAX_SANDBOXES of them; any other for as many as one image or function should have. */
-#define TRUSTED_ZYGOTE_MEMORY "8589934592"
-#define ZYGOTE_MEMORY "2147483648"
+#define TRUSTED_ZYGOTE_MEMORY (8ull << 30)
+#define ZYGOTE_MEMORY (2ull << 30)
 #define ZYGOTE_PIDS "512"
 
 static int add_mount(struct cgroup_layout *layout, const char *path) {
@@ -207,10 +207,14 @@ static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, i
   return fchownat(zone, "zygote/cgroup.procs", owner, owner, 0);
 }
 
-int cgroup_zygote_limit(const struct cgroup_zone *zone, bool trusted) {
+int cgroup_zygote_limit(const struct cgroup_zone *zone, bool trusted, uint64_t bytes) {
   bool v2 = zone->layout.version == 2;
+  char memory[32];
+  if (trusted) bytes = TRUSTED_ZYGOTE_MEMORY;
+  else if (bytes == 0 || bytes > ZYGOTE_MEMORY) bytes = ZYGOTE_MEMORY;
+  snprintf(memory, sizeof(memory), "%llu", (unsigned long long)bytes);
   if (write_file_at(zone->dir[v2 ? 0 : zone->layout.memory], v2 ? "zygote/memory.max" : "zygote/memory.limit_in_bytes",
-                    trusted ? TRUSTED_ZYGOTE_MEMORY : ZYGOTE_MEMORY) < 0)
+                    memory) < 0)
     return -1;
   if (trusted) return 0;
   char cpu[64];
@@ -411,6 +415,36 @@ uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id) {
 uint32_t cgroup_sandbox_pids_refused(const struct cgroup_zone *zone, uint32_t id) {
   int at = zone->layout.version == 2 ? 0 : zone->layout.pids;
   return (uint32_t)sandbox_keyed(zone, at, id, "pids.events", "max");
+}
+
+void cgroup_sandbox_kill(const struct cgroup_zone *zone, uint32_t id) {
+  for (int i = 0; i < zone->layout.count; i++) {
+    char name[32];
+    snprintf(name, sizeof(name), "s%u", id);
+    int dir = open_dir(zone->dir[i], name);
+    if (dir < 0) continue;
+    /* All at once, so that nothing forks ahead of it, since Linux 5.14. */
+    if (zone->layout.version != 2 || write_file_at(dir, "cgroup.kill", "1") < 0) kill_members(dir);
+    close(dir);
+  }
+}
+
+static uint32_t count_members(int dir, const char *file) {
+  char text[65536];
+  uint32_t count = 0;
+  if (read_file_at(dir, file, text, sizeof(text)) <= 0) return 0;
+  for (const char *at = text; (at = strchr(at, '\n')); at++) count++;
+  return count;
+}
+
+uint32_t cgroup_sandbox_processes(const struct cgroup_zone *zone, uint32_t id) {
+  char path[96];
+  sandbox_path(path, sizeof(path), id, "cgroup.procs");
+  return count_members(zone->dir[0], path);
+}
+
+uint32_t cgroup_zygote_processes(const struct cgroup_zone *zone) {
+  return count_members(zone->dir[0], "zygote/cgroup.procs");
 }
 
 int cgroup_sandbox_remove(const struct cgroup_zone *zone, uint32_t id) {

@@ -112,7 +112,8 @@ static void enter_mount_namespace(void) {
 
 struct zone_request {
   char *layers, *search_path, *init;
-  bool trusted; /* the interpreter is the platform's own, and knows nobody's code */
+  bool trusted;    /* the interpreter is the platform's own, and knows nobody's code */
+  uint64_t memory; /* bytes that the zygote may have, if it is not; 0: as many as any */
   char **argv;
 };
 
@@ -131,7 +132,8 @@ static const char *parse_zone_request(uint8_t *payload, size_t length, struct zo
   request->init = (char *)payload + at;
   at += strlen(request->init) + 1;
   if (at == length) return "whether the zygote is trusted is missing";
-  request->trusted = payload[at] != '\0' && !request->init[0];
+  request->trusted = strcmp((char *)payload + at, "trusted") == 0 && !request->init[0];
+  request->memory = strtoull((char *)payload + at, NULL, 10);
   at += strlen((char *)payload + at) + 1;
   size_t count = 0;
   while (at < length) {
@@ -178,6 +180,7 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   snprintf(zone.layers, sizeof(zone.layers), "%s", request->layers);
   snprintf(zone.search_path, sizeof(zone.search_path), "%s", request->search_path);
   zone.init = request->init;
+  zone.trusted = request->trusted;
   zone.zygote_argv = request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
   hide_command_line();
@@ -197,7 +200,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
   pid_t pid = -1;
   if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, &cgroup) < 0) {
     failure = "cannot make the zone's cgroup";
-  } else if (cgroup_zygote_limit(&cgroup, request->trusted) < 0) {
+  } else if (cgroup_zygote_limit(&cgroup, request->trusted, request->memory) < 0) {
     failure = "cannot set the zygote's caps";
   } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
     failure = "cannot make a pipe";

@@ -48,7 +48,8 @@
 /* ---- Wire: worker <-> launcher and agent. Little-endian: u32 length of the rest, u8 type, u32 sandbox, payload.
  * runtime/zygote/protocol.ts says the same in TypeScript; a test compares the two. ---- */
 enum frame_type {
-  FRAME_ZONE = 1,   /* worker: first frame of a connection. strings: layers "a:b", search path, init, trust, argv */
+  FRAME_ZONE = 1,   /* worker: first frame of a connection. strings: layers "a:b", search path, init,
+                       "trusted" or the zygote's memory in bytes or "", argv */
   FRAME_CREATE = 2, /* worker: make sandbox. struct spec_head, u32 groups, strings: directory, layers */
   FRAME_RUN = 3,    /* worker: struct run_limits, u32 run_flags, u32 stdin length, stdin, job */
   FRAME_KILL = 4,   /* worker: end it, in any state */
@@ -200,8 +201,10 @@ int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
 int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
                      struct cgroup_zone *out);
-/* Before the zygote starts. One that may run others' code gets one core and no more, and less memory. */
-int cgroup_zygote_limit(const struct cgroup_zone *zone, bool trusted);
+/* Before the zygote starts. One that may run others' code gets one core and no more, and 2 GiB or what is
+ * asked, whichever is less. */
+int cgroup_zygote_limit(const struct cgroup_zone *zone, bool trusted, uint64_t memory_bytes);
+uint32_t cgroup_zygote_processes(const struct cgroup_zone *zone);
 void cgroup_zygote_memory(const struct cgroup_zone *zone, uint64_t *now, uint64_t *peak);
 int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
 /* The caller moves itself to where the zygote's caps are. */
@@ -222,6 +225,9 @@ uint64_t cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id);
 uint64_t cgroup_sandbox_memory_peak(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_pids_refused(const struct cgroup_zone *zone, uint32_t id);
+uint32_t cgroup_sandbox_processes(const struct cgroup_zone *zone, uint32_t id);
+/* Ends all that is in it, wherever else that belongs. */
+void cgroup_sandbox_kill(const struct cgroup_zone *zone, uint32_t id);
 /* 0, or -1 with EBUSY while the kernel still holds it. */
 int cgroup_sandbox_remove(const struct cgroup_zone *zone, uint32_t id);
 
@@ -259,6 +265,7 @@ struct zone {
   /* "", or the zygote's last argument: the function that it loads before it serves. What such a zygote leaves behind is
    * looked at when it says that it is ready. */
   char *init;
+  bool trusted; /* the zygote is the platform's own */
   char **zygote_argv; /* empty: the built-in exec zygote */
 };
 void zone_enter_root(const char *layers_dir, const char *platform_dir);

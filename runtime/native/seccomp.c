@@ -92,7 +92,7 @@ static int add_sandbox_rules(scmp_filter_ctx filter) {
 /* An image's own interpreter may be anything. It keeps what a join of a shell takes, setns and the change of ids, and
  * none of what the agent does with its capabilities. Sandboxes inherit this filter and add their own. */
 static int add_zygote_rules(scmp_filter_ctx filter) {
-  if (add_common_rules(filter) < 0) return -1;
+  if (add_common_rules(filter) < 0 || refuse_inotify(filter) < 0) return -1;
   if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 1, SCMP_A0(SCMP_CMP_NE, CLONE_NEWCGROUP)) < 0)
     return -1;
   /* The agent is pid 1 of the zone and of the zygote's own user: what could be done to it by number. A pid is an int, so

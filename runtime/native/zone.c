@@ -106,11 +106,10 @@ static void place_descriptors(const int fds[3]) {
  * /proc/self/exe. */
 static void execute_zygote(const struct zone *zone, char **environment) __attribute__((noreturn));
 static void execute_zygote(const struct zone *zone, char **environment) {
-  static char *argv[MAX_ZYGOTE_ARGS + 2];
+  static char *argv[MAX_ZYGOTE_ARGS + 1];
   char *name = zone->zygote_argv[0], path[MAX_PATH];
   size_t count = 0;
   for (; zone->zygote_argv[count]; count++) argv[count] = zone->zygote_argv[count];
-  if (zone->init[0]) argv[count] = zone->init;
   errno = ENOENT;
   for (const char *at = zone->search_path; *at && !strchr(name, '/');) {
     size_t length = strcspn(at, ":");
@@ -124,6 +123,19 @@ static void execute_zygote(const struct zone *zone, char **environment) {
   }
   if (strchr(name, '/')) execve(name, argv, environment);
   die("cannot execute %s, looked for in %s: %m", name, zone->search_path);
+}
+
+/* What is on the account of the zone's owner too, who is the host's root, as in a sandbox; and the launcher's own bound on
+ * descriptors is for the agent. */
+static void limit_resources(void) {
+  static const struct {
+    int resource;
+    rlim_t most;
+  } limits[] = {{RLIMIT_SIGPENDING, 256}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0}, {RLIMIT_NOFILE, 4096}, {RLIMIT_CORE, 0}};
+  for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+    struct rlimit limit = {.rlim_cur = limits[i].most, .rlim_max = limits[i].most};
+    if (setrlimit(limits[i].resource, &limit) < 0) die("cannot limit the zygote's resources: %m");
+  }
 }
 
 static void zygote_main(const struct zone *zone, int requests, int events, int output) __attribute__((noreturn));
@@ -140,12 +152,16 @@ static void zygote_main(const struct zone *zone, int requests, int events, int o
     enter_image(zone->layers);
   }
   place_descriptors((int[]){requests, events, own_pid_ns});
+  limit_resources();
   ids_become_zygote();
   load_filter(&zone->filters.zygote);
   if (!zone->zygote_argv[0]) exec_zygote_main();
   char path[MAX_PATH + 8];
   snprintf(path, sizeof(path), "PATH=%s", zone->search_path);
-  char *environment[] = {path, "LD_PRELOAD=/.oncebox/keep-heap.so", "UV_USE_IO_URING=0", "LANG=C.UTF-8", "HOME=/work", NULL};
+  /* Not as an argument: those of a process can be read by everyone on the host, and a function's environment is in it. */
+  char *init = NULL;
+  if (zone->init[0] && asprintf(&init, "ONCEBOX_INIT=%s", zone->init) < 0) die("cannot find memory for a zygote's environment");
+  char *environment[] = {path, "LD_PRELOAD=/.oncebox/keep-heap.so", "UV_USE_IO_URING=0", "LANG=C.UTF-8", "HOME=/work", init, NULL};
   execute_zygote(zone, environment);
 }
 

@@ -35,6 +35,8 @@
 
 static struct {
   int job, result; /* of a child: its pipes to the agent */
+  ino_t result_pipe; /* user code may have put something else in its place */
+  pid_t self;        /* of a child: it may have forked since */
   int lost; /* of a child: errno when it could not enter its working directory */
   char working_dir[MAX_PATH];
   ino_t pipes[HIGHEST_FD + 1]; /* 0: not a pipe */
@@ -157,6 +159,10 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
   if (sigaction(SIGCHLD, &zygote.on_child, NULL) < 0) fail("put the handler of SIGCHLD back");
   zygote.job = fds[ZFD_JOB];
   zygote.result = fds[ZFD_RESULT];
+  zygote.self = getpid();
+  struct stat pipe;
+  if (fstat(zygote.result, &pipe) < 0) fail("look at the result pipe");
+  zygote.result_pipe = pipe.st_ino;
   let_go_of_the_zygote();
   /* Resource limits while we still may; they guard what cgroups do not count. */
   set_rlimit(RLIMIT_CORE, 0, 0);
@@ -330,12 +336,15 @@ uint32_t zygote_random(void) {
 
 void zygote_end(int code) {
   const uint8_t end[2] = {RESULT_END, (uint8_t)code};
-  zygote_send_result(end, sizeof(end)); /* Nobody there: then the exit says it. */
+  zygote_send_result(end, sizeof(end)); /* Nobody there, or a child of the program: then the exit says it. */
   _exit(code);
 }
 
 int zygote_send_result(const void *data, size_t length) {
   const uint8_t *at = data;
+  struct stat file;
+  if (length == 0) return 0;
+  if (getpid() != zygote.self || fstat(zygote.result, &file) < 0 || file.st_ino != zygote.result_pipe) return -1;
   while (length > 0) {
     ssize_t sent = write(zygote.result, at, length);
     if (sent < 0 && errno == EINTR) continue;

@@ -14,6 +14,14 @@ const bootsMax = 2;
 const maxVersions = 1024;
 /** What an interpreter has of its own, beside what the function's cap on memory is for, bytes. */
 const interpreterBytes = 128 * 1024 * 1024;
+/** What the kernel spends on forks, under the zygote's cap, bytes. */
+const forksBytes = 256 * 1024 * 1024;
+/** One zygote may have no more than this share of all of theirs. */
+const shareMax = 1 / 2;
+/** A fork that takes longer is not waited for. */
+const forkWithinMs = 5_000;
+/** How often a zygote that is used is asked what it has by now, milliseconds. */
+const lookEveryMs = 5_000;
 
 /** A version of a function, for which a zygote may be booted. */
 export interface FunctionVersionRequest {
@@ -52,6 +60,8 @@ export interface FunctionZonesOptions {
 
 interface Serving {
   memoryBytes: number;
+  lookedAtMs: number;
+  version: FunctionVersionRequest;
   initMs: number;
   /** Highest version of each function that it serves. */
   names: Map<string, number>;
@@ -88,12 +98,19 @@ export class FunctionZones {
     const { name, version } = request.function;
     serving.names.set(name, Math.max(version, serving.names.get(name) ?? 0));
     this.#supersede(request.function, entry.key);
+    this.#lookAgain(entry, serving);
+    const leasing = this.#shelf.lease(entry, request.spec, request.purpose);
     try {
-      const lease = await this.#shelf.lease(entry, request.spec, request.purpose);
-      return { ...lease, initMs: serving.initMs };
-    } catch {
-      return undefined; // the shelf has been told, if the zone is at fault
+      const lease = await atMost(forkWithinMs, leasing);
+      if (lease) return { ...lease, initMs: serving.initMs };
+      // It may come yet.
+      leasing.then(({ sandbox }) => sandbox.kill()).catch(() => {});
+      void this.#fail(entry, `its zygote did not fork within ${forkWithinMs} ms`);
+    } catch (error) {
+      // Closed meanwhile, and nothing is wrong with it; or a fork failed, and the next would.
+      if (this.#shelf.get(entry.key) === entry) void this.#fail(entry, (error as Error).message);
     }
+    return undefined;
   }
 
   /** An ordinary start has spent so long on initialisation. May boot a zygote for those to come. */
@@ -135,19 +152,14 @@ export class FunctionZones {
         layers: spec.layers,
         searchPath: image.searchPath,
         init: version.init,
+        zygoteMemoryBytes: allowedBytes(version) + forksBytes,
       }),
     );
     try {
       const zone = await entry.zone;
       void zone.closed.then(() => this.#serving.delete(entry));
-      const { memoryBytes } = await zone.memory();
-      const allowed = version.memoryBytes + interpreterBytes;
-      if (memoryBytes > allowed) {
-        const reason = `after initialisation the zygote has ${memoryBytes} bytes, more than the ${allowed} allowed`;
-        return await this.#shelf.fail(entry, new SandboxLostError(reason));
-      }
-      this.#serving.set(entry, { memoryBytes, initMs: zone.initMs ?? 0, names: new Map() });
-      await this.#keepToBudget(entry);
+      const serving = { version, memoryBytes: 0, initMs: zone.initMs ?? 0, names: new Map() };
+      await this.#look(entry, { ...serving, lookedAtMs: performance.now() });
     } catch {
       // The shelf has been told why.
     } finally {
@@ -155,22 +167,41 @@ export class FunctionZones {
     }
   }
 
-  async #keepToBudget(newest: ShelvedZone): Promise<void> {
+  #lookAgain(entry: ShelvedZone, serving: Serving): void {
+    const now = performance.now();
+    if (now - serving.lookedAtMs < lookEveryMs) return;
+    serving.lookedAtMs = now;
+    this.#look(entry, serving).catch(() => {}); // the zone has gone, and the shelf knows
+  }
+
+  /** Asks what the zygote has, which is not more than it may; it serves, unless it is one too many. */
+  async #look(entry: ShelvedZone, serving: Serving): Promise<void> {
+    const { memoryBytes } = await (await entry.zone).memory();
+    if (this.#shelf.get(entry.key) !== entry) return;
+    const budget = this.#options.memoryBytes;
+    const allowed = Math.min(allowedBytes(serving.version), budget * shareMax);
+    if (memoryBytes > allowed) {
+      const reason = `its zygote has ${memoryBytes} bytes, more than the ${allowed} allowed`;
+      return this.#fail(entry, reason);
+    }
+    serving.memoryBytes = memoryBytes;
+    this.#serving.set(entry, serving);
     const taken = () => [...this.#serving.values()].reduce((sum, { memoryBytes }) => sum + memoryBytes, 0);
-    while (taken() > this.#options.memoryBytes) {
+    while (taken() > budget) {
       const oldest = this.#shelf.idleLongest();
-      const others = this.#serving.size > 1;
-      // In use, all of the others: the newest was one too many.
-      if (!oldest || (oldest === newest && !others)) break;
+      // In use, all of the others.
+      if (!oldest || oldest === entry)
+        return this.#fail(entry, `no room: zygotes may have ${budget} bytes together`);
       this.#forget(oldest);
     }
-    if (taken() <= this.#options.memoryBytes || this.#shelf.get(newest.key) !== newest) return;
-    this.#serving.delete(newest);
-    const budget = this.#options.memoryBytes;
-    await this.#shelf.fail(
-      newest,
-      new SandboxLostError(`no room: zygotes may have ${budget} bytes together`),
-    );
+  }
+
+  /** It serves no more. What runs in its zone goes on, and the zone goes when it has been idle. */
+  async #fail(entry: ShelvedZone, reason: string): Promise<void> {
+    this.#serving.delete(entry);
+    const error = new SandboxLostError(reason);
+    if (isInUse(entry)) this.#report(error, entry.key);
+    else await this.#shelf.fail(entry, error);
   }
 
   #closeOldest(): boolean {
@@ -212,4 +243,21 @@ export class FunctionZones {
 
 function keyOf({ interpreter, spec, function: { digest } }: FunctionSandboxRequest): string {
   return `${interpreter} ${digest} ${spec.layers.join(' ')}`;
+}
+
+function allowedBytes({ memoryBytes }: FunctionVersionRequest): number {
+  return memoryBytes + interpreterBytes;
+}
+
+/** Resolves with undefined when it takes longer. */
+async function atMost<T>(ms: number, work: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(resolve, ms, undefined);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

@@ -17,6 +17,8 @@ export interface ZoneRequest {
   init?: FunctionInit | undefined;
   /** It is a base image of the platform's own. */
   isTrusted?: boolean;
+  /** What its zygote may have otherwise, bytes. */
+  zygoteMemoryBytes?: number;
   /** Ends a boot that is under way. */
   signal?: AbortSignal;
 }

@@ -147,13 +147,14 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
   return {
     async lease(request) {
       const { runtime, image, spec } = request;
-      if (draining.has(image.digest))
-        throw new SandboxLostError(`image ${image.digest} is being removed from this node`);
+      if (draining.has(image.digest)) throw removed(image.digest);
       const interpreter = runtime === undefined ? 'exec' : interpreterOf[runtime];
       const purpose: PoolPurpose = { imageDigest: image.digest, runtime };
       if (!functions || !request.function) return leaseOrdinary(interpreter, request, purpose);
       const sharing = { interpreter, image, spec, purpose, function: request.function };
       const shared = await functions.lease(sharing);
+      // Asked again: a drain that began meanwhile has seen all pools but the one that comes now.
+      if (!shared && draining.has(image.digest)) throw removed(image.digest);
       if (shared) return { sandbox: shared.sandbox, start: shared.start, sharedInitMs: shared.initMs };
       const lease = await leaseOrdinary(interpreter, request, purpose);
       const initialised = (ms: number) => {
@@ -222,4 +223,8 @@ async function leaseFrom(
 function standsOn(layers: readonly string[], base: readonly string[]): boolean {
   const above = layers.length - base.length;
   return above >= 0 && base.every((layer, index) => layers[above + index] === layer);
+}
+
+function removed(imageDigest: string): SandboxLostError {
+  return new SandboxLostError(`image ${imageDigest} is being removed from this node`);
 }

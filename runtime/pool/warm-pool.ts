@@ -4,6 +4,8 @@ import type { GateMember, RefillGate } from './refill-gate.ts';
 
 const backoffFirstMs = 50;
 const backoffMaxMs = 5_000;
+/** A parked sandbox that lived so long did not die of being parked. */
+const healthyMs = 1_000;
 /** How long a replacement waits for a run to end: what the run needs to start is behind it then. */
 const deferMs = 25;
 /** How often a pool that was leased from looks whether it holds too many. */
@@ -71,6 +73,8 @@ export class WarmPool implements GateMember {
   readonly #fullWaiters: (() => void)[] = [];
   #parked = 0;
   #failures = 0;
+  /** Parked ones in a row that died as soon as they were. */
+  #deaths = 0;
   #backoff: NodeJS.Timeout | undefined;
   #soon: NodeJS.Immediate | undefined;
   #deferred: NodeJS.Timeout | undefined;
@@ -123,6 +127,7 @@ export class WarmPool implements GateMember {
     for (const entry of this.#entries.values()) {
       if (entry.state !== 'parked' || entry.sandbox.state === 'dead') continue;
       this.#unpark(entry);
+      this.#deaths = 0;
       this.#refillLater();
       return { sandbox: entry.sandbox, start: 'warm' };
     }
@@ -252,7 +257,7 @@ export class WarmPool implements GateMember {
 
   #backOff(): void {
     if (this.#backoff !== undefined || this.#closing) return;
-    const delayMs = Math.min(backoffFirstMs * 2 ** this.#failures, backoffMaxMs);
+    const delayMs = Math.min(backoffFirstMs * 2 ** (this.#failures + this.#deaths), backoffMaxMs);
     this.#failures += 1;
     this.#backoff = setTimeout(() => {
       this.#backoff = undefined;
@@ -267,6 +272,8 @@ export class WarmPool implements GateMember {
       if (!this.#entries.delete(entry.sandbox)) return;
       if (entry.state === 'leased') return this.refill();
       this.#drop();
+      const livedMs = performance.now() - entry.sandbox.createdAtMs;
+      this.#deaths = livedMs < healthyMs ? this.#deaths + 1 : 0;
       // Not at once: what kills parked sandboxes, such as a crashed zone, would kill their replacements in a hot loop.
       this.#backOff();
     });

@@ -119,7 +119,7 @@ export class ZoneShelf {
   /** Of those that nothing runs in, the one that was used longest ago. */
   idleLongest(): ShelvedZone | undefined {
     return this.all()
-      .filter((entry) => !isInUse(entry))
+      .filter((entry) => entry.opened !== undefined && !isInUse(entry))
       .sort((a, b) => a.usedAtMs - b.usedAtMs)[0];
   }
 
@@ -172,6 +172,7 @@ export class ZoneShelf {
     try {
       const zone = await entry.zone;
       entry.opened = zone;
+      entry.usedAtMs = performance.now();
       const openedAtMs = performance.now();
       await zone.closed;
       if (performance.now() - openedAtMs >= healthyMs) this.#failures.delete(entry.key);

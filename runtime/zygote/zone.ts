@@ -37,6 +37,8 @@ export interface ZoneOptions {
   init?: FunctionInit | undefined;
   /** The interpreter is the platform's own, and its zygote may have memory for thousands of forks. */
   isTrusted?: boolean | undefined;
+  /** What the zygote may have otherwise, its forks' kernel memory included; 2 GiB unless given, and at most. */
+  zygoteMemoryBytes?: number | undefined;
   /** Ends a boot that is under way. */
   signal?: AbortSignal | undefined;
 }
@@ -61,7 +63,7 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
         layers.join(':'),
         searchPath,
         init,
-        options.isTrusted ? 'trusted' : '',
+        options.isTrusted ? 'trusted' : `${options.zygoteMemoryBytes ?? ''}`,
         ...zygoteArguments[interpreter],
       ]),
     ),

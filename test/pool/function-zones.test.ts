@@ -82,6 +82,7 @@ test('a function whose initialisation costs gets a zygote, and nobody waits for 
       searchPath: '/bin',
       init: { handler: 'index.handler', env: { A: '1' } },
       signal: expect.any(AbortSignal),
+      zygoteMemoryBytes: 512 * MiB,
     },
   ]);
   const third = await source.lease(version());
@@ -134,9 +135,7 @@ test('a zygote that has more memory than the function is worth is closed', async
   });
   for (let calls = 0; calls < 3; calls++) expect((await call(version(), 500)).sharedInitMs).toBeUndefined();
   await booted[0]?.zone.closed;
-  expect(unfit[0]).toMatch(
-    /^f 1: after initialisation the zygote has 314572800 bytes, more than the 268435456/,
-  );
+  expect(unfit[0]).toMatch(/^f 1: its zygote has 314572800 bytes, more than the 268435456/);
 });
 
 test('when memory runs out the zygote that was used longest ago goes, and none in use', async () => {

@@ -1,7 +1,7 @@
 'use strict';
 // Random numbers of a function that was initialised in its zygote: each fork would continue where initialisation stopped,
 // and all in the same way.
-const crypto = require('node:crypto');
+const { randomInt, randomUUID } = require('node:crypto');
 const v8 = require('node:v8');
 const vm = require('node:vm');
 const native = require('/.oncebox/zygote.node');
@@ -26,12 +26,15 @@ function delegate() {
 /** In the fork. */
 function renew() {
   v8.setFlagsFromString(`--random-seed=${native.random()}`);
+  untouched();
+  // Or every other context and worker of this process would begin with the same seed.
+  v8.setFlagsFromString('--random-seed=0');
   draw = untouched;
   useUp();
 }
 
 /** What is left of what was drawn ahead; what follows is the fork's own. */
 function useUp() {
-  for (let count = 0; count < cachedIds; count++) crypto.randomUUID();
-  for (let count = 0; count < cachedInts; count++) crypto.randomInt(2);
+  for (let count = 0; count < cachedIds; count++) randomUUID();
+  for (let count = 0; count < cachedInts; count++) randomInt(2);
 }

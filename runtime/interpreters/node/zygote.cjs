@@ -8,8 +8,9 @@ const v8 = require('node:v8');
 const native = require('/.oncebox/zygote.node');
 
 const rehearsals = 50;
-/** Of whom this is the zygote; rehearsals have arguments of their own. */
-const functionInit = process.argv[2];
+/** Of whom this is the zygote. */
+const functionInit = process.env.ONCEBOX_INIT;
+delete process.env.ONCEBOX_INIT;
 
 // Compiled whole, now, and not function by function in every child.
 v8.setFlagsFromString('--no-lazy');
@@ -80,6 +81,9 @@ function renew() {
   for (const name of Object.keys(env)) delete env[name];
   // Read when a context first needs random numbers, which is after this: the zygote never asked for one.
   v8.setFlagsFromString(`--random-seed=${native.random()}`);
+  Math.random();
+  // Or every other context and worker of this process would begin with the same seed.
+  v8.setFlagsFromString('--random-seed=0');
   process.execArgv = [];
   renewProcess();
 }

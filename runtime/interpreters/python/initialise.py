@@ -47,7 +47,8 @@ def initialise(init):
 
 
 def refuse_leftovers():
-    if threading.active_count() > 1:
+    # Also those that threading knows nothing of, as of extensions: a fork would wait for them.
+    if len(sys._current_frames()) > 1:
         names = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.current_thread())
         raise RuntimeError(f"initialisation left threads: {names}")
     for fd in range(FIRST_FREE_FD, HIGHEST_FD + 1):

@@ -49,9 +49,10 @@ native.zygote_send_result.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
 
 
 def main():
-    # Its argument: the function whose zygote this is.
-    if len(sys.argv) > 1:
-        serve_function(json.loads(sys.argv[1]))
+    # The function whose zygote this is.
+    init = os.environ.pop("ONCEBOX_INIT", None)
+    if init is not None:
+        serve_function(json.loads(init))
     else:
         serve_anything()
 
