@@ -107,7 +107,13 @@ export class ParkedPopulation {
     const { runtime, launcherSocket } = this.#options;
     const { layers } = this.#image;
     this.#zones.push(
-      await openZone({ launcherSocket, interpreter: runtime, layers, searchPath: defaultSearchPath }),
+      await openZone({
+        launcherSocket,
+        interpreter: runtime,
+        layers,
+        searchPath: defaultSearchPath,
+        isTrusted: true,
+      }),
     );
   }
 }

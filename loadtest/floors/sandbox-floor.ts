@@ -51,6 +51,7 @@ export async function measureSandboxes(options: Options): Promise<Floor[]> {
       interpreter: runtime,
       layers,
       searchPath: defaultSearchPath,
+      isTrusted: true,
     });
     const { program, stdout } = leastProgram(runtime);
     const limits = defaultLimits();

@@ -67,6 +67,7 @@ export async function measureSharing(options: Options): Promise<SharingSeries> {
       interpreter: kind,
       layers: layers.base,
       searchPath: defaultSearchPath,
+      isTrusted: true,
     });
     const population = new Population(zone, kind);
     const availableBefore = await availableBytes();
