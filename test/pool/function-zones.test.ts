@@ -221,3 +221,43 @@ test('no more than two boot at once', async () => {
   for (const name of ['a', 'b', 'c']) for (let n = 0; n < 3; n++) await call(version(1, { name }), 500);
   expect(boots.map(({ layers }) => layers[0])).toEqual(['a1', 'b1']);
 });
+
+test('a zygote that has grown serves no more, and what runs of it goes on', async () => {
+  vi.useFakeTimers({ toFake: ['performance'] });
+  const { call, source, booted, unfit } = await useSource();
+  for (let calls = 0; calls < 2; calls++) await call(version(), 500);
+  const running = await source.lease(version());
+  expect(running.sharedInitMs).toBe(0);
+  Object.assign(booted[0]?.zone as FakeZone, { memoryBytes: 600 * MiB });
+  vi.advanceTimersByTime(6_000);
+  await call(version());
+  await nextTurn();
+  expect((await call(version())).sharedInitMs).toBeUndefined();
+  expect(unfit[0]).toMatch(/its zygote has 629145600 bytes, more than/);
+  expect(running.sandbox.state).toBe('created');
+});
+
+test('one zygote that is too large for all together takes no room from others', async () => {
+  const sizes: Record<string, number> = { a1: 300 * MiB, b1: 300 * MiB, c1: 600 * MiB };
+  const { call, booted, unfit } = await useSource({
+    boot: async ({ layers }) => Object.assign(new FakeZone(), { memoryBytes: sizes[layers[0] ?? ''] }),
+  });
+  const sized = (name: string) => version(1, { name, memoryBytes: 2048 * MiB });
+  for (const name of ['a', 'b', 'c']) for (let calls = 0; calls < 2; calls++) await call(sized(name), 500);
+  await booted[2]?.zone.closed;
+  expect(unfit).toEqual([expect.stringMatching(/^c 1: its zygote has .* more than the 524288000 allowed/)]);
+  for (const name of ['a', 'b']) expect((await call(sized(name))).sharedInitMs).toBe(0);
+});
+
+test('a lease that a drain overtakes finds nothing on the image that goes', async () => {
+  const { call, source, booted } = await useSource();
+  for (let calls = 0; calls < 2; calls++) await call(version(1, { image: foreign }), 500);
+  expect(booted).toHaveLength(1);
+  const overtaken = source.lease(version(1, { image: foreign })).then(
+    ({ sandbox }) => sandbox.state,
+    (error: Error) => error.message,
+  );
+  await source.drain(foreign.digest);
+  expect(await overtaken).toMatch(/^dead$|is being removed/);
+  expect(source.sandboxesOn(foreign.digest)).toBe(0);
+});

@@ -318,3 +318,26 @@ test('a closed pool counts as full, so that nobody waits for it', async () => {
   await fails();
   await Promise.all([full, closed]);
 });
+
+test('sandboxes that die as soon as they are parked are made ever more slowly', async () => {
+  vi.useFakeTimers();
+  let made = 0;
+  const gate = useGate();
+  const pool = new WarmPool({
+    create: async () => {
+      made += 1;
+      const sandbox = new FakeSandbox();
+      setTimeout(() => sandbox.lose(), 5);
+      return sandbox;
+    },
+    min: 2,
+    max: 10,
+    gate,
+    onError: () => {},
+  });
+  void pool.full();
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(made).toBeLessThan(30);
+  await pool.close();
+  expect(gate.held).toBe(0);
+});
