@@ -39,6 +39,12 @@ const toolsOfTests = [
   },
   { what: 'bubblewrap', package: 'bubblewrap', isThere: () => onPath('bwrap') },
   { what: 'runc', package: 'runc', isThere: () => onPath('runc') },
+  // Ubuntu has it as a snap only; there the test of the load tester's page is skipped.
+  {
+    what: 'chromium',
+    package: 'chromium',
+    isThere: () => onPath('chromium') || !readFileSync('/etc/os-release', 'utf8').includes('ID=debian'),
+  },
 ];
 
 export function missingTools({ forTests }) {
