@@ -40,6 +40,8 @@ static const char *parse_spec(struct sandbox *sandbox, const uint8_t *payload, s
   return NULL;
 }
 
+static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
 /* Code that a function registered runs right after the fork (os.register_at_fork), before there is a job with its caps. */
 static const struct run_limits parked_limits = {
     .memory_bytes = 128u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 16, .cpu_milli = 500};
@@ -49,6 +51,9 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   if (sandbox->state != FREE || id == 0) die("the worker used a sandbox id twice");
   *sandbox = (struct sandbox){.id = id, .job_fd = -1, .result_fd = -1, .stdin_fd = -1, .changes_pidfd = -1,
                               .output.fd = -1, .error.fd = -1, .changes.fd = -1};
+  /* As a run is likely to want it, for a change costs more than some runs; never less than a shell may need. */
+  sandbox->limits.disk_bytes = larger(agent.usual.disk_bytes, parked_limits.disk_bytes);
+  sandbox->limits.disk_inodes = larger(agent.usual.disk_inodes, parked_limits.disk_inodes);
   errno = 0;
   const char *failure = parse_spec(sandbox, payload, length);
   if (!failure && cgroup_sandbox_make(&agent.zone->cgroup, id) < 0) failure = "cannot make the sandbox's cgroup";
@@ -58,7 +63,8 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
     cgroup_sandbox_remove(&agent.zone->cgroup, id);
     errno = saved;
   }
-  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.sandbox, &sandbox->shell) < 0) {
+  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.sandbox, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes,
+                              &sandbox->shell) < 0) {
     failure = "cannot start the shell";
     int saved = errno;
     cgroup_sandbox_remove(&agent.zone->cgroup, id);

@@ -306,8 +306,10 @@ struct shell {
   int tmpfs; /* the writable layer, for resizing and measuring it */
   int ready; /* one byte when built, a message when it cannot be; -1 after */
 };
-/* Starts building; the shell says on `ready` when it is done. -1 with errno when it cannot even start. */
-int shell_start(const struct sandbox_spec *spec, const struct filter *filter, struct shell *out);
+/* Starts building, with a writable layer of that size; the shell says on `ready` when it is done. -1 with errno when it
+ * cannot even start. */
+int shell_start(const struct sandbox_spec *spec, const struct filter *filter, uint64_t bytes, uint64_t inodes,
+                struct shell *out);
 /* Opens the layers' directories; returns how many, or -1 with errno. */
 int shell_open_layers(const char *layers, int fds[MAX_LAYERS]);
 int shell_resize(const struct shell *shell, uint64_t bytes, uint64_t inodes);

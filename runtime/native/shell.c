@@ -237,13 +237,15 @@ static void init_main(int ready, int tmpfs, const struct sandbox_spec *spec, con
 }
 
 /* A tmpfs that is in no mount table yet; its descriptor later resizes and measures it. */
-static int make_tmpfs(void) {
+static int make_tmpfs(uint64_t bytes, uint64_t inodes) {
+  char size[32], count[32];
+  snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
+  snprintf(count, sizeof(count), "%llu", (unsigned long long)inodes);
   int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
   if (context < 0) return -1;
   int fd = -1;
-  /* Before a run only directories are in it; every run sets its own caps. */
-  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "1m", 0) == 0 &&
-      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", "4096", 0) == 0 &&
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", size, 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", count, 0) == 0 &&
       syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) == 0 &&
       syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "uid", "0", 0) == 0 &&
       syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "gid", "0", 0) == 0 &&
@@ -255,9 +257,10 @@ static int make_tmpfs(void) {
   return fd;
 }
 
-int shell_start(const struct sandbox_spec *spec, const struct filter *filter, struct shell *out) {
+int shell_start(const struct sandbox_spec *spec, const struct filter *filter, uint64_t bytes, uint64_t inodes,
+                struct shell *out) {
   int ready[2];
-  int tmpfs = make_tmpfs();
+  int tmpfs = make_tmpfs(bytes, inodes);
   if (tmpfs < 0) return -1;
   if (pipe2(ready, O_CLOEXEC) < 0) {
     close(tmpfs);
