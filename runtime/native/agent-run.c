@@ -25,12 +25,14 @@ static bool push(int fd, struct buffer *buffer) {
 
 void sandbox_send_job(struct sandbox *sandbox) {
   if (sandbox->job_fd < 0) return;
+  /* Before the write that completes it: the program may run before we do again. */
+  uint64_t now = now_usec();
   if (!push(sandbox->job_fd, &sandbox->job)) {
     agent_watch(sandbox->job_fd, SOURCE_JOB, agent_slot_of(sandbox), EPOLLOUT);
     return;
   }
   agent_close(&sandbox->job_fd);
-  sandbox->job_sent_at = now_usec();
+  sandbox->job_sent_at = now;
 }
 
 void sandbox_send_input(struct sandbox *sandbox) {
