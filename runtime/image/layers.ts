@@ -32,6 +32,8 @@ export function openLayers(dir: string, infoDir: string, unpacker: LayerUnpacker
   const mutex = new KeyedMutex();
   const infos = new Map<string, LayerInfo>();
   const fetching = new Map<string, Promise<void>>();
+  /** Plain layers that were seen: every call of a function asks for its own, and only `remove` takes one away. */
+  const present = new Set<string>();
   const infoPath = (name: string) => join(infoDir, `${name}.json`);
   const has = (name: string) => isDirectory(join(dir, name));
 
@@ -85,7 +87,8 @@ export function openLayers(dir: string, infoDir: string, unpacker: LayerUnpacker
     },
 
     async ensurePlain(hex, fetchTar) {
-      if (await has(layerName(hex))) return;
+      if (present.has(hex)) return;
+      if (await has(layerName(hex))) return void present.add(hex);
       let work = fetching.get(hex);
       if (!work) {
         work = addPlain(hex, fetchTar).finally(() => fetching.delete(hex));
@@ -96,7 +99,10 @@ export function openLayers(dir: string, infoDir: string, unpacker: LayerUnpacker
 
     async remove(name) {
       const { diskBytes } = await this.info(name);
+      present.delete(name);
       await unpacker.remove(layerName(name));
+      // Again: someone may have looked before it went and noted it only now.
+      present.delete(name);
       infos.delete(name);
       await rm(infoPath(name), { force: true });
       return diskBytes;
