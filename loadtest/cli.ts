@@ -73,7 +73,7 @@ function createProgram(io: Io, end: (exitCode: number) => void): Command {
     .option('--seed <number>', 'of everything that is random', wholeNumber(0, 2 ** 31 - 1), 1)
     .option('--out <directory>', 'where the reports go', resolve(import.meta.dirname, 'results'))
     .addOption(new Option('--no-controls', 'leave out docker, runc, bubblewrap and the plain child process'))
-    .option('--quick', 'small counts: a first look in less than a minute', false)
+    .option('--quick', 'small counts: a first look', false)
     .addHelpText('after', `\nScenarios:\n${list}\n  all       all of them, one after another\n`)
     .action(async (chosen: string[], options: Options) => end(await measure(chosen, options, io)));
   program

@@ -45,13 +45,7 @@ void agent_flush(void) {
 
 void agent_tell(enum frame_type type, uint32_t id, const void *head, size_t head_length, const void *body,
                 size_t body_length) {
-  uint32_t rest = (uint32_t)(5 + head_length + body_length);
-  uint8_t kind = (uint8_t)type;
-  buffer_append(&agent.outbox, &rest, sizeof(rest));
-  buffer_append(&agent.outbox, &kind, sizeof(kind));
-  buffer_append(&agent.outbox, &id, sizeof(id));
-  buffer_append(&agent.outbox, head, head_length);
-  buffer_append(&agent.outbox, body, body_length);
+  frame_append(&agent.outbox, type, id, head, head_length, body, body_length);
   if (type == FRAME_DONE || agent.outbox.length >= OUTBOX_FULL) agent_flush();
 }
 

@@ -86,13 +86,28 @@ int write_all(int fd, const void *data, size_t length) {
   return 0;
 }
 
-int frame_send(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length,
-               const void *body, size_t body_length) {
-  uint8_t prefix[9];
-  uint32_t rest = (uint32_t)(5 + head_length + body_length);
+#define FRAME_PREFIX 9
+
+static void frame_prefix(uint8_t prefix[FRAME_PREFIX], enum frame_type type, uint32_t sandbox, size_t length) {
+  uint32_t rest = (uint32_t)(FRAME_PREFIX - 4 + length);
   memcpy(prefix, &rest, 4);
   prefix[4] = (uint8_t)type;
   memcpy(prefix + 5, &sandbox, 4);
+}
+
+void frame_append(struct buffer *buffer, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length,
+                  const void *body, size_t body_length) {
+  uint8_t prefix[FRAME_PREFIX];
+  frame_prefix(prefix, type, sandbox, head_length + body_length);
+  buffer_append(buffer, prefix, sizeof(prefix));
+  buffer_append(buffer, head, head_length);
+  buffer_append(buffer, body, body_length);
+}
+
+int frame_send(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length,
+               const void *body, size_t body_length) {
+  uint8_t prefix[FRAME_PREFIX];
+  frame_prefix(prefix, type, sandbox, head_length + body_length);
   struct iovec parts[3] = {{prefix, sizeof(prefix)}, {(void *)head, head_length}, {(void *)body, body_length}};
   ssize_t written = writev(fd, parts, 3);
   if (written < 0 && errno != EAGAIN && errno != EINTR) return -1;
@@ -109,11 +124,8 @@ int frame_send(int fd, enum frame_type type, uint32_t sandbox, const void *head,
 
 void frame_post(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length, const void *body,
                 size_t body_length) {
-  uint8_t prefix[9];
-  uint32_t rest = (uint32_t)(5 + head_length + body_length);
-  memcpy(prefix, &rest, 4);
-  prefix[4] = (uint8_t)type;
-  memcpy(prefix + 5, &sandbox, 4);
+  uint8_t prefix[FRAME_PREFIX];
+  frame_prefix(prefix, type, sandbox, head_length + body_length);
   struct iovec parts[3] = {{prefix, sizeof(prefix)}, {(void *)head, head_length}, {(void *)body, body_length}};
   struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
   ssize_t sent = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -113,7 +113,7 @@ static void enter_mount_namespace(void) {
 struct zone_request {
   char *layers, *search_path, *init;
   bool trusted;    /* the interpreter is the platform's own, and knows nobody's code */
-  uint64_t memory; /* bytes that the zygote may have, if it is not; 0: as many as any */
+  uint64_t memory; /* bytes that its zygote may have, if it is not; 0: the most that such a zygote gets */
   char **argv;
 };
 

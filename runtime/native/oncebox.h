@@ -169,7 +169,9 @@ void buffer_free(struct buffer *buffer);
 int write_all(int fd, const void *data, size_t length);
 int frame_send(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length,
                const void *body, size_t body_length);
-/* Does not wait for a reader. */
+/* For a sender who sends later. */
+void frame_append(struct buffer *buffer, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length,
+                  const void *body, size_t body_length);
 /* For a sender who must not wait: what a reader has no room for ends the connection. */
 void frame_post(int fd, enum frame_type type, uint32_t sandbox, const void *head, size_t head_length, const void *body,
                 size_t body_length);

@@ -116,7 +116,7 @@ export interface ZoneMemory {
 
 /**
  * Where sandboxes of one interpreter come from: a user namespace with an agent and, for node and python, a
- * zygote. `create` makes an empty, parked, ready sandbox in about 2 ms.
+ * zygote. `create` makes an empty, parked, ready sandbox at the price of a fork.
  */
 export interface Zone {
   readonly interpreter: 'node' | 'python' | 'exec';

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Hono } from 'hono';
+import { wallClockMs } from '../shared/wall-clock.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
@@ -16,7 +17,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
   app.use(async (c, next) => {
     const requestId = randomUUID();
-    c.set('receivedAtMs', performance.timeOrigin + performance.now());
+    c.set('receivedAtMs', wallClockMs());
     c.set('logger', deps.logger.child({ requestId }));
     c.header('oncebox-request-id', requestId);
     await next();

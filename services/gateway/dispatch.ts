@@ -3,6 +3,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
+import { wallClockMs } from '../shared/wall-clock.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 
 export interface Reply {
@@ -47,7 +48,7 @@ export async function dispatch(
     'invocation finished',
   );
   const { status, body } = reply(invocation);
-  const totalMs = performance.timeOrigin + performance.now() - receivedAtMs;
+  const totalMs = Math.max(0, wallClockMs() - receivedAtMs);
   return c.json(body, status as ContentfulStatusCode, invocationHeaders(invocation, totalMs));
 }
 

@@ -2,6 +2,7 @@ import { Queue } from 'bullmq';
 import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
+import { wallClockMs } from '../shared/wall-clock.ts';
 import { readFiles } from './invocation-files.ts';
 import { cancelChannel, type InvocationJob, invocationQueueName, queuePrefix } from './job.ts';
 import { cancelledInvocation, lostInvocation, unfinishedInvocation } from './record.ts';
@@ -100,12 +101,8 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       });
     }
     waiting += 1;
-    const enqueuedAtMs = performance.timeOrigin + performance.now();
-    await queue.add(
-      'invocation',
-      { ...request, enqueuedAtMs, replyTo: results.replyTo },
-      { jobId: id, timestamp: Math.floor(enqueuedAtMs) },
-    );
+    const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
+    await queue.add('invocation', job, { jobId: id });
     countSoon();
   }
 

@@ -8,6 +8,7 @@ import type { Program } from '../../sdk/contract/program.ts';
 import { type InvocationJob, invocationJobSchema } from '../queue/job.ts';
 import { imageOf } from '../queue/record.ts';
 import type { Logger } from '../shared/logger.ts';
+import { wallClockMs } from '../shared/wall-clock.ts';
 import type { MemoryCapacity } from './capacity.ts';
 import { decodeOutput } from './output.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
@@ -81,7 +82,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     if (initMs !== undefined) lease.initialised?.(initMs);
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
     const changed = await deps.recordDiff(job.id, diff, report.changes);
-    return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, changed }, deps);
+    return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, initMs, changed }, deps);
   } catch (error) {
     const outcome = outcomeOfError(error, run);
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
@@ -137,11 +138,13 @@ interface Ending {
   outcome: Outcome;
   lease?: LeasedSandbox | undefined;
   report?: RunReport;
+  /** What initialisation took in this sandbox. */
+  initMs?: number | undefined;
   changed?: Awaited<ReturnType<RecordDiff>>;
 }
 
 function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDeps): Invocation {
-  const { data, prepared, outcome, lease, report, changed } = ending;
+  const { data, prepared, outcome, lease, report, initMs, changed } = ending;
   const timings = clock.timings(report);
   const invocation: Invocation = {
     id: job.id,
@@ -153,7 +156,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     ...(prepared && { image: { digest: prepared.request.image.digest } }),
     ...(data && imageOf(data)),
     timings,
-    ...(report && initOf(lease, report)),
+    ...initOf(lease, initMs),
     ...(report && {
       usage: {
         cpuMs: report.cpuUsec / 1000,
@@ -183,10 +186,9 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
   return invocation;
 }
 
-function initOf(lease: LeasedSandbox | undefined, report: RunReport): Pick<Invocation, 'init'> {
+function initOf(lease: LeasedSandbox | undefined, ownMs: number | undefined): Pick<Invocation, 'init'> {
   if (lease?.sharedInitMs !== undefined) return { init: { ms: round(lease.sharedInitMs), shared: true } };
-  const ms = initMsOf(report);
-  return ms === undefined ? {} : { init: { ms, shared: false } };
+  return ownMs === undefined ? {} : { init: { ms: ownMs, shared: false } };
 }
 
 /** Steps of the worker's own, in their order. */
@@ -201,7 +203,7 @@ interface Clock {
 }
 
 function startClock(job: TakenJob): Clock {
-  const takenAtMs = performance.timeOrigin + performance.now();
+  const takenAtMs = wallClockMs();
   let stepFrom = performance.now();
   const steps: Record<Step, number> = { admitMs: 0, prepareMs: 0, leaseMs: 0 };
   let isLeased = false;
