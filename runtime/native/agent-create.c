@@ -63,7 +63,7 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
     cgroup_sandbox_remove(&agent.zone->cgroup, id);
     errno = saved;
   }
-  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.sandbox, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes,
+  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.init, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes,
                               &sandbox->shell) < 0) {
     failure = "cannot start the shell";
     int saved = errno;

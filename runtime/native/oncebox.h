@@ -239,7 +239,11 @@ struct filter {
   size_t length; /* bytes */
 };
 struct filters {
-  struct filter sandbox, zygote, build;
+  struct filter sandbox; /* all that user code is held to, in one */
+  struct filter zygote;
+  struct filter child; /* of a zygote: with that it has its zygote's, and the two together are `sandbox` */
+  struct filter init;  /* of a sandbox */
+  struct filter build;
 };
 bool seccomp_compile(struct filters *filters);
 

@@ -190,6 +190,6 @@ int zone_start_zygote(const struct zone *zone, struct zygote_link *out) {
   out->requests = pair[0];
   out->events = events[0];
   out->output = output[0];
-  const struct filter *filter = &zone->filters.sandbox;
+  const struct filter *filter = &zone->filters.child;
   return send_fds(pair[0], filter->bpf, filter->length, NULL, 0) == (ssize_t)filter->length ? 0 : -1;
 }
