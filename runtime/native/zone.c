@@ -134,7 +134,8 @@ static void limit_resources(void) {
   static const struct {
     int resource;
     rlim_t most;
-  } limits[] = {{RLIMIT_SIGPENDING, 256}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0}, {RLIMIT_NOFILE, 4096}, {RLIMIT_CORE, 0}};
+  } limits[] = {{RLIMIT_SIGPENDING, 256}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0}, {RLIMIT_NOFILE, 4096},
+                {RLIMIT_CORE, 0},       {RLIMIT_NICE, 0},    {RLIMIT_RTPRIO, 0}};
   for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
     struct rlimit limit = {.rlim_cur = limits[i].most, .rlim_max = limits[i].most};
     if (setrlimit(limits[i].resource, &limit) < 0) die("cannot limit the zygote's resources: %m");

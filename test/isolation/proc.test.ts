@@ -27,7 +27,9 @@ print(json.dumps(result))`;
 
 test('what tells of the host, or acts on it, cannot be opened in /proc; outside it can', async () => {
   const names = await masked();
-  expect(names).toEqual(expect.arrayContaining(['kcore', 'kmsg', 'keys', 'sysrq-trigger', 'cmdline', 'acpi']));
+  expect(names).toEqual(
+    expect.arrayContaining(['kcore', 'kmsg', 'keys', 'sysrq-trigger', 'cmdline', 'acpi']),
+  );
   const inside: Record<string, string> = JSON.parse((await run('python', look(names))).stdout);
   for (const name of names) expect(['EACCES', 'ENOENT'], name).toContain(inside[name]);
   const outside: Record<string, string> = JSON.parse((await execute('python3', ['-c', look(names)])).stdout);
@@ -39,11 +41,30 @@ test('what tells of the host, or acts on it, cannot be opened in /proc; outside 
 });
 
 test('what interpreters and tools read of the machine is there', async () => {
-  const names = ['cpuinfo', 'meminfo', 'stat', 'loadavg', 'uptime', 'version', 'filesystems', 'self/status', 'self/maps'];
-  names.push('self/mountinfo', 'self/cgroup', 'sys/kernel/osrelease', 'sys/vm/overcommit_memory', 'sys/kernel/pid_max', 'net/dev', 'mounts');
+  const names = [
+    'cpuinfo',
+    'meminfo',
+    'stat',
+    'loadavg',
+    'uptime',
+    'version',
+    'filesystems',
+    'self/status',
+    'self/maps',
+  ];
+  names.push(
+    'self/mountinfo',
+    'self/cgroup',
+    'sys/kernel/osrelease',
+    'sys/vm/overcommit_memory',
+    'sys/kernel/pid_max',
+    'net/dev',
+    'mounts',
+  );
   const inside: Record<string, string> = JSON.parse((await run('python', look(names))).stdout);
   expect(new Set(Object.values(inside))).toEqual(new Set(['file']));
-  const code = 'const os = require("os"); console.log(os.cpus().length > 0, os.totalmem() > 0, os.uptime() > 0, os.loadavg().length)';
+  const code =
+    'const os = require("os"); console.log(os.cpus().length > 0, os.totalmem() > 0, os.uptime() > 0, os.loadavg().length)';
   expect((await run('node', code)).stdout).toBe('true true true 3\n');
 });
 
