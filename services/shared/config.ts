@@ -55,6 +55,9 @@ export const configSchema = z.object({
     .describe(
       "what the zygotes of functions may have together, bytes; 0: there are none; an eighth of the machine's memory unless set",
     ),
+  ONCEBOX_IO_BYTES_PER_SECOND: integer(0, Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe('what a zone, and a build, may read and write of the disk a second, bytes; 0: not throttled'),
   ONCEBOX_POOL_MAX: integer(0, 100_000)
     .default(256)
     .describe('parked sandboxes of all pools together, about 1.5 MiB each; pools grow with demand'),

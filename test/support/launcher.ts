@@ -18,6 +18,7 @@ export async function startLauncher(
   directory: string,
   layersDir: string,
   workerUid = 0,
+  options: readonly string[] = [],
 ): Promise<TestLauncher> {
   const socket = join(directory, 'launcher.sock');
   instances += 1;
@@ -26,6 +27,7 @@ export async function startLauncher(
     [
       ...['--socket', socket, '--layers', layersDir, '--platform', join(native, 'platform')],
       ...['--worker-uid', `${workerUid}`, '--instance', `test-${process.pid}-${instances}`],
+      ...options,
     ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );
