@@ -1,3 +1,4 @@
+import { cpus, loadavg } from 'node:os';
 import { expect, test } from 'vitest';
 import { useZones } from '../support/zones.ts';
 
@@ -16,7 +17,9 @@ test('time in the program and in the kernel is told apart, and is all there is',
   expect(kernel.cpuSystemUsec).toBeGreaterThan(kernel.cpuUserUsec);
 });
 
-test('time kept off the CPU by its cap is told; a program under it was not kept', async () => {
+test('time kept off the CPU by its cap is told; a program under it was not kept', async (context) => {
+  // Of a machine that is fought over it gets less than its cap.
+  if ((loadavg()[0] as number) > 4 * cpus().length) context.skip('the machine is too busy');
   const spin = 'import time\nend = time.process_time() + 0.1\nwhile time.process_time() < end: pass';
   const capped = (await run('python', spin, { limits: { cpus: 0.1, wallMs: 20_000 } })).report;
   expect(capped.throttledUsec).toBeGreaterThan(200_000);
