@@ -299,7 +299,10 @@ static uint64_t number(int dir, const char *path) {
 void cgroup_zygote_memory(const struct cgroup_zone *zone, uint64_t *now, uint64_t *peak) {
   bool v2 = zone->layout.version == 2;
   int dir = zone->dir[v2 ? 0 : zone->layout.memory];
-  *now = number(dir, v2 ? "zygote/memory.current" : "zygote/memory.usage_in_bytes");
+  uint64_t used = number(dir, v2 ? "zygote/memory.current" : "zygote/memory.usage_in_bytes");
+  /* What it has read of its image and has not looked at since, the kernel takes back before anyone goes without. */
+  uint64_t cached = keyed(dir, "zygote/memory.stat", v2 ? "inactive_file" : "total_inactive_file");
+  *now = used > cached ? used - cached : 0;
   *peak = number(dir, v2 ? "zygote/memory.peak" : "zygote/memory.max_usage_in_bytes");
 }
 
