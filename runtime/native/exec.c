@@ -1,8 +1,9 @@
 /*
- * exec.c: the zygote for anything that is just executed. Its children wait like those of an interpreter; their job
- * is a list of strings: argument count, arguments, variable count, NAME=value, then pairs of file name and content.
+ * exec.c: the zygote for anything that is just executed. Its children wait like those of an interpreter; exec-job.h says
+ * what their job is.
  */
 #define _GNU_SOURCE
+#include "exec-job.h"
 #include "oncebox.h"
 
 #include <errno.h>
@@ -14,59 +15,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct strings {
-  uint8_t *at;
-  size_t left;
-};
-
-/* Ends the process: the job comes from the worker, so this is a bug of ours and the caller sees an exit of 125. */
-static void malformed(void) {
-  fputs("oncebox: malformed job\n", stderr);
-  _exit(125);
-}
-
-static uint32_t next_number(struct strings *strings) {
-  uint32_t number;
-  if (strings->left < sizeof(number)) malformed();
-  memcpy(&number, strings->at, sizeof(number));
-  strings->at += sizeof(number);
-  strings->left -= sizeof(number);
-  return number;
-}
-
-static char *next_string(struct strings *strings, size_t *length) {
-  *length = next_number(strings);
-  if (*length > strings->left) malformed();
-  char *copy = malloc(*length + 1);
-  if (!copy) malformed();
-  memcpy(copy, strings->at, *length);
-  copy[*length] = '\0';
-  strings->at += *length;
-  strings->left -= *length;
-  return copy;
-}
-
-static char **next_vector(struct strings *strings) {
-  uint32_t count = next_number(strings);
-  if (count > strings->left) malformed();
-  char **vector = calloc((size_t)count + 1, sizeof(char *));
-  if (!vector) malformed();
-  size_t length;
-  for (uint32_t i = 0; i < count; i++) vector[i] = next_string(strings, &length);
-  return vector;
-}
-
-/* The contract has already refused `..` and absolute names; and we are in the sandbox, as its user. */
-static void write_source(const char *path, const char *content, size_t length) {
-  char parent[1100];
-  snprintf(parent, sizeof(parent), "%s", path);
+/* As the sandbox's user, in the sandbox: what is there already can lead the path anywhere it may go itself. */
+static void write_source(const struct exec_file *file) {
+  char parent[MAX_SOURCE_PATH];
+  snprintf(parent, sizeof(parent), "%s", file->path);
   for (char *slash = parent; (slash = strchr(slash + 1, '/')); *slash = '/') {
     *slash = '\0';
     mkdir(parent, 0755);
   }
-  int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
-  if (fd < 0 || write_all(fd, content, length) < 0) {
-    fprintf(stderr, "oncebox: cannot write %s: %m\n", path);
+  int fd = open(file->path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+  if (fd < 0 || write_all(fd, file->content, file->length) < 0) {
+    fprintf(stderr, "oncebox: cannot write %s: %m\n", file->path);
     _exit(126);
   }
   close(fd);
@@ -103,20 +62,32 @@ static void execute(char **arguments, char **environment) {
   errno = failure;
 }
 
+static char **vector_of(uint32_t count) {
+  char **vector = calloc((size_t)count + 1, sizeof(char *));
+  if (vector) return vector;
+  fputs("oncebox: cannot find memory for the job\n", stderr);
+  _exit(125);
+}
+
 void exec_zygote_main(void) {
   zygote_serve(0);
   size_t length;
-  uint8_t *job = zygote_wait_job(&length);
-  struct strings strings = {job, length};
-  char **arguments = next_vector(&strings);
-  char **environment = next_vector(&strings);
-  for (uint32_t files = next_number(&strings); files > 0; files--) {
-    size_t path_length, content_length;
-    char *path = next_string(&strings, &path_length);
-    char *content = next_string(&strings, &content_length);
-    write_source(path, content, content_length);
+  uint8_t *bytes = zygote_wait_job(&length);
+  struct exec_job job;
+  const char *wrong = exec_job_check(bytes, length, &job);
+  if (wrong) {
+    /* The job comes from the worker, so this is a bug of ours and the caller sees an exit of 125. */
+    fprintf(stderr, "oncebox: malformed job: %s\n", wrong);
+    _exit(125);
   }
-  if (!arguments[0]) malformed();
+  char **arguments = vector_of(job.arguments), **environment = vector_of(job.variables);
+  exec_job_take_arguments(&job, arguments);
+  exec_job_take_variables(&job, environment);
+  for (uint32_t i = 0; i < job.files; i++) {
+    struct exec_file file;
+    exec_job_take_file(&job, &file);
+    write_source(&file);
+  }
   signal(SIGPIPE, SIG_DFL); /* the agent ignores it, and that would be inherited */
   execute(arguments, environment);
   int saved = errno;

@@ -5,7 +5,7 @@
  * FRAME_BUILD for builds.c. It reads nothing else, from anyone.
  */
 #define _GNU_SOURCE
-#include "oncebox.h"
+#include "requests.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,6 @@
 #include <unistd.h>
 
 #define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
-#define MAX_FIRST_FRAME 163840 /* layers, and one argument as long as the kernel takes them */
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
@@ -110,43 +109,6 @@ static void enter_mount_namespace(void) {
 
 /* ---- one zone ---- */
 
-struct zone_request {
-  char *layers, *search_path, *init;
-  bool trusted;    /* the interpreter is the platform's own, and knows nobody's code */
-  uint64_t memory; /* bytes that its zygote may have, if it is not; 0: the most that such a zygote gets */
-  char **argv;
-};
-
-/* A NUL-terminated list inside the frame: layers, search path, init, trust, then argv. Everything is checked: we are root. */
-static const char *parse_zone_request(uint8_t *payload, size_t length, struct zone_request *request) {
-  static char *argv[MAX_ZYGOTE_ARGS + 1];
-  if (length == 0 || payload[length - 1] != '\0') return "the request is not a list of strings";
-  request->layers = (char *)payload;
-  if (!layers_are_names(request->layers)) return "a layer's name is no digest";
-  size_t at = strlen(request->layers) + 1;
-  if (at == length) return "the search path is missing";
-  request->search_path = (char *)payload + at;
-  at += strlen(request->search_path) + 1;
-  if (at - strlen(request->layers) > MAX_PATH) return "the search path is too long";
-  if (at == length) return "what to initialise is missing";
-  request->init = (char *)payload + at;
-  at += strlen(request->init) + 1;
-  if (at == length) return "whether the zygote is trusted is missing";
-  request->trusted = strcmp((char *)payload + at, "trusted") == 0 && !request->init[0];
-  request->memory = strtoull((char *)payload + at, NULL, 10);
-  at += strlen((char *)payload + at) + 1;
-  size_t count = 0;
-  while (at < length) {
-    if (count == MAX_ZYGOTE_ARGS) return "too many arguments";
-    argv[count++] = (char *)payload + at;
-    at += strlen((char *)payload + at) + 1;
-  }
-  argv[count] = NULL;
-  request->argv = argv;
-  if (count == 0) request->trusted = true; /* it is built into us */
-  return NULL;
-}
-
 /* The agent's command line is visible in every sandbox as that of pid 1: no path of the host may stand there. */
 static void hide_command_line(void) {
   char *start = launcher.argv[0], *end = launcher.argv[launcher.argc - 1];
@@ -181,7 +143,7 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   snprintf(zone.search_path, sizeof(zone.search_path), "%s", request->search_path);
   zone.init = request->init;
   zone.trusted = request->trusted;
-  zone.zygote_argv = request->argv;
+  zone.zygote_argv = (char **)request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
   hide_command_line();
   agent_main(&zone);
@@ -265,19 +227,19 @@ static const char *serve_connection(int connection) {
   /* The worker sends its frame with the connection; one that does not is not waited for long. */
   struct timeval patience = {.tv_sec = 1}, none = {0};
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  static uint8_t frame[9 + MAX_FIRST_FRAME];
-  uint32_t length;
-  if (recv(connection, frame, 9, MSG_WAITALL) != 9) return "the request is incomplete";
-  memcpy(&length, frame, 4);
-  if (length < 5 || length - 5 > MAX_FIRST_FRAME) return "the request is too long";
-  if (recv(connection, frame + 9, length - 5, MSG_WAITALL) != (ssize_t)(length - 5)) return "the request is incomplete";
+  static uint8_t prefix[FRAME_PREFIX], payload[MAX_REQUEST];
+  struct request_head head;
+  if (recv(connection, prefix, sizeof(prefix), MSG_WAITALL) != sizeof(prefix)) return "the request is incomplete";
+  const char *failure = request_read_head(prefix, &head);
+  if (failure) return failure;
+  if (recv(connection, payload, head.length, MSG_WAITALL) != (ssize_t)head.length) return "the request is incomplete";
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
-  if (frame[4] == FRAME_UNPACK) return layers_unpack(connection, frame + 9, length - 5);
-  if (frame[4] == FRAME_REMOVE_LAYER) return layers_remove(connection, frame + 9, length - 5);
-  if (frame[4] == FRAME_BUILD) return builds_start(connection, frame + 9, length - 5, view());
-  if (frame[4] != FRAME_ZONE) return "the request is for nothing we do";
-  struct zone_request request;
-  const char *failure = parse_zone_request(frame + 9, length - 5, &request);
+  if (head.type == FRAME_UNPACK) return layers_unpack(connection, payload, head.length);
+  if (head.type == FRAME_REMOVE_LAYER) return layers_remove(connection, payload, head.length);
+  if (head.type == FRAME_BUILD) return builds_start(connection, payload, head.length, view());
+  if (head.type != FRAME_ZONE) return "the request is for nothing we do";
+  static struct zone_request request;
+  failure = request_read_zone(payload, head.length, &request);
   if (failure) return failure;
   failure = "too many zones";
   for (int slot = 0; slot < MAX_ZONES; slot++)

@@ -155,6 +155,8 @@ struct build_report {
   uint32_t pids_refused;
 } __attribute__((packed));
 
+#define FRAME_PREFIX 9 /* length, type, sandbox */
+
 /* ---- io.c ---- */
 struct buffer {
   uint8_t *data;
@@ -188,10 +190,11 @@ void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- cgroup.c ---- */
+#define MAX_CGROUP_PATH 256 /* of a hierarchy's mount point, with its NUL */
 struct cgroup_layout {
   int version;                     /* 1 or 2 */
   int count;                       /* distinct hierarchies */
-  char mount[MAX_CGROUP_DIRS][256];
+  char mount[MAX_CGROUP_DIRS][MAX_CGROUP_PATH];
   int cpu, cpuacct, memory, pids;  /* index into mount */
 };
 /* A zone's directories, one a hierarchy, owned by the zone's administrator: it makes the sandboxes' below them itself. */
@@ -274,6 +277,8 @@ struct zone {
   bool trusted; /* the zygote is the platform's own */
   char **zygote_argv; /* empty: the built-in exec zygote */
 };
+/* In its zygote's environment: not an argument, which everyone on the host could read. */
+#define INIT_VARIABLE "ONCEBOX_INIT="
 void zone_enter_root(const char *layers_dir, const char *platform_dir);
 /* What the agent has of its zygote. It hears it through pipes: over a socket it could be sent descriptors, and those
  * can be made to take for ever to close. */
@@ -333,6 +338,8 @@ struct zygote_event {
   int32_t pid;
   int32_t status; /* of 2 as waitpid() has it, of 3 microseconds of initialisation, of 4 errno */
 };
+/* Of a message with so many bytes and descriptors: NULL, or what is wrong with it. Pure. */
+const char *fork_request_check(const struct fork_request *request, size_t got, int descriptors);
 enum { ZYGOTE_FORKED = 1, ZYGOTE_EXITED = 2, ZYGOTE_READY = 3, ZYGOTE_FORK_FAILED = 4 };
 #define ZYGOTE_SOCKET_FD 3 /* fork requests come here */
 #define ZYGOTE_EVENTS_FD 4 /* a pipe: events go there */

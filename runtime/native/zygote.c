@@ -62,12 +62,14 @@ static ssize_t receive(void *data, size_t length, int *fds, int *count) {
     char space[CMSG_SPACE(sizeof(int) * MAX_FDS)];
     struct cmsghdr align;
   } control;
+  _Static_assert(CMSG_SPACE(sizeof(int) * MAX_FDS) == CMSG_LEN(sizeof(int) * MAX_FDS), "there is room for one more");
   struct iovec part = {data, length};
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
   ssize_t got = recvmsg(ZYGOTE_SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
   *count = 0;
   if (got < 0) return got;
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) fail("receive all of a message");
   for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header))
     if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
       *count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -279,10 +281,9 @@ void zygote_serve(uint32_t init_usec) {
     struct fork_request request;
     int fds[MAX_FDS];
     ssize_t got = receive(&request, sizeof(request), fds, &count);
-    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) _exit(0); /* the agent is gone */
-    const ssize_t head = offsetof(struct fork_request, working_dir);
-    if (got <= head || ((char *)&request)[got - 1] != '\0' || request.group_count > MAX_GROUPS || count < ZFD_CGROUP)
-      fail("understand a fork request");
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (got <= 0) _exit(0); /* the agent is gone */
+    if (fork_request_check(&request, (size_t)got, count)) fail("understand a fork request");
     if (fork_into_shell(&request, fds, count)) return;
   }
 }
