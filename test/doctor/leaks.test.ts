@@ -4,7 +4,7 @@ import { access, mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { sandboxIdBase, serviceId } from '../../runtime/image/ids.ts';
-import { type AuditOptions, auditNode } from '../../services/doctor/leaks/audit-node.ts';
+import { type AuditOptions, auditNode, type Leak } from '../../services/doctor/leaks/audit-node.ts';
 import { cgroupMounts } from '../../services/doctor/leaks/cgroups.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
@@ -135,7 +135,7 @@ test('half-done files and a socket on which nobody listens are found', async () 
   expect(new Set((await leaks()).map(({ path }) => path))).toEqual(new Set([...planted, socket]));
 });
 
-async function leaks() {
+async function leaks(): Promise<Leak[]> {
   return (await auditNode(scope)).leaks;
 }
 

@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { cgroupMounts, strayCgroups } from './cgroups.ts';
 import { abandonedInDataDir, abandonedInStore } from './files.ts';
@@ -8,7 +8,7 @@ import type { Leak } from './leak.ts';
 import { strayMounts } from './mounts.ts';
 import { strayProcesses } from './processes.ts';
 
-export type { Leak, LeakKind } from './leak.ts';
+export type { Leak } from './leak.ts';
 
 export interface AuditOptions {
   /** Data directories to look into, beside those of the instances that run. */
@@ -79,10 +79,19 @@ async function look(options: AuditOptions): Promise<NodeAudit> {
   const live = [...host.launchers.values()].filter(
     (one) => instance === undefined || one.instance === instance,
   );
-  const dataDirs = unique([...(options.dataDirs ?? []), ...live.map(({ runDir }) => dirname(runDir))]);
+  const dataDirs = unique([
+    ...(options.dataDirs ?? []),
+    ...parentsOf(
+      'run',
+      live.map(({ runDir }) => runDir),
+    ),
+  ]);
   const storeDirs = unique([
     ...(options.storeDirs ?? []),
-    ...live.map(({ layersDir }) => dirname(layersDir)),
+    ...parentsOf(
+      'layers',
+      live.map(({ layersDir }) => layersDir),
+    ),
   ]);
   const namespaces = new Set([...host.all.values()].map(({ mountNamespace }) => mountNamespace));
   // Zombies have none.
@@ -112,6 +121,10 @@ async function look(options: AuditOptions): Promise<NodeAudit> {
     unseen,
   };
 }
+
+/** A launcher may be started with a socket or layers that lie elsewhere. */
+const parentsOf = (name: string, paths: string[]) =>
+  paths.filter((path) => basename(path) === name).map((path) => dirname(path));
 
 const unique = (values: string[]) => [...new Set(values)];
 

@@ -1,5 +1,5 @@
 /** What was left behind, by what it is. */
-export type LeakKind =
+type LeakKind =
   | 'orphan launcher'
   | 'orphan service'
   | 'orphan agent'
