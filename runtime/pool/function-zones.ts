@@ -4,7 +4,9 @@ import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbo
 import type { ZoneRequest } from './image-zones.ts';
 import type { RefillGate } from './refill-gate.ts';
 import { RentOrBuy } from './rent-or-buy.ts';
+import type { Rotation } from './rotating-zone.ts';
 import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
+import { type GroupStats, Tally } from './stats.ts';
 import type { Lease } from './warm-pool.ts';
 import { isInUse, type ShelvedZone, ZoneShelf } from './zone-shelf.ts';
 
@@ -53,6 +55,7 @@ export interface FunctionZonesOptions {
   gate: RefillGate;
   /** As long as its pools live without use, so does a zone, milliseconds. */
   idleMs: number;
+  rotation: Rotation;
   /** Told once of each reason why a version goes without a zygote. */
   onUnfit: (reason: string, version: Pick<FunctionVersionRequest, 'name' | 'version'>) => void;
   onError: (error: unknown, what: string) => void;
@@ -75,6 +78,7 @@ export class FunctionZones {
   readonly #options: FunctionZonesOptions;
   readonly #shelf: ZoneShelf;
   readonly #rent: RentOrBuy;
+  readonly #tally = new Tally();
   readonly #serving = new Map<ShelvedZone, Serving>();
   /** By key: what was last said of it. */
   readonly #versions = new Map<string, { version: FunctionVersionRequest; reason?: string }>();
@@ -85,7 +89,9 @@ export class FunctionZones {
     this.#rent = new RentOrBuy(options.idleMs);
     this.#shelf = new ZoneShelf({
       ...options,
+      tally: this.#tally,
       backoffMs: { first: 5_000, max: 3_600_000 },
+      onNoSuccessor: options.onError,
       onError: (error, key) => this.#report(error, key),
     });
   }
@@ -126,6 +132,10 @@ export class FunctionZones {
 
   list(): ListedSandbox[] {
     return this.#shelf.list();
+  }
+
+  stats(): Promise<GroupStats> {
+    return this.#tally.stats(this.#shelf.stats());
   }
 
   /** Layers under zygotes, in hex: some have no sandbox at present. */

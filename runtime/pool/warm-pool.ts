@@ -1,6 +1,7 @@
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { Demand } from './demand.ts';
 import type { GateMember, RefillGate } from './refill-gate.ts';
+import { Tally } from './stats.ts';
 
 const backoffFirstMs = 50;
 const backoffMaxMs = 5_000;
@@ -22,6 +23,8 @@ export interface WarmPoolOptions {
   reserved?: number;
   /** Shared by the pools of a node. */
   gate: RefillGate;
+  /** What is counted of it, together with others. */
+  tally?: Tally;
   /** Told of every failed refill; the pool goes on by itself. */
   onError: (error: unknown) => void;
 }
@@ -67,11 +70,14 @@ export class WarmPool implements GateMember {
   readonly #options: WarmPoolOptions;
   readonly #gate: RefillGate;
   readonly #demand: Demand;
+  readonly #tally: Tally;
   /** Insertion order is age: the oldest parked one is leased first. */
   readonly #entries = new Map<Sandbox, PoolEntry>();
   readonly #refills = new Set<Promise<void>>();
   readonly #fullWaiters: (() => void)[] = [];
   #parked = 0;
+  /** Of what is parked or being made for it: that of an earlier one is not wanted. */
+  #generation = 0;
   #failures = 0;
   /** Parked ones in a row that died as soon as they were. */
   #deaths = 0;
@@ -86,6 +92,7 @@ export class WarmPool implements GateMember {
     this.#options = options;
     this.reserved = reserved;
     this.#gate = gate;
+    this.#tally = options.tally ?? new Tally();
     this.#demand = new Demand({ min, max, servers: gate.slots, deferMs });
     gate.join(this);
   }
@@ -128,9 +135,11 @@ export class WarmPool implements GateMember {
       if (entry.state !== 'parked' || entry.sandbox.state === 'dead') continue;
       this.#unpark(entry);
       this.#deaths = 0;
+      this.#tally.warmLeases += 1;
       this.#refillLater();
       return { sandbox: entry.sandbox, start: 'warm' };
     }
+    this.#tally.forkLeases += 1;
     this.#refillLater();
     const sandbox = await this.#make();
     this.#failures = 0;
@@ -168,6 +177,13 @@ export class WarmPool implements GateMember {
   /** Kills the oldest parked one: another pool needs its place. */
   giveBack(): void {
     for (const entry of this.#entries.values()) if (entry.state === 'parked') return void this.#evict(entry);
+  }
+
+  /** New ones come from elsewhere now: kills what is parked, or is just being made for it, and makes as many anew. */
+  renew(): void {
+    this.#generation += 1;
+    for (const entry of this.list()) if (entry.state === 'parked') void this.#evict(entry);
+    this.refill();
   }
 
   /** Kills what is parked, now or once made. Resolves when all of that is dead; leased ones are their owners'. */
@@ -234,20 +250,23 @@ export class WarmPool implements GateMember {
   }
 
   async #park(): Promise<void> {
+    const generation = this.#generation;
     let sandbox: Sandbox;
     try {
       sandbox = await this.#make();
     } catch (error) {
       this.#gate.release();
       if (this.#closing) return;
+      this.#tally.refillFailures += 1;
       this.#options.onError(error);
       this.#backOff();
       return;
     }
     this.#failures = 0;
-    // Closed or shrunk while it was being made: it is not wanted any more.
-    if (this.#closing || this.#parked >= this.target) {
+    // Closed, shrunk or renewed while it was being made: it is not wanted any more.
+    if (this.#closing || this.#parked >= this.target || generation !== this.#generation) {
       this.#gate.release();
+      this.#tally.evictions += 1;
       return sandbox.kill();
     }
     this.#parked += 1;
@@ -287,6 +306,7 @@ export class WarmPool implements GateMember {
   #evict(entry: PoolEntry): Promise<void> {
     this.#entries.delete(entry.sandbox);
     this.#drop();
+    this.#tally.evictions += 1;
     return entry.sandbox.kill();
   }
 

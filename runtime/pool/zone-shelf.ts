@@ -1,7 +1,9 @@
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 import type { RefillGate } from './refill-gate.ts';
+import { openRotatingZone, type Rotation } from './rotating-zone.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
-import type { Lease } from './warm-pool.ts';
+import type { Tally } from './stats.ts';
+import type { Lease, PoolStats } from './warm-pool.ts';
 
 /** A zone that lived so long was healthy. */
 const healthyMs = 10_000;
@@ -16,8 +18,12 @@ export interface ZoneShelfOptions {
   idleMs: number;
   /** How long a key is refused after its first failure in a row, and at most, milliseconds. */
   backoffMs: { first: number; max: number };
+  rotation: Rotation;
+  tally: Tally;
   /** Told of a zone that did not open or went by itself, and of a sandbox that could not be made ahead. */
   onError: (error: unknown, key: string) => void;
+  /** Told of a successor that did not open: the zone serves on. */
+  onNoSuccessor: (error: unknown, key: string) => void;
 }
 
 export interface ShelvedZone {
@@ -73,11 +79,18 @@ export class ZoneShelf {
     return failure && performance.now() < failure.untilMs ? failure.error : undefined;
   }
 
-  /** There must be none of this key. */
+  /** There must be none of this key. `boot` is called again for each successor. */
   open(key: string, imageDigest: string, boot: (signal: AbortSignal) => Promise<Zone>): ShelvedZone {
-    const { spareTarget, gate, idleMs, onError } = this.#options;
+    const { spareTarget, gate, idleMs, rotation, tally, onError, onNoSuccessor } = this.#options;
     const stop = new AbortController();
-    const zone = boot(stop.signal);
+    const zone = openRotatingZone({
+      open: boot,
+      stop,
+      rotation,
+      tally,
+      onRotated: () => entry.pools.renew(),
+      onError: (error) => onNoSuccessor(error, key),
+    });
     const entry: ShelvedZone = {
       key,
       imageDigest,
@@ -89,6 +102,7 @@ export class ZoneShelf {
         spareTarget,
         gate,
         idleMs,
+        tally,
         onError: (error) => onError(error, key),
       }),
       leasing: 0,
@@ -165,6 +179,11 @@ export class ZoneShelf {
 
   list(): ListedSandbox[] {
     return this.all().flatMap(({ pools }) => pools.list());
+  }
+
+  /** Of every pool. */
+  stats(): PoolStats[] {
+    return this.all().flatMap(({ pools }) => pools.stats());
   }
 
   async #watch(entry: ShelvedZone): Promise<void> {
