@@ -1,8 +1,8 @@
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { Sandbox, SandboxSpec } from '../sandbox/sandbox.ts';
 import { RefillGate } from './refill-gate.ts';
-import type { Tally } from './stats.ts';
-import { type Lease, type PoolState, type PoolStats, WarmPool } from './warm-pool.ts';
+import type { PoolStats, Tally } from './stats.ts';
+import { type Lease, type PoolState, WarmPool } from './warm-pool.ts';
 
 /** What the sandboxes of a pool are for: shown by lists, and counted when an image is to go. */
 export interface PoolPurpose {

@@ -1,6 +1,16 @@
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { Sandbox, Zone } from '../sandbox/sandbox.ts';
-import type { PoolStats } from './warm-pool.ts';
+
+export interface PoolStats {
+  parked: number;
+  leased: number;
+  /** Parked ones that the demand calls for. */
+  target: number;
+  /** Leases a second. */
+  ratePerSecond: number;
+  /** Mean time that making one takes, milliseconds. */
+  refillMs: number;
+}
 
 /**
  * Where a sandbox comes from: a runtime's own zone, that of an image with an interpreter of its own, or that of a

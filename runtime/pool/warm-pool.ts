@@ -1,7 +1,7 @@
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { Demand } from './demand.ts';
 import type { GateMember, RefillGate } from './refill-gate.ts';
-import { Tally } from './stats.ts';
+import { type PoolStats, Tally } from './stats.ts';
 
 const backoffFirstMs = 50;
 const backoffMaxMs = 5_000;
@@ -42,17 +42,6 @@ export interface PoolEntry {
 export interface Lease {
   sandbox: Sandbox;
   start: 'warm' | 'fork';
-}
-
-export interface PoolStats {
-  parked: number;
-  leased: number;
-  /** Parked ones that the demand calls for. */
-  target: number;
-  /** Leases a second. */
-  ratePerSecond: number;
-  /** Mean time that making one takes, milliseconds. */
-  refillMs: number;
 }
 
 /**

@@ -2,8 +2,8 @@ import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbo
 import type { RefillGate } from './refill-gate.ts';
 import { openRotatingZone, type Rotation } from './rotating-zone.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
-import type { Tally } from './stats.ts';
-import type { Lease, PoolStats } from './warm-pool.ts';
+import type { PoolStats, Tally } from './stats.ts';
+import type { Lease } from './warm-pool.ts';
 
 /** A zone that lived so long was healthy. */
 const healthyMs = 10_000;
