@@ -74,7 +74,7 @@ class RotatingZone implements Zone {
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
-    this.#begin(first);
+    this.#begin(first, 0);
   }
 
   get interpreter(): Zone['interpreter'] {
@@ -116,12 +116,13 @@ class RotatingZone implements Zone {
     await this.#successor;
   }
 
-  #begin(zone: Zone): void {
+  /** `uncounted`: forks that take the place of its predecessor's. Else pools that park more than `forksMax` never rest. */
+  #begin(zone: Zone, uncounted: number): void {
     const { forksMax, ageMs } = this.#options.rotation;
     const share = 1 - jitter * Math.random();
     const turn = { zone, forks: 0, living: 0, isRetired: false };
     this.#turn = turn;
-    this.#forksMax = Math.ceil(forksMax * share);
+    this.#forksMax = uncounted + Math.ceil(forksMax * share);
     this.#isDue = false;
     if (Number.isFinite(ageMs)) this.#rotateIn(ageMs * share);
     void zone.closed.then(() => {
@@ -174,7 +175,7 @@ class RotatingZone implements Zone {
     this.#retired.add(old);
     tally.zonesRetired += 1;
     tally.zoneRotations += 1;
-    this.#begin(zone);
+    this.#begin(zone, old.living);
     onRotated();
     this.#release(old);
   }

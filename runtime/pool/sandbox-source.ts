@@ -15,7 +15,7 @@ import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts
 import { type GroupStats, type PoolGroup, type SourceStats, Tally } from './stats.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
-export type { FunctionVersionRequest, GroupStats, ListedSandbox, PoolGroup, SourceStats, ZoneRequest };
+export type { FunctionVersionRequest, ListedSandbox, ZoneRequest };
 
 export interface SandboxSourceOptions {
   openZone: (request: ZoneRequest) => Promise<Zone>;
