@@ -12,7 +12,7 @@ import { ImageZones, type ZoneRequest } from './image-zones.ts';
 import { RefillGate } from './refill-gate.ts';
 import { openRotatingZone, type Rotation } from './rotating-zone.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
-import { type GroupStats, type PoolGroup, type SourceStats, Tally } from './stats.ts';
+import { type SourceStats, Tally } from './stats.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
 export type { FunctionVersionRequest, ListedSandbox, ZoneRequest };

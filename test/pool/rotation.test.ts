@@ -173,7 +173,7 @@ test('nobody waits for a successor that boots slowly', async () => {
 });
 
 test('no more than two zones of a runtime are on their way out; the third waits for one of them', async () => {
-  const { source, call, zones, stats } = await useSource({ forksMax: 2, target: 0 });
+  const { source, zones, stats } = await useSource({ forksMax: 2, target: 0 });
   const long = [];
   for (let leases = 0; leases < 20; leases++) {
     long.push(await source.lease(snippet));
