@@ -117,6 +117,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
     rotation,
     onError,
   });
+  const draining = new Set<string>();
   const functions =
     options.functionZygotes &&
     new FunctionZones({
@@ -127,9 +128,9 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       gate,
       idleMs,
       rotation,
+      isDraining: (imageDigest) => draining.has(imageDigest),
       onError,
     });
-  const draining = new Set<string>();
   await Promise.all(
     runtimes.map((runtime) => {
       const { digest, layers } = options.images[runtime];
@@ -170,10 +171,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       if (!shared && draining.has(image.digest)) throw removed(image.digest);
       if (shared) return { sandbox: shared.sandbox, start: shared.start, sharedInitMs: shared.initMs };
       const lease = await leaseOrdinary(interpreter, request, purpose);
-      const initialised = (ms: number) => {
-        if (!draining.has(image.digest)) functions.initialised(sharing, ms);
-      };
-      return { ...lease, initialised };
+      return { ...lease, initialised: (ms) => functions.initialised(sharing, ms) };
     },
 
     list,

@@ -1,6 +1,6 @@
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { Sandbox, SandboxSpec } from '../sandbox/sandbox.ts';
-import { RefillGate } from './refill-gate.ts';
+import { type ParkingBudget, RefillGate } from './refill-gate.ts';
 import type { PoolStats, Tally } from './stats.ts';
 import { type Lease, type PoolState, WarmPool } from './warm-pool.ts';
 
@@ -25,6 +25,8 @@ export interface SpecPoolsOptions {
   idleMs: number;
   /** Shared with the other pools of the node. Its own, without a budget, unless given. */
   gate?: RefillGate;
+  /** Shared with some of those, beside the gate's own. */
+  budget?: ParkingBudget;
   tally?: Tally;
   onError: (error: unknown) => void;
 }
@@ -134,7 +136,7 @@ export class SpecPools {
   }
 
   #newPool(spec: SandboxSpec, min: number, reserved: number): WarmPool {
-    const { create, onError, tally } = this.#options;
+    const { create, onError, tally, budget } = this.#options;
     // Whoever keeps none when idle wants none parked at all.
     const max = min === 0 ? 0 : Number.POSITIVE_INFINITY;
     const gate = this.#gate;
@@ -146,6 +148,7 @@ export class SpecPools {
       gate,
       onError,
       ...(tally && { tally }),
+      ...(budget && { budget }),
     });
   }
 }

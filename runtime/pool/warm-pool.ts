@@ -1,6 +1,6 @@
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { Demand } from './demand.ts';
-import type { GateMember, RefillGate } from './refill-gate.ts';
+import type { GateMember, ParkingBudget, RefillGate } from './refill-gate.ts';
 import { type PoolStats, Tally } from './stats.ts';
 
 const backoffFirstMs = 50;
@@ -23,6 +23,8 @@ export interface WarmPoolOptions {
   reserved?: number;
   /** Shared by the pools of a node. */
   gate: RefillGate;
+  /** Shared by some of them, beside the gate's own. */
+  budget?: ParkingBudget;
   /** What is counted of it, together with others. */
   tally?: Tally;
   /** Told of every failed refill; the pool goes on by itself. */
@@ -56,6 +58,7 @@ export interface Lease {
  */
 export class WarmPool implements GateMember {
   readonly reserved: number;
+  readonly budget: ParkingBudget | undefined;
   readonly #options: WarmPoolOptions;
   readonly #gate: RefillGate;
   readonly #demand: Demand;
@@ -80,6 +83,7 @@ export class WarmPool implements GateMember {
     const { min, max, reserved = 0, gate } = options;
     this.#options = options;
     this.reserved = reserved;
+    this.budget = options.budget;
     this.#gate = gate;
     this.#tally = options.tally ?? new Tally();
     this.#demand = new Demand({ min, max, servers: gate.slots, deferMs });
@@ -244,7 +248,7 @@ export class WarmPool implements GateMember {
     try {
       sandbox = await this.#make();
     } catch (error) {
-      this.#gate.release();
+      this.#gate.release(this);
       if (this.#closing) return;
       this.#tally.refillFailures += 1;
       this.#options.onError(error);
@@ -254,7 +258,7 @@ export class WarmPool implements GateMember {
     this.#failures = 0;
     // Closed, shrunk or renewed while it was being made: it is not wanted any more.
     if (this.#closing || this.#parked >= this.target || generation !== this.#generation) {
-      this.#gate.release();
+      this.#gate.release(this);
       this.#tally.evictions += 1;
       return sandbox.kill();
     }
@@ -302,7 +306,7 @@ export class WarmPool implements GateMember {
   /** One fewer is parked. */
   #drop(): void {
     this.#parked -= 1;
-    this.#gate.release();
+    this.#gate.release(this);
   }
 
   #isFull(): boolean {

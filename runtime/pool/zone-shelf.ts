@@ -1,5 +1,5 @@
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
-import type { RefillGate } from './refill-gate.ts';
+import type { ParkingBudget, RefillGate } from './refill-gate.ts';
 import { openRotatingZone, type Rotation } from './rotating-zone.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
 import type { PoolStats, Tally } from './stats.ts';
@@ -14,6 +14,8 @@ export interface ZoneShelfOptions {
   spareTarget: number;
   /** Of all pools of the node. */
   gate: RefillGate;
+  /** Of the pools of this shelf, beside that of the node. */
+  budget?: ParkingBudget;
   /** A zone that nobody has used for so long is closed, milliseconds. */
   idleMs: number;
   /** How long a key is refused after its first failure in a row, and at most, milliseconds. */
@@ -81,7 +83,7 @@ export class ZoneShelf {
 
   /** There must be none of this key. `boot` is called again for each successor. */
   open(key: string, imageDigest: string, boot: (signal: AbortSignal) => Promise<Zone>): ShelvedZone {
-    const { spareTarget, gate, idleMs, rotation, tally, onError, onNoSuccessor } = this.#options;
+    const { spareTarget, gate, budget, idleMs, rotation, tally, onError, onNoSuccessor } = this.#options;
     const stop = new AbortController();
     const zone = openRotatingZone({
       open: boot,
@@ -103,6 +105,7 @@ export class ZoneShelf {
         gate,
         idleMs,
         tally,
+        ...(budget && { budget }),
         onError: (error) => onError(error, key),
       }),
       leasing: 0,

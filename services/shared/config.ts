@@ -53,7 +53,7 @@ export const configSchema = z.object({
   ONCEBOX_ZYGOTE_MEMORY_BYTES: integer(0, Number.MAX_SAFE_INTEGER)
     .default(Math.floor(totalmem() / 8))
     .describe(
-      "what the zygotes of functions may have together, bytes; 0: there are none; an eighth of the machine's memory unless set",
+      "what the zygotes of functions may have together, and once more what is parked of them, bytes; 0: there are none; an eighth of the machine's memory unless set",
     ),
   ONCEBOX_ZYGOTE_FORKS_MAX: integer(10, 10_000_000)
     .default(10_000)
