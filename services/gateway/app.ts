@@ -10,6 +10,7 @@ import { imageRoutes } from './routes/images.ts';
 import { invocationRoutes } from './routes/invocations.ts';
 import { invokeRoutes } from './routes/invoke.ts';
 import { nodeRoutes } from './routes/nodes.ts';
+import { openApiRoutes } from './routes/openapi.ts';
 import { runRoutes } from './routes/run.ts';
 
 /** The HTTP surface. Holds no state: all of it is in what is passed in. */
@@ -23,6 +24,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     await next();
   });
   app.route('/', healthRoutes(deps));
+  app.route('/', openApiRoutes(deps));
   app.route('/v1', runRoutes(deps));
   app.route('/v1', functionRoutes(deps));
   app.route('/v1', invokeRoutes(deps));

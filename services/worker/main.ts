@@ -101,6 +101,7 @@ source = await openSandboxSource({
     },
   }),
   parkedMax: config.ONCEBOX_POOL_MAX,
+  rotation: { forksMax: config.ONCEBOX_ZYGOTE_FORKS_MAX, ageMs: config.ONCEBOX_ZYGOTE_AGE_MS },
   onError: (error, what) => logger.warn({ err: error, what }, 'cannot make a sandbox'),
 });
 const openedSource = source;

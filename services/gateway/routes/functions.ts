@@ -30,6 +30,8 @@ export function functionRoutes({ config, registry, catalogue }: GatewayDeps): Ho
       const base = await catalogue.resolve(image ?? baseImageOf(query.runtime));
       return registry.deploy({ name, image: base, ...query, env: {}, limits: {}, files });
     }
+    // What the body says goes; but what is malformed is refused wherever it stands.
+    deployQuerySchema.partial().parse(c.req.query());
     const { value } = await readJson(c, maxBytes);
     const {
       image,
