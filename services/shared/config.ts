@@ -31,6 +31,11 @@ export const configSchema = z.object({
     .string()
     .default('')
     .describe('Redis to use, such as redis://10.0.0.5:6379; empty: an embedded one'),
+  ONCEBOX_REDIS_MEMORY_BYTES: integer(8 * MiB, Number.MAX_SAFE_INTEGER)
+    .default(Math.floor(totalmem() / 8))
+    .describe(
+      "what the embedded Redis may hold, bytes: queue, records and functions' code; an eighth of the machine's memory unless set",
+    ),
   ONCEBOX_LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     .default('info')

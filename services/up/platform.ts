@@ -5,6 +5,7 @@ import { createUndoStack } from '../shared/shutdown.ts';
 import { environmentOf, gatewayChild, launcherChild, redisChild, workerChild } from './children.ts';
 import { checkPort, lockInstance } from './instance-lock.ts';
 import { Supervised } from './supervised.ts';
+import { syncAppendOnly } from './sync-append-only.ts';
 
 export interface PlatformLog {
   /** A step of the start or the stop is done. */
@@ -77,6 +78,10 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
     const worker = supervise(new Supervised(workerChild(environment, wiring('worker'))));
     const gateway = supervise(new Supervised(gatewayChild(environment, wiring('gateway'))));
 
+    if (redis) {
+      const sync = syncAppendOnly(config.redisDir);
+      undo.push(() => sync.stop());
+    }
     const redisStarted = redis && step('Redis answers', redis.start());
     // Loading code takes the services longer than Redis needs to open its socket; they reconnect anyway.
     const served = Promise.all([

@@ -10,12 +10,14 @@ import { openSandboxSource, type SandboxSource } from '../../runtime/pool/sandbo
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { announceImages } from '../queue/image-catalogue.ts';
 import { cancelChannel } from '../queue/job.ts';
+import { succeedWorker } from '../queue/job-locks.ts';
 import { joinNodeDirectory } from '../queue/node-directory.ts';
 import { fetchCodeLayer } from '../registry/layer-store.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { loadConfig } from '../shared/config.ts';
 import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
+import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { createFunctionAssembler } from './assemble-function.ts';
@@ -24,6 +26,7 @@ import { MemoryCapacity } from './capacity.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
 import { listSandboxes } from './list-sandboxes.ts';
 import { createNodeApi, serveNodeApi } from './node-api.ts';
+import { nodeIdentity } from './node-identity.ts';
 import { createNodeImages } from './node-images.ts';
 import { createJobPreparer } from './prepare-job.ts';
 import { createDiffRecorder } from './record-diff.ts';
@@ -37,6 +40,7 @@ const buildsMax = 2;
 const config = loadConfig();
 const logger = createLogger(config.ONCEBOX_LOG_LEVEL, 'worker');
 const undo = createUndoStack(logger);
+answerPulse();
 onStopRequest(async (reason) => {
   logger.debug({ reason }, 'stopping');
   // Without Redis or launcher the orderly way may never end; with our parent gone they are likely gone too.
@@ -177,6 +181,8 @@ const nodeApi = createNodeApi({
 });
 undo.push(await serveNodeApi(nodeApi, config.nodeSocket));
 
+const leftBehind = await succeedWorker(redis, await nodeIdentity(config.ONCEBOX_DATA_DIR), worker.id);
+if (leftBehind > 0) logger.warn({ invocations: leftBehind }, 'the worker before this one died at work');
 worker.run().catch((error: unknown) => logger.error({ err: error }, 'the queue worker ended'));
 process.send?.({ type: 'ready' });
 logger.debug({ node: name }, 'ready');

@@ -72,6 +72,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     run.start = lease.start;
     run.sandbox = lease.sandbox;
     run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
+    deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
     const report = await lease.sandbox.run({
       program: withDeadline(program, limits.wallMs),
       limits,
