@@ -202,6 +202,8 @@ static void give_up_privileges(const struct filter *filter) {
   set_limit(RLIMIT_SIGPENDING, 1024);
   set_limit(RLIMIT_MEMLOCK, 0);
   set_limit(RLIMIT_MSGQUEUE, 0);
+  set_limit(RLIMIT_NICE, 0);
+  set_limit(RLIMIT_RTPRIO, 0);
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
     if (!keeps(capability) && prctl(PR_CAPBSET_DROP, capability) < 0) fail("cannot drop a capability: %m");
   /* We alone hold more than the bounding set, and execute nothing. */

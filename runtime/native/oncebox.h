@@ -260,6 +260,10 @@ void root_make_dir(const char *path);
 void root_make_link(const char *target, const char *path);
 void root_take_devices(int trees[ROOT_DEVICES]);
 void root_place_devices(const int trees[ROOT_DEVICES]);
+/* What is to lie over parts of each /proc that is made below; `proc` is one of this kernel. */
+void root_make_masks(const char *proc);
+/* Over the proc that is the working directory. -1 with errno. */
+int root_mask_proc(void);
 void root_pivot(const char *root);
 
 /* ---- zone.c: what the agent does once, before it serves ---- */
