@@ -135,6 +135,21 @@ const char *request_read_build(uint8_t *payload, size_t length, struct build_req
   return sane ? NULL : "a cap of the build is out of range";
 }
 
+const char *request_read_command(char **at, char *end, char *argv[MAX_ARGUMENTS + 1]) {
+  struct cursor cursor = {*at, end};
+  size_t count = 0;
+  for (char *text; (text = next_text(&cursor));) {
+    *at = cursor.at;
+    argv[count] = NULL;
+    if (text[0] == '\0' && count > 0) return NULL;
+    if (text[0] == '\0') return "a command is empty";
+    if (count == MAX_ARGUMENTS) return "a command has too many arguments";
+    argv[count++] = text;
+  }
+  argv[0] = NULL;
+  return count > 0 || cursor.at != end ? "a command has no end" : NULL;
+}
+
 /* ---- what a confined process left ---- */
 
 bool request_read_unpack_result(const struct unpack_result *result, size_t got) {

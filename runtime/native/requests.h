@@ -47,6 +47,11 @@ struct build_request {
 };
 const char *request_read_build(uint8_t *payload, size_t length, struct build_request *out);
 
+/* Of a build's list of commands, which are texts with an empty one at the end of each, the one at *at; *at goes on behind
+ * it. argv[0] is NULL when there is none left. */
+#define MAX_ARGUMENTS 4096
+const char *request_read_command(char **at, char *end, char *argv[MAX_ARGUMENTS + 1]);
+
 /* Names of directories that are on their way into the store or out of it. */
 #define TEMPORARY ".unpacking-"
 #define TEMPORARY_DIGITS 32

@@ -45,8 +45,7 @@ export interface ZoneOptions {
 
 /** Boots a zone; resolves when its zygote is ready to fork. Rejects with the launcher's or agent's reason. */
 export async function openZone(options: ZoneOptions): Promise<Zone> {
-  const { interpreter, layers, searchPath } = options;
-  const init = options.init ? encodeInit(options.init) : '';
+  const request = encodeZoneRequest(options);
   const openedAtMs = performance.now();
   const socket = connect(options.launcherSocket);
   try {
@@ -54,20 +53,8 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
   } catch (error) {
     throw new SandboxLostError(`cannot reach the launcher at ${options.launcherSocket}`, { cause: error });
   }
-  const zone = new ZygoteZone(socket, interpreter);
-  socket.write(
-    encodeFrame(
-      frameType.ZONE,
-      0,
-      encodeStrings([
-        layers.join(':'),
-        searchPath,
-        init,
-        options.isTrusted ? 'trusted' : `${options.zygoteMemoryBytes ?? ''}`,
-        ...zygoteArguments[interpreter],
-      ]),
-    ),
-  );
+  const zone = new ZygoteZone(socket, options.interpreter);
+  socket.write(request);
   const late = () => zone.breach(`the zone was not ready within ${readyWithinMs} ms`);
   const deadline = setTimeout(late, readyWithinMs).unref();
   const abort = () => zone.breach('the zone is no longer wanted');
@@ -81,6 +68,14 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
   }
   if (options.init) zone.initMs = Math.min(zone.saidInitMs, performance.now() - openedAtMs);
   return zone;
+}
+
+/** The first frame of a zone's connection; the launcher reads it in `requests.c`. */
+export function encodeZoneRequest(options: Omit<ZoneOptions, 'launcherSocket'>): Buffer {
+  const { interpreter, layers, searchPath, init, isTrusted, zygoteMemoryBytes } = options;
+  const trust = isTrusted ? 'trusted' : `${zygoteMemoryBytes ?? ''}`;
+  const strings = [layers.join(':'), searchPath, init ? encodeInit(init) : '', trust];
+  return encodeFrame(frameType.ZONE, 0, encodeStrings([...strings, ...zygoteArguments[interpreter]]));
 }
 
 class ZygoteZone implements Zone {
