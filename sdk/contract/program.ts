@@ -6,7 +6,7 @@ const badPath = 'must be a relative path without "..", "//", control characters 
 /** Parts with "/" between them, none of which is empty, "." or "..". */
 const containedPath =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-  /^(?!\.{1,2}(?:\/|$))[^\x00-\x1f\x7f\\/]+(?:\/(?!\.{1,2}(?:\/|$))[^\x00-\x1f\x7f\\/]+)*$/;
+  /^(?!\.{1,2}(?:\/|$))[^\x00-\x1f\x7f\\/]{1,255}(?:\/(?!\.{1,2}(?:\/|$))[^\x00-\x1f\x7f\\/]{1,255})*$/;
 
 /** A path inside the working directory: relative, no `..`, no empty part, no control character, ≤ 255 bytes a part. */
 export const relativePathSchema = z
@@ -29,10 +29,7 @@ export const envSchema = z.record(
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a POSIX variable name')
     .max(256),
-  z
-    .string()
-    .max(131_072)
-    .regex(withoutNul, 'must not contain NUL'),
+  z.string().max(131_072).regex(withoutNul, 'must not contain NUL'),
 );
 
 /** As `envSchema`, with the names that an image's configuration may have too: all that a process can be given. */
@@ -46,10 +43,7 @@ const programEnvSchema = z.record(
 );
 
 /** An argument of a program. */
-export const argumentSchema = z
-  .string()
-  .max(131_071)
-  .regex(withoutNul, 'must not contain NUL');
+export const argumentSchema = z.string().max(131_071).regex(withoutNul, 'must not contain NUL');
 
 /** `file.export`, as Lambda writes it: `index.handler` is the export `handler` of `index.mjs`, `.js`, `.cjs` or `.py`. */
 export const handlerSchema = z

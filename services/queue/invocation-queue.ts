@@ -37,6 +37,8 @@ export interface InvocationQueue {
   cancel(id: string): Promise<Invocation | undefined>;
   /** The tar of what it left in its writable layer, where that was asked for and still is kept. */
   files(id: string): Promise<Uint8Array | undefined>;
+  /** Invocations that no worker has taken yet. */
+  waiting(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -227,6 +229,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     get,
     cancel,
     files: (id) => readFiles(redis, id),
+    waiting: () => redis.llen(waitingList),
     async close() {
       await results.close();
       await queue.close();

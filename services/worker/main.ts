@@ -25,11 +25,13 @@ import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
 import { listSandboxes } from './list-sandboxes.ts';
+import { createWorkerMetrics } from './metrics.ts';
 import { createNodeApi, serveNodeApi } from './node-api.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { createNodeImages } from './node-images.ts';
 import { createJobPreparer } from './prepare-job.ts';
 import { createDiffRecorder } from './record-diff.ts';
+import { cgroupHierarchies, openResidueAudit } from './residue.ts';
 import { Runs } from './runs.ts';
 
 /** How long running invocations may go on once the worker is asked to stop. */
@@ -117,12 +119,26 @@ subscriber.on('message', (channel, id) => {
 });
 await subscriber.subscribe(cancelChannel);
 
+const capacity = new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES);
+const metrics = createWorkerMetrics({ source: openedSource, capacity, runs });
+const audit = openResidueAudit({
+  hierarchies: await cgroupHierarchies(),
+  instance: config.instance,
+  live: () => openedSource.list().map(({ sandbox }) => sandbox.id),
+  onFound(kind, path) {
+    metrics.found(kind);
+    logger.error({ kind, path }, 'a sandbox left something behind');
+  },
+  onError: (error) => logger.warn({ err: error }, 'cannot look for what sandboxes left behind'),
+});
+undo.push(() => audit.close());
+
 const worker = createInvocationWorker({
   redis,
   concurrency: config.ONCEBOX_CONCURRENCY,
   deps: {
     source: openedSource,
-    capacity: new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES),
+    capacity,
     runs,
     prepare: createJobPreparer({
       bases,
@@ -134,6 +150,7 @@ const worker = createInvocationWorker({
       maxBytes: config.ONCEBOX_FILES_MAX_BYTES,
       keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
     }),
+    finished: metrics.finished,
     logger,
   },
 });
@@ -177,6 +194,7 @@ const nodeApi = createNodeApi({
   ),
   assemble: createFunctionAssembler({ registry, redis, store, images }),
   announced: () => announcer.update(),
+  metrics: () => metrics.text(),
   logger,
 });
 undo.push(await serveNodeApi(nodeApi, config.nodeSocket));

@@ -22,6 +22,8 @@ export interface InvocationDeps {
   /** Finds the image and puts a function version's layer on disk. */
   prepare: PrepareJob;
   recordDiff: RecordDiff;
+  /** Told of every invocation once it is over. */
+  finished?: (invocation: Invocation) => void;
   logger: Logger;
 }
 
@@ -184,6 +186,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     },
     'invocation',
   );
+  deps.finished?.(invocation);
   return invocation;
 }
 

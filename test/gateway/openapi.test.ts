@@ -14,7 +14,9 @@ interface Operation {
 interface Document {
   openapi: string;
   paths: Record<string, Record<string, Operation>>;
-  components: { schemas: Record<string, { properties?: Record<string, { properties: Record<string, object> }> }> };
+  components: {
+    schemas: Record<string, { properties?: Record<string, { properties: Record<string, object> }> }>;
+  };
 }
 
 async function served(): Promise<Document> {
@@ -47,7 +49,10 @@ test('what is wrong in a document or an example is found', async () => {
   const broken = structuredClone(document);
   (broken.paths['/v1/run'] as Record<string, unknown>).post = { ...run, responses: { 200: {} } };
   expect(await complaints(broken)).not.toEqual([]);
-  const text = JSON.stringify(document).replaceAll('"example":{"runtime":"node","code"', '"example":{"runtime":"nod","code"');
+  const text = JSON.stringify(document).replaceAll(
+    '"example":{"runtime":"node","code"',
+    '"example":{"runtime":"nod","code"',
+  );
   expect(await complaints(JSON.parse(text))).toEqual([expect.stringContaining('/v1/run')]);
 });
 
@@ -57,7 +62,9 @@ test('every error reply names the codes of its status and no others', async () =
     for (const { responses } of Object.values(operations)) {
       for (const [status, { content }] of Object.entries(responses).filter(([status]) => status >= '400')) {
         const text = JSON.stringify(content?.['application/json']?.schema);
-        const codes = JSON.parse(/"enum":(\[[^\]]*\])/.exec(text)?.[1] ?? '[]') as (keyof typeof errorStatus)[];
+        const codes = JSON.parse(
+          /"enum":(\[[^\]]*\])/.exec(text)?.[1] ?? '[]',
+        ) as (keyof typeof errorStatus)[];
         expect(codes, `${path} ${status}`).not.toEqual([]);
         for (const code of codes) expect(errorStatus[code], `${path} ${code}`).toBe(Number(status));
       }

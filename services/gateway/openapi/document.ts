@@ -1,4 +1,4 @@
-import { OpenApiGeneratorV31, OpenAPIRegistry } from '@asteasolutions/zod-to-openapi';
+import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
 import type { Limits } from '../../../sdk/contract/limits.ts';
 import { errorSchema } from './errors.ts';
 import { functionOperations } from './operations/functions.ts';

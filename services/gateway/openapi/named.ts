@@ -8,7 +8,11 @@ type Keywords = Record<string, unknown>;
  * The schema under a name of its own in the document, wherever it occurs. The contract imports zod only, so its schemas
  * know nothing of this; the registry is the library's own, which `.openapi()` writes to as well.
  */
-export function named<Schema extends z.ZodType>(name: string, schema: Schema, keywords: Keywords = {}): Schema {
+export function named<Schema extends z.ZodType>(
+  name: string,
+  schema: Schema,
+  keywords: Keywords = {},
+): Schema {
   zodToOpenAPIRegistry.add(schema, { ...keywords, _internal: { refId: name } });
   return schema;
 }

@@ -23,10 +23,8 @@ const reference =
 
 named('ImageReference', imageReferenceSchema, {
   description:
-    '`[registry/]name[:tag][@sha256:…]`. Without a registry `localhost/name` is looked up first, then `docker.io/library/name`; the tag is `latest`.',
+    '`[registry/]name[:tag][@sha256:…]`. Without a registry `localhost/name` is looked up first, then `docker.io/library/name`; the tag is `latest`. The name without tag and digest has 255 characters at most.',
   pattern: reference,
-  // Of the name without tag and digest, which JSON Schema cannot single out.
-  maxLength: 255,
 });
 named('File', fileSchema, {
   description: 'With `base64` the content is base64 with padding.',
@@ -56,7 +54,10 @@ export function runRequest(maxima: Limits) {
       named(
         'RunImage',
         z.strictObject({ image: image.unwrap(), files, entrypoint, workdir, user, ...common }),
-        { description: "There is something to run: of the image's Entrypoint, its Cmd, `entrypoint` and `args`." },
+        {
+          description:
+            "There is something to run: of the image's Entrypoint, its Cmd, `entrypoint` and `args`.",
+        },
       ),
     ]),
   );
