@@ -4,6 +4,7 @@ import type { Config } from '../shared/config.ts';
 import { createUndoStack } from '../shared/shutdown.ts';
 import { environmentOf, gatewayChild, launcherChild, redisChild, workerChild } from './children.ts';
 import { checkPort, lockInstance } from './instance-lock.ts';
+import { endPredecessor, removeRedisLeftovers } from './predecessor.ts';
 import { Supervised } from './supervised.ts';
 import { syncAppendOnly } from './sync-append-only.ts';
 
@@ -60,8 +61,10 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
   try {
     const lock = await lockInstance(config);
     undo.push(() => lock.release());
+    await endPredecessor(config);
     await checkPort(config);
     await prepareDirectories(config);
+    await removeRedisLeftovers(config);
 
     const socketUrl = `unix://${encodeURI(join(config.runDir, 'redis.sock'))}`;
     const redisUrl = config.ONCEBOX_REDIS_URL || socketUrl;

@@ -67,15 +67,11 @@ export class HostProcesses {
     return undefined;
   }
 
-  /** Whether a part that a supervisor starts has lost it: then the kernel has given it to an init. */
+  /** Whether a part that a supervisor starts has lost it: the kernel has given it to another, which is not Node. */
   isOrphan(process: HostProcess): boolean {
     for (const one of this.#upwards(process)) {
       if (one.uids.every(isServiceId) || this.launchers.has(one.pid)) continue;
-      // In a container the supervisor itself may be process 1.
-      return (
-        one.program !== 'node' &&
-        (one.pid === 1 || /^(systemd|init|tini|dumb-init|docker-init|containerd-shim)/.test(one.name))
-      );
+      return !/^node/.test(one.program);
     }
     return true;
   }

@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { createClient } from '../../../sdk/client.ts';
-import type { HostProcesses } from './host-processes.ts';
+import type { HostProcesses, Launcher } from './host-processes.ts';
 import type { Leak } from './leak.ts';
 
 /**
@@ -19,11 +20,8 @@ export async function unknownSandboxes(
   const leaks: Leak[] = [];
   const instances: string[] = [];
   for (const { node, pid } of nodes) {
-    const supervisor = processes.all.get(pid)?.parent;
-    if (!node.startsWith(`${hostname()}-`) || supervisor === undefined) continue;
-    const launcher = [...processes.launchers.values()].find(
-      ({ pid }) => processes.all.get(pid)?.parent === supervisor,
-    );
+    if (!node.startsWith(`${hostname()}-`)) continue;
+    const launcher = launcherOfWorker(processes, pid);
     if (!launcher) continue;
     const { instance } = launcher;
     instances.push(instance);
@@ -56,6 +54,18 @@ export async function unknownSandboxes(
     }
   }
   return { leaks, instances };
+}
+
+/** A worker finds its launcher in its data directory, which its settings name. */
+function launcherOfWorker(processes: HostProcesses, worker: number): Launcher | undefined {
+  try {
+    const environment = readFileSync(`/proc/${worker}/environ`, 'utf8').split('\0');
+    const dataDir = environment.find((variable) => variable.startsWith('ONCEBOX_DATA_DIR='))?.split('=')[1];
+    return [...processes.launchers.values()].find(({ runDir }) => runDir === `${dataDir}/run`);
+  } catch {
+    // It has ended, or we are not root.
+    return undefined;
+  }
 }
 
 /** Zones count their sandboxes alike, so a name may be there more than once. */
