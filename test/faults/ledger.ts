@@ -35,8 +35,15 @@ export async function readLedger(redisDir: string): Promise<Map<string, LedgerEn
 const jobKey = new RegExp(`^${queuePrefix}:${invocationQueueName}:(inv_[a-z2-7]{26})$`);
 const cancelledKey = /^oncebox:cancelled:(inv_[a-z2-7]{26})$/;
 
+const waitingList = `${queuePrefix}:${invocationQueueName}:wait`;
+
 function note(entries: Map<string, LedgerEntry>, [verb = '', key = '', ...rest]: string[]): void {
   const name = verb.toUpperCase();
+  if (name.endsWith('PUSH') && key === waitingList) {
+    // Put back as it came, by the worker that had not begun with it.
+    const back = entries.get(rest[0] ?? '');
+    if (back && back.taken > 0 && !back.isGivenUp) back.taken -= 1;
+  }
   const id = jobKey.exec(key)?.[1];
   if (id === undefined) {
     const cancelled = name === 'SET' ? cancelledKey.exec(key)?.[1] : undefined;
