@@ -31,6 +31,9 @@
 #include <unistd.h>
 
 #define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
+/* An agent ends as soon as it reads that its worker has gone. One that does not by then (it is stopped, or its machine
+ * hangs) is killed, microseconds. */
+#define END_WITHIN 5000000u
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
@@ -43,6 +46,7 @@ static struct {
     uint32_t id;
     int alive;      /* write end of the pipe whose closing tells the agent that we are gone */
     int connection; /* the worker sees it close only when nothing of the zone is left */
+    uint64_t left_at; /* when the worker closed its end; 0: it has not */
   } zones[MAX_ZONES];
   uint32_t next_zone;
   char **argv;
@@ -145,6 +149,8 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   zone.trusted = request->trusted;
   zone.zygote_argv = (char **)request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
+  /* Who runs reads the end of `alive`; who is stopped does not. After the change of ids, which takes this back. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) die("cannot be told of the launcher's end: %m");
   hide_command_line();
   agent_main(&zone);
 }
@@ -198,6 +204,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     launcher.zones[slot].pid = pid;
     launcher.zones[slot].id = id;
     launcher.zones[slot].alive = alive[1];
+    launcher.zones[slot].left_at = 0;
     launcher.zones[slot].connection = fcntl(worker, F_DUPFD_CLOEXEC, 0);
     if (failure) kill(pid, SIGKILL);
   } else {
@@ -281,13 +288,41 @@ static void reap(void) {
   }
 }
 
+/* Adds the zones that have a worker, kills those that outstay theirs. Returns milliseconds until it wants to be called
+ * again, -1 for never. */
+static int watch_zones(struct pollfd *events, size_t *count) {
+  uint64_t now = now_usec();
+  int next = -1;
+  for (int i = 0; i < MAX_ZONES; i++) {
+    const uint64_t left_at = launcher.zones[i].left_at;
+    if (launcher.zones[i].pid == 0) continue;
+    if (left_at == 0) {
+      events[(*count)++] = (struct pollfd){.fd = launcher.zones[i].connection, .events = POLLRDHUP};
+    } else if (now >= left_at + END_WITHIN) {
+      kill(launcher.zones[i].pid, SIGKILL);
+    } else {
+      int wait = (int)((left_at + END_WITHIN - now + 999) / 1000);
+      if (next < 0 || wait < next) next = wait;
+    }
+  }
+  return next;
+}
+
+static void zones_heard(const struct pollfd *events, size_t count) {
+  for (size_t at = 0; at < count; at++)
+    for (int i = 0; events[at].revents && i < MAX_ZONES; i++)
+      if (launcher.zones[i].pid != 0 && launcher.zones[i].connection == events[at].fd) launcher.zones[i].left_at = now_usec();
+}
+
 static void serve(void) {
   for (;;) {
-    struct pollfd events[3 + MAX_UNPACKINGS] = {{.fd = launcher.listener, .events = POLLIN},
-                                                {.fd = launcher.signals, .events = POLLIN},
-                                                {.fd = STDIN_FILENO, .events = POLLIN}};
-    size_t watched = layers_watch(events + 3);
-    if (poll(events, 3 + watched, -1) < 0 && errno != EINTR) die("cannot poll: %m");
+    struct pollfd events[3 + MAX_UNPACKINGS + MAX_ZONES] = {{.fd = launcher.listener, .events = POLLIN},
+                                                            {.fd = launcher.signals, .events = POLLIN},
+                                                            {.fd = STDIN_FILENO, .events = POLLIN}};
+    size_t watched = layers_watch(events + 3), zones = 0;
+    int patience = watch_zones(events + 3 + watched, &zones);
+    if (poll(events, 3 + watched + zones, patience) < 0 && errno != EINTR) die("cannot poll: %m");
+    zones_heard(events + 3 + watched, zones); /* before any of them is reaped, and its descriptor another's */
     if (events[1].revents & POLLIN) {
       struct signalfd_siginfo signal_info;
       if (read(launcher.signals, &signal_info, sizeof(signal_info)) == sizeof(signal_info)) {

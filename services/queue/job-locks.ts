@@ -61,3 +61,21 @@ export async function retakeLock(
   const keys = [key(id), key('active')];
   return (await redis.eval(retakeScript, keys.length, ...keys, id, token, durationMs)) as JobStanding;
 }
+
+/** KEYS: active list. ARGV: prefix of job keys, a worker's id. Returns ids and tokens, by turns. */
+const jobsOfScript = `
+local found = {}
+for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
+  local token = redis.call('GET', ARGV[1] .. id .. ':lock')
+  if token and string.sub(token, 1, #ARGV[2] + 1) == ARGV[2] .. ':' then
+    table.insert(found, id)
+    table.insert(found, token)
+  end
+end
+return found`;
+
+/** The jobs that Redis believes to be with a worker, as [id, token]. */
+export async function jobsOfWorker(redis: Redis, workerId: string): Promise<[string, string][]> {
+  const flat = (await redis.eval(jobsOfScript, 1, key('active'), key(''), workerId)) as string[];
+  return flat.flatMap((id, at) => (at % 2 === 0 ? [[id, flat[at + 1] as string] as [string, string]] : []));
+}

@@ -3,13 +3,14 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const backoffFirstMs = 100;
-const backoffMaxMs = 5_000;
+/** Of one that served and crashed; it took its time to start. And of one that does not come to serve. */
+const backoffMaxMs = { served: 1_000, failed: 5_000 };
 /** A child that lived so long was healthy: when it goes, the next is started with the shortest delay. */
 const healthyMs = 10_000;
 /** A start has an end: booting zones on a busy machine takes seconds, and a zone that does not boot is given up after 35 s. */
 const readyWithinMs = 90_000;
 /** A child that stands still for so long (stopped, or in a loop) is killed; its successor serves. */
-const silenceMaxMs = 15_000;
+const silenceMaxMs = 10_000;
 const pulseEveryMs = 2_000;
 
 export interface ChildSpec<T> {
@@ -76,7 +77,7 @@ export class Supervised<T> {
     this.#exited = ended.then((how) => {
       if (!isReady || this.#isStopping) return;
       this.#failures = performance.now() - startedAt >= healthyMs ? 0 : this.#failures + 1;
-      this.#startAgain(`ended by itself (${how})`);
+      this.#startAgain(`ended by itself (${how})`, backoffMaxMs.served);
     });
     const words = (how: string) =>
       new Error(`cannot start ${name}: ${how}${this.#lastLines.map((line) => `\n  ${line}`).join('')}`);
@@ -146,15 +147,16 @@ export class Supervised<T> {
     this.#child?.kill('SIGKILL');
   }
 
-  #startAgain(why: string): void {
-    const delayMs = Math.min(backoffFirstMs * 2 ** this.#failures, backoffMaxMs);
+  #startAgain(why: string, maxMs: number): void {
+    const delayMs = Math.min(backoffFirstMs * 2 ** this.#failures, maxMs);
     this.#spec.onEvent(`${this.#spec.name} ${why}: starting it again in ${delayMs} ms`);
     this.#restart = setTimeout(() => {
       this.start().then(
         () => this.#spec.onEvent(`${this.#spec.name} is back`),
         (error: Error) => {
           this.#failures += 1;
-          if (!this.#isStopping) this.#startAgain(`did not come back (${error.message})`);
+          if (!this.#isStopping)
+            this.#startAgain(`did not come back (${error.message})`, backoffMaxMs.failed);
         },
       );
     }, delayMs);

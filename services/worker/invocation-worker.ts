@@ -1,7 +1,8 @@
-import { type Job, WaitingError, Worker } from 'bullmq';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Job, WaitingError, Worker } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { type InvocationJob, invocationQueueName, queuePrefix } from '../queue/job.ts';
-import { retakeLock } from '../queue/job-locks.ts';
+import { jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
 import { isRedisFull, makeRoom } from '../queue/make-room.ts';
 import { lostInvocation, lostReason } from '../queue/record.ts';
 import { publishResult } from '../queue/result-channel.ts';
@@ -17,6 +18,8 @@ const lockDurationMs = 10_000;
 const stalledIntervalMs = 3_000;
 /** BullMQ would wait 15 s after an error of Redis before it asks for jobs again. */
 const runRetryDelayMs = 500;
+/** A reply that Redis gave so long ago has come, or never will. */
+const replyGraceMs = 1_000;
 
 export interface InvocationWorkerOptions {
   redis: Redis;
@@ -33,9 +36,13 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   const warn = (error: unknown) => deps.logger.warn({ err: error }, 'queue connection failed');
   /** Tokens of the jobs that are here. */
   const held = new Map<string, string>();
+  /** Takings that never reached us: the jobs are in the queue again. */
+  const putBack = new Set<string>();
+  const takingOf = ({ id, attemptsStarted }: Job, token: string) => `${id} ${attemptsStarted} ${token}`;
 
   async function processJob(job: Job<InvocationJob>, token = ''): Promise<Invocation> {
     const id = job.id ?? '';
+    if (putBack.has(takingOf(job, token))) throw new WaitingError();
     held.set(id, token);
     try {
       const invocation = await processInvocation({ id, data: job.data, enqueuedAt: job.timestamp }, deps);
@@ -90,5 +97,23 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
       if (token !== undefined) retakeLock(redis, id, token, lockMs).catch(warn);
     }
   });
+  // Of a connection that broke, a reply may be lost that had brought a job. No program of it was started.
+  const onReady = () => void returnUnheard().catch(warn);
+  async function returnUnheard() {
+    const before = await jobsOfWorker(redis, worker.id);
+    await delay(replyGraceMs, undefined, { ref: false });
+    const now = new Set((await jobsOfWorker(redis, worker.id)).map(([, token]) => token));
+    for (const [id, token] of before) {
+      if (held.has(id) || !now.has(token) || worker.closing) continue;
+      const job = await Job.fromId<InvocationJob, Invocation>(worker, id);
+      if (!job || held.has(id)) continue;
+      // Before it is asked for: a reply that comes after all finds this.
+      putBack.add(takingOf(job, token));
+      await job.moveToWait(token);
+      deps.logger.warn({ invocationId: id }, 'an invocation whose taking got lost waits again');
+    }
+  }
+  redis.on('ready', onReady);
+  worker.on('closed', () => redis.off('ready', onReady));
   return worker;
 }

@@ -6,6 +6,8 @@ export interface Audit {
   finished: number;
   /** By outcome, as the records have it. */
   outcomes: Record<string, number>;
+  /** Why invocations were lost, and how many. */
+  reasons: Record<string, number>;
   /** What should not be, in sentences. */
   findings: string[];
 }
@@ -21,6 +23,7 @@ export function auditInvocations(
 ): Audit {
   const findings: string[] = [];
   const outcomes: Record<string, number> = {};
+  const reasons: Record<string, number> = {};
   const byMarker = new Map<string, LedgerEntry>();
   let accepted = 0;
   let finished = 0;
@@ -39,6 +42,9 @@ export function auditInvocations(
         `${entry.id} ended ${entry.ends.length} times (${entry.ends.join(', ')}): ${JSON.stringify({ ...entry, data: marker })}`,
       );
     if (entry.taken > 1) findings.push(`${entry.id} was taken ${entry.taken} times to be run`);
+    // Ids and durations differ from one to the next.
+    const reason = entry.reason?.replace(/[0-9a-f]*\d[0-9a-z-]*/g, '#');
+    if (reason !== undefined) reasons[reason] = (reasons[reason] ?? 0) + 1;
     for (const end of entry.ends) outcomes[end] = (outcomes[end] ?? 0) + 1;
   }
 
@@ -60,7 +66,7 @@ export function auditInvocations(
     if (answer.outcome !== answer.expected && answer.outcome !== 'lost')
       findings.push(`${who} ended ${answer.outcome} and not ${answer.expected}`);
   }
-  return { accepted, finished, outcomes, findings };
+  return { accepted, finished, outcomes, reasons, findings };
 }
 
 /** How often the workers handed each invocation's program over. */

@@ -14,6 +14,8 @@ export interface LedgerEntry {
   isGivenUp: boolean;
   /** How it ended, each time that this was written: an outcome's status. */
   ends: string[];
+  /** Why it was lost, if it was. */
+  reason?: string;
 }
 
 /**
@@ -33,8 +35,15 @@ export async function readLedger(redisDir: string): Promise<Map<string, LedgerEn
 const jobKey = new RegExp(`^${queuePrefix}:${invocationQueueName}:(inv_[a-z2-7]{26})$`);
 const cancelledKey = /^oncebox:cancelled:(inv_[a-z2-7]{26})$/;
 
+const waitingList = `${queuePrefix}:${invocationQueueName}:wait`;
+
 function note(entries: Map<string, LedgerEntry>, [verb = '', key = '', ...rest]: string[]): void {
   const name = verb.toUpperCase();
+  if (name.endsWith('PUSH') && key === waitingList) {
+    // Put back as it came, by the worker that had not begun with it.
+    const back = entries.get(rest[0] ?? '');
+    if (back && back.taken > 0 && !back.isGivenUp) back.taken -= 1;
+  }
   const id = jobKey.exec(key)?.[1];
   if (id === undefined) {
     const cancelled = name === 'SET' ? cancelledKey.exec(key)?.[1] : undefined;
@@ -53,13 +62,19 @@ function note(entries: Map<string, LedgerEntry>, [verb = '', key = '', ...rest]:
     entry.data = data;
   }
   if (fields.has('defa')) entry.isGivenUp = true;
-  if (fields.has('finishedOn')) entry.ends.push(endOf(fields.get('returnvalue')));
+  if (!fields.has('finishedOn')) return;
+  // A job that failed has no return value: what the platform lost.
+  const { status, reason } = outcomeIn(fields.get('returnvalue')) ?? {
+    status: 'lost',
+    reason: fields.get('failedReason'),
+  };
+  entry.ends.push(status);
+  if (reason !== undefined) entry.reason = reason;
 }
 
-/** A job that failed has no return value: what the platform lost. */
-function endOf(returnValue: string | undefined): string {
-  if (returnValue === undefined) return 'lost';
-  return (JSON.parse(returnValue) as { outcome?: { status: string } }).outcome?.status ?? 'no outcome';
+function outcomeIn(returnValue: string | undefined): { status: string; reason?: string } | undefined {
+  if (returnValue === undefined) return undefined;
+  return (JSON.parse(returnValue) as { outcome?: { status: string } }).outcome;
 }
 
 /** Arrays of bulk strings (the Redis protocol). The last command may be cut off. */

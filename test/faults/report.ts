@@ -9,6 +9,7 @@ export function reportText(report: FaultReport): string {
   return [
     faultTable(report.faults),
     `accepted ${accepted}, finished ${finished}: ${countsText(report.outcomes)}`,
+    ...Object.entries(report.reasons).map(([reason, count]) => `  ${count} lost: ${reason}`),
     `answers: ${countsText(report.answers)}`,
     `orphans: ${orphans.length}${orphans.map((orphan) => `\n  ${orphan}`).join('')}`,
     ...findings.slice(0, findingsShown).map((finding) => `! ${finding}`),
