@@ -125,6 +125,18 @@ static int add_build_rules(scmp_filter_ctx filter) {
   return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
+/* gVisor traces its programs (--platform=ptrace) and puts its kernel into a user namespace of its own; that loads a
+ * filter of its own above this one, which leaves it a few dozen calls. The program's calls do not come here at all. */
+static int add_runtime_rules(scmp_filter_ctx filter) {
+  static const int needed[] = {SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(kcmp)};
+  for (size_t i = 0; i < COUNT(refused); i++) {
+    bool is_needed = false;
+    for (size_t j = 0; j < COUNT(needed); j++) is_needed |= refused[i] == needed[j];
+    if (!is_needed && refuse(filter, refused[i]) < 0) return -1;
+  }
+  return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+}
+
 static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
   scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
   int memory = memfd_create("seccomp", MFD_CLOEXEC);
@@ -144,5 +156,5 @@ static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
 
 bool seccomp_compile(struct filters *filters) {
   return compile(add_sandbox_rules, &filters->sandbox) && compile(add_zygote_rules, &filters->zygote) &&
-         compile(add_build_rules, &filters->build);
+         compile(add_build_rules, &filters->build) && compile(add_runtime_rules, &filters->runtime);
 }
