@@ -97,6 +97,17 @@ static void mount_shell(int tmpfs, const struct sandbox_spec *spec) {
   }
 }
 
+/* Through an overlay: a mount of the directory itself would say in every sandbox's mount table where on the host it lies. */
+static void mount_platform(int platform) {
+  root_make_dir(ROOT_PLACE "/none");
+  root_make_dir(ROOT_PLACE "/host");
+  root_make_dir(ROOT_PLACE "/platform");
+  root_place_tree(platform, ROOT_PLACE "/host", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  if (mount("overlay", ROOT_PLACE "/platform", "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV,
+            "userxattr,lowerdir=" ROOT_PLACE "/host:" ROOT_PLACE "/none") < 0)
+    oci_fail("cannot mount the platform's files: %m");
+}
+
 static int open_inside(int root, const char *path) {
   struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
   return (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
@@ -147,8 +158,7 @@ int oci_root_enter(const struct oci_start *start, void (*fail)(const char *forma
     fail("cannot mount the runtime's root: %m");
   if (request->runtime == OCI_RUNC && (lost = root_place_system(system))) fail("cannot place %s: %m", lost);
   root_place_layers(spec->layers, layers, count);
-  root_make_dir(ROOT_PLACE "/platform");
-  root_place_tree(platform, ROOT_PLACE "/platform", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
+  mount_platform(platform);
   int file = open(ROOT_PLACE "/runtime", O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
   if (file < 0) fail("cannot make a place for the runtime: %m");
   close(file);

@@ -49,8 +49,7 @@ export async function createOciSandbox(options: OciSandboxOptions): Promise<Sand
   const sandbox: ZygoteSandbox = new ZygoteSandbox({
     id,
     spec,
-    encodeJob: (program) =>
-      encodeOciJob({ interpreter, program, workingDir: spec.workingDir, searchPath }),
+    encodeJob: (program) => encodeOciJob({ interpreter, program, workingDir: spec.workingDir, searchPath }),
     send: (type, ...payload) => socket.write(encodeFrame(type, onlyId, ...payload)),
     breach(reason) {
       sandbox.lose(new SandboxLostError(reason));

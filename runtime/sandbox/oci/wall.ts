@@ -11,6 +11,13 @@ export const ociRuntimes: Record<OciWall, { program: string; package: string }> 
   gvisor: { program: 'runsc', package: 'runsc' },
 };
 
+/** What a wall takes of the node's memory beside the program's own cap (runtime/native/oci.h), bytes. */
+export const memoryOverheadBytes: Record<Isolation, number> = {
+  native: 0,
+  runc: 64 * 1024 * 1024,
+  gvisor: 128 * 1024 * 1024,
+};
+
 /** Where the launcher looks too (runtime/native/oci-root.c). */
 const directories = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin'];
 
