@@ -2,9 +2,10 @@
  * launcher.c: the only part of oncebox that is root. It listens on a Unix socket for its worker; every connection
  * starts with one frame. FRAME_ZONE makes it the socket of a new zone's agent; the launcher makes the zone's cgroup,
  * waits for the zone to end and takes the cgroup away. FRAME_UNPACK and FRAME_REMOVE_LAYER are for layers.c, and
- * FRAME_BUILD for builds.c. It reads nothing else, from anyone.
+ * FRAME_BUILD for builds.c, FRAME_OCI for ocis.c. It reads nothing else, from anyone.
  */
 #define _GNU_SOURCE
+#include "oci.h"
 #include "requests.h"
 
 #include <errno.h>
@@ -187,6 +188,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
         }
       layers_leave();
       builds_leave();
+      ocis_leave();
       zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
@@ -218,6 +220,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
 static const struct launcher_view *view(void) {
   static struct launcher_view view;
   view = (struct launcher_view){.layers_dir = launcher.layers_dir,
+                                .platform_dir = launcher.platform_dir,
                                 .instance = launcher.instance,
                                 .cgroups = &launcher.cgroups,
                                 .filters = &launcher.filters,
@@ -244,6 +247,7 @@ static const char *serve_connection(int connection) {
   if (head.type == FRAME_UNPACK) return layers_unpack(connection, payload, head.length);
   if (head.type == FRAME_REMOVE_LAYER) return layers_remove(connection, payload, head.length);
   if (head.type == FRAME_BUILD) return builds_start(connection, payload, head.length, view());
+  if (head.type == FRAME_OCI) return ocis_start(connection, payload, head.length, view());
   if (head.type != FRAME_ZONE) return "the request is for nothing we do";
   static struct zone_request request;
   failure = request_read_zone(payload, head.length, &request);
@@ -277,7 +281,7 @@ static void accept_connection(void) {
 static void reap(void) {
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-    if (layers_reap(pid, status) || builds_reap(pid, view())) continue;
+    if (layers_reap(pid, status) || builds_reap(pid, view()) || ocis_reap(pid, view())) continue;
     for (int i = 0; i < MAX_ZONES; i++)
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
@@ -348,6 +352,7 @@ static void end_zones(void) {
     launcher.zones[i].pid = 0;
   }
   builds_end();
+  ocis_end();
   layers_end();
   cgroup_sweep(&launcher.cgroups, launcher.instance);
   unlink(launcher.socket_path);

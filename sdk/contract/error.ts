@@ -5,6 +5,8 @@ import type { Outcome } from './outcome.ts';
 export const errorStatus = {
   /** The request is malformed; `field` names what is wrong, as in `limits.wallMs`. */
   invalid_request: 400,
+  /** A node lacks what the request asks for; `field` names it. */
+  unsupported: 400,
   route_not_found: 404,
   function_not_found: 404,
   /** Never existed, or finished so long ago that its record is gone. */

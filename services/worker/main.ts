@@ -7,6 +7,8 @@ import { buildImage } from '../../runtime/image/build/builder.ts';
 import { openLayerUnpacker } from '../../runtime/image/layer-unpacker.ts';
 import { openStore } from '../../runtime/image/store.ts';
 import { openSandboxSource, type SandboxSource } from '../../runtime/pool/sandbox-source.ts';
+import { createOciSandbox } from '../../runtime/sandbox/oci/oci-sandbox.ts';
+import { findOciWalls } from '../../runtime/sandbox/oci/wall.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { announceImages } from '../queue/image-catalogue.ts';
 import { cancelChannel } from '../queue/job.ts';
@@ -89,6 +91,7 @@ const [node, python, bash] = await Promise.all(
 );
 if (!node || !python || !bash) throw new Error('cannot serve: a base image is missing');
 const bases = { node, python, bash };
+const walls = await findOciWalls();
 source = await openSandboxSource({
   openZone: (request) => openZone({ launcherSocket, ...request }),
   images: bases,
@@ -108,6 +111,7 @@ source = await openSandboxSource({
   }),
   parkedMax: config.ONCEBOX_POOL_MAX,
   rotation: { forksMax: config.ONCEBOX_ZYGOTE_FORKS_MAX, ageMs: config.ONCEBOX_ZYGOTE_AGE_MS },
+  oci: { walls, create: (options) => createOciSandbox({ launcherSocket, ...options }) },
   onError: (error, what) => logger.warn({ err: error, what }, 'cannot make a sandbox'),
 });
 const openedSource = source;
@@ -172,6 +176,7 @@ const directory = await joinNodeDirectory({
     pid: process.pid,
     concurrency: config.ONCEBOX_CONCURRENCY,
     startedAt: new Date().toISOString(),
+    isolations: ['native', ...walls],
   },
   listSandboxes: sandboxes,
   onError: (error) => logger.warn({ err: error }, 'node directory failed'),

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LeasedSandbox, SandboxRequest, SandboxSource } from '../../runtime/pool/sandbox-source.ts';
 import { initMsOf } from '../../runtime/sandbox/init-time.ts';
+import { memoryOverheadBytes } from '../../runtime/sandbox/oci/wall.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
 import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
@@ -65,7 +66,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let prepared: PreparedJob | undefined;
   let lease: LeasedSandbox | undefined;
   try {
-    release = await capacity.acquire(limits.memoryBytes, run.signal);
+    release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
     clock.done('admitMs');
     prepared = await deps.prepare(parsed.data);
     clock.done('prepareMs');
@@ -99,6 +100,15 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     // Its memory is taken until nothing of the sandbox is left; the reply does not wait for that.
     if (release) void (lease?.sandbox.dead ?? Promise.resolve()).then(release);
   }
+}
+
+/** With what the wall itself takes, as far as the node has it: what fits without a wall may run behind one. */
+function memoryToAdmit(
+  { limits, isolation = 'native' }: InvocationJob,
+  { totalBytes }: MemoryCapacity,
+): number {
+  const withWall = limits.memoryBytes + memoryOverheadBytes[isolation];
+  return Math.max(limits.memoryBytes, Math.min(withWall, totalBytes));
 }
 
 /**
@@ -178,7 +188,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     status: outcome.status === 'lost' ? 'failed' : 'done',
     ...(data?.function && { function: data.function }),
     outcome,
-    ...(lease && { start: lease.start }),
+    ...(lease && { start: lease.start, isolation: data?.isolation ?? 'native' }),
     // A plain snippet's job says nothing of images: it runs on whatever is the runtime's base here.
     ...(prepared && { image: { digest: prepared.request.image.digest } }),
     ...(data && imageOf(data)),
