@@ -199,6 +199,7 @@ void agent_main(struct zone *zone) {
   agent_watch(agent.zygote.pidfd, SOURCE_ZYGOTE_END, 0, EPOLLIN);
   for (;;) {
     struct epoll_event events[64];
+    sandbox_fork_waiting();
     int patience = check_active();
     agent_flush();
     int count = epoll_wait(agent.epoll, events, 64, patience);

@@ -21,11 +21,17 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-/* Ids on the host that zones map: from 0 those of images, then the services', who own the layers' directory, then the
- * administrator's, then sandboxes' own. */
+/* Ids on the host that all zones share, as the files of layers belong to them: from 0 those of images, then the services',
+ * who own the layers' directory. */
 #define ID_BASE 0x70000000u
-#define ID_COUNT 73730u
 #define IMAGE_ID_COUNT 65536u
+#define SHARED_ID_COUNT 65537u
+/* Then the administrator's and the sandboxes' own, which each zone has of its own on the node: what the kernel counts for a
+ * user (pipes, watches, sockets in flight, signals), no two sandboxes share. */
+#define OWN_ID_BASE 0x70020000u
+#define OWN_ID_STRIDE 0x4000u /* from a zone's to the next */
+#define OWN_ID_COUNT 8193u
+#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
 /* Inside a zone: agent, zygote and shells' inits. Not 0, which is the root of images: a program that runs as that may
  * neither signal nor trace them, owns nothing of theirs, and is on another account of per-user kernel limits. */
 #define ADMINISTRATOR_ID 65537u
@@ -210,7 +216,8 @@ struct cgroup_zone {
 };
 int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
-int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
+/* `owner`, on the host, is given what it takes to make sandboxes; 0: nobody is. */
+int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone, uint32_t owner,
                      struct cgroup_zone *out);
 /* Before the zygote starts. One that may run others' code gets one core and no more, and 2 GiB or what is
  * asked, whichever is less. */
@@ -430,7 +437,9 @@ void layers_end(void);
  * is removed at the release, and `connection` is told and closed when it is gone; or by whoever sweeps after us. */
 int layers_hold_directory(int *tree);
 void layers_release_directory(int handle, int connection);
-int write_id_map(pid_t pid, uint32_t count);
+/* Ids from 0 become those that are shared, `shared` of them; and those of a zone's own from `own` on the host, unless it is
+ * 0. */
+int write_id_map(pid_t pid, uint32_t shared, uint32_t own);
 
 /* ---- builds.c: the launcher's part of building images ---- */
 #define MAX_BUILD_LAYERS 192

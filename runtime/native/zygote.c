@@ -253,13 +253,14 @@ static bool fork_into_shell(const struct fork_request *request, int *fds, int co
   }
   int saved = errno;
   if (setns(ZYGOTE_PID_NS_FD, CLONE_NEWPID) < 0) fail("return to the zone's pid namespace");
-  for (int i = 0; i < count; i++) close(fds[i]);
+  /* Told before the pipes close: that would say that a child died. */
   if (pid < 0) {
     tell(ZYGOTE_FORK_FAILED, request->sandbox, 0, saved);
   } else {
     remember_child(pid, request->sandbox);
     tell(ZYGOTE_FORKED, request->sandbox, pid, 0);
   }
+  for (int i = 0; i < count; i++) close(fds[i]);
   return false;
 }
 
