@@ -6,7 +6,7 @@
 
 /* Those of images and of sandboxes; not the services', and not the administrator's. */
 static bool is_id_of_programs(uint32_t id) {
-  return id < IMAGE_ID_COUNT || (id >= FIRST_SANDBOX_ID && id < ID_COUNT);
+  return id < IMAGE_ID_COUNT || (id >= FIRST_SANDBOX_ID && id < FIRST_SANDBOX_ID + MAX_SANDBOXES);
 }
 
 const char *fork_request_check(const struct fork_request *request, size_t got, int descriptors) {

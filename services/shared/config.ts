@@ -93,9 +93,11 @@ export const configSchema = z.object({
   ONCEBOX_FILES_MAX_BYTES: integer(0, 512 * MiB)
     .default(16 * MiB)
     .describe("largest archive of an invocation's files that is kept with its record, bytes"),
-  ONCEBOX_SERVICE_ID: integer(1, 4_294_967_294)
+  ONCEBOX_SERVICE_ID: integer(1, 4_294_967_293)
     .default(1_879_113_728)
-    .describe('user and group id that gateway and worker take on when started by root'),
+    .describe(
+      'user and group id that the worker takes on when started by root; the gateway: the next user, the same group',
+    ),
   ONCEBOX_DEFAULT_LIMITS: limitsFromEnv('default').describe(
     'caps where a request gives none: name=value pairs with commas, such as wallMs=5000,pids=32',
   ),

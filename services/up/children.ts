@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Config } from '../shared/config.ts';
 import { connectRedis } from '../shared/redis.ts';
+import { serviceIds } from '../shared/service-ids.ts';
 import type { ChildSpec } from './supervised.ts';
 
 type Wiring<T> = Pick<ChildSpec<T>, 'onLine' | 'onEvent'>;
@@ -24,12 +25,13 @@ const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
  * would wait again after a restart. So it never syncs itself, and `syncAppendOnly` does, every second.
  */
 export function redisChild(config: Config, url: string, wiring: Wiring<void>): ChildSpec<void> {
-  const id = config.ONCEBOX_SERVICE_ID;
+  const { uid, gid } = serviceIds(config.ONCEBOX_SERVICE_ID).redis;
   const socket = decodeURIComponent(new URL(url).pathname);
   const settings = {
     port: '0',
     unixsocket: socket,
-    unixsocketperm: '700',
+    // The gateway is of the group.
+    unixsocketperm: '770',
     dir: config.redisDir,
     appendonly: 'yes',
     appendfsync: 'no',
@@ -45,7 +47,16 @@ export function redisChild(config: Config, url: string, wiring: Wiring<void>): C
       file: 'setpriv',
       // It reads no stdin and knows no IPC, so the kernel tells it when we are gone.
       args: [
-        ...['--pdeathsig', 'TERM', '--reuid', `${id}`, '--regid', `${id}`, '--clear-groups', 'redis-server'],
+        ...[
+          '--pdeathsig',
+          'TERM',
+          '--reuid',
+          `${uid}`,
+          '--regid',
+          `${gid}`,
+          '--clear-groups',
+          'redis-server',
+        ],
         ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
       ],
       env: { PATH: searchPath },
@@ -76,7 +87,7 @@ export function launcherChild(config: Config, wiring: Wiring<void>): ChildSpec<v
     socket: join(config.runDir, 'launcher.sock'),
     layers: join(config.storeDir, 'layers'),
     platform: join(nativeBuild, 'platform'),
-    'worker-uid': `${config.ONCEBOX_SERVICE_ID}`,
+    'worker-uid': `${serviceIds(config.ONCEBOX_SERVICE_ID).worker.uid}`,
     instance: config.instance,
   };
   return {

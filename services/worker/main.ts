@@ -21,6 +21,7 @@ import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
 import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
+import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { createFunctionAssembler } from './assemble-function.ts';
 import { atMost } from './at-most.ts';
@@ -53,7 +54,7 @@ onStopRequest(async (reason) => {
   process.exit(0);
 });
 // The launcher serves the ordinary user only, so before anything is opened.
-dropPrivileges(config.ONCEBOX_SERVICE_ID);
+dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).worker);
 
 const redis = connectRedis(config.ONCEBOX_REDIS_URL, { logger });
 const subscriber = connectRedis(config.ONCEBOX_REDIS_URL, { logger });

@@ -113,7 +113,7 @@ export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
     .onError((error, c) => onError(platformErrorOf(error), c));
 }
 
-/** Serves the API on a Unix socket that only the services' user can open. */
+/** Serves the API on a Unix socket that only the services' user and group can open: the gateway is of the group. */
 export async function serveNodeApi(app: Hono<GatewayEnv>, path: string): Promise<() => Promise<void>> {
   // Left by a worker that was killed.
   await rm(path, { force: true });
@@ -124,7 +124,7 @@ export async function serveNodeApi(app: Hono<GatewayEnv>, path: string): Promise
     server.once('error', reject);
     server.listen(path, resolve);
   });
-  await chmod(path, 0o600);
+  await chmod(path, 0o660);
   return () =>
     new Promise((resolve) => {
       server.close(() => resolve());

@@ -17,8 +17,8 @@ static void fork_request(const uint8_t *data, size_t size) {
   must((int8_t)data[0] > ZFD_CGROUP && (int8_t)data[0] <= ZFD_CGROUP + MAX_CGROUP_DIRS);
   must(request.working_dir[0] == '/' && offsetof(struct fork_request, working_dir) + strlen(request.working_dir) + 1 == got);
   must(request.group_count <= MAX_GROUPS && request.sandbox != 0);
-  must(request.uid != ADMINISTRATOR_ID && request.uid != IMAGE_ID_COUNT && request.uid < ID_COUNT);
-  must(request.gid != ADMINISTRATOR_ID && request.gid != IMAGE_ID_COUNT && request.gid < ID_COUNT);
+  must(request.uid != ADMINISTRATOR_ID && request.uid != IMAGE_ID_COUNT && request.uid < FIRST_SANDBOX_ID + MAX_SANDBOXES);
+  must(request.gid != ADMINISTRATOR_ID && request.gid != IMAGE_ID_COUNT && request.gid < FIRST_SANDBOX_ID + MAX_SANDBOXES);
 }
 
 static void events(const uint8_t *data, size_t size) {
