@@ -72,6 +72,7 @@ static void enter_root(const char *layers_dir, const char *layers, int workspace
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("cannot make mounts private: %m");
   /* Still by the host's root's file permissions: the store may lie where only he may look. */
   int count = root_take_layers(layers_dir, layers, trees);
+  if (count < 0) fail("cannot take a layer into the build: %m");
   if ((lost = root_take_system(dirs))) fail("cannot take %s into the build: %m", lost);
   root_take_devices(devices);
   if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)

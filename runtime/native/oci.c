@@ -144,12 +144,13 @@ static void give_up_privileges(void) {
 /* ---- caps ---- */
 
 /* What the runtime has beyond the program's caps. runc is gone once the program runs, but for an init of ours. gVisor's
- * kernel lives with the program: its own memory, its threads, and three of the host's for each of the program's. */
+ * kernel lives with the program: its own memory, its threads, and the processes in which it has the program's. */
 static struct run_limits with_overhead(const struct run_limits *limits, bool runs) {
   struct run_limits total = *limits;
   if (oci.request.runtime == OCI_GVISOR) {
     total.memory_bytes += OCI_GVISOR_MEMORY;
-    total.pids = limits->pids * 3 + OCI_GVISOR_PIDS;
+    total.pids = limits->pids * OCI_GVISOR_PIDS_EACH + OCI_GVISOR_PIDS;
+    if (total.pids > OCI_GVISOR_PIDS_MOST) total.pids = OCI_GVISOR_PIDS_MOST;
   } else if (runs) {
     total.pids += 1;
   } else {
@@ -402,7 +403,7 @@ static void report_and_end(enum end_cause cause) {
       .exit_code = end.exit_code,
       .signal = end.signal,
       .oom_kills = failed ? cgroup_sandbox_oom_kills(&oci.cgroup, SANDBOX) : 0,
-      .pids_refused = failed ? cgroup_sandbox_pids_refused(&oci.cgroup, SANDBOX) : 0,
+      .pids_refused = failed ? cgroup_sandbox_pids_refused(&oci.cgroup, SANDBOX) + end.pids_refused : 0,
       .disk_full = disk_known && disk.f_bfree == 0,
       .inodes_full = disk_known && disk.f_ffree == 0,
       .stdout_truncated = oci.stdout_truncated,

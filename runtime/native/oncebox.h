@@ -270,7 +270,8 @@ struct system_dir {
 /* Programs and libraries. Both name the directory that failed, with errno, or NULL. */
 const char *root_take_system(struct system_dir dirs[SYSTEM_DIRS]);
 const char *root_place_system(const struct system_dir dirs[SYSTEM_DIRS]);
-/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many. */
+/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many, or -1 with
+ * errno. */
 int root_take_layers(const char *layers_dir, const char *layers, int *trees);
 void root_place_layers(const char *layers, const int *trees, int count);
 
