@@ -22,7 +22,7 @@ export interface OciConfig {
   linux: { namespaces: { type: string }[]; maskedPaths: string[]; readonlyPaths: string[] };
 }
 
-export interface OciMount {
+interface OciMount {
   destination: string;
   type: string;
   source: string;
