@@ -185,6 +185,9 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
 int write_file_at(int dirfd, const char *path, const char *text);
 ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
 uint64_t now_usec(void);
+/* In a process cloned from the launcher: closes everything that it has open, and that is the host's root's, but these and
+ * stderr; stdin and stdout become /dev/null. -1 with errno. */
+int descriptors_keep(const int *kept, int count);
 /* Layers as they cross the wire: digests in hex with colons between, nothing that could be a path. */
 bool layers_are_names(const char *layers);
 /* The same with another cap than that of a sandbox: how many they are, or 0. */
