@@ -193,6 +193,9 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
 int write_file_at(int dirfd, const char *path, const char *text);
 ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
 uint64_t now_usec(void);
+/* In a process cloned from the launcher: closes everything that it has open, and that is the host's root's, but these and
+ * stderr; stdin and stdout become /dev/null. -1 with errno. */
+int descriptors_keep(const int *kept, int count);
 /* Layers as they cross the wire: digests in hex with colons between, nothing that could be a path. */
 bool layers_are_names(const char *layers);
 /* The same with another cap than that of a sandbox: how many they are, or 0. */
@@ -289,7 +292,8 @@ struct system_dir {
 /* Programs and libraries. Both name the directory that failed, with errno, or NULL. */
 const char *root_take_system(struct system_dir dirs[SYSTEM_DIRS]);
 const char *root_place_system(const struct system_dir dirs[SYSTEM_DIRS]);
-/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many. */
+/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many, or -1 with
+ * errno. */
 int root_take_layers(const char *layers_dir, const char *layers, int *trees);
 void root_place_layers(const char *layers, const int *trees, int count);
 
