@@ -113,6 +113,7 @@ static void hear_worker(void) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) _exit(0); /* the worker is gone; as init of the zone we take everything with us */
   buffer_append(&agent.inbox, chunk, (size_t)got);
+  explicit_bzero(chunk, (size_t)got); /* as buffers do */
   size_t at = 0;
   while (agent.inbox.length - at >= 9) {
     uint8_t *frame = agent.inbox.data + agent.inbox.start + at;
