@@ -104,11 +104,13 @@ static bool hear_once(void) {
     agent.forks_asked--;
     sandbox_fork_waiting();
   }
+  if (event.kind < ZYGOTE_FORKED || event.kind > ZYGOTE_FORK_FAILED) zygote_lost("the zygote sent what is no event");
   struct sandbox *sandbox = agent_find(event.sandbox);
-  if (!sandbox) {
-    /* Each sandbox can be gone before its end is told, once. */
+  bool is_over = !sandbox || (event.kind == ZYGOTE_EXITED && (sandbox->exited || sandbox->state >= DYING));
+  if (is_over) {
+    /* Each sandbox can be over before its end is told, once. More would keep us busy for nothing. */
     if (++agent.strays > agent.created + 1024) zygote_lost("the zygote speaks of sandboxes that are not there");
-    return true;
+    if (!sandbox) return true;
   }
   if (event.kind == ZYGOTE_FORK_FAILED && sandbox->state == FORKING) {
     char text[128];

@@ -26,6 +26,7 @@
 #define ID_BASE 0x70000000u
 #define ID_COUNT 73730u
 #define IMAGE_ID_COUNT 65536u
+#define SERVICE_ID 65536u
 /* Inside a zone: agent, zygote and shells' inits. Not 0, which is the root of images: a program that runs as that may
  * neither signal nor trace them, owns nothing of theirs, and is on another account of per-user kernel limits. */
 #define ADMINISTRATOR_ID 65537u

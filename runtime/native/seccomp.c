@@ -108,6 +108,18 @@ static int add_zygote_rules(scmp_filter_ctx filter) {
       seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 2,
                        SCMP_A0(SCMP_CMP_MASKED_EQ, pid, IOPRIO_WHO_PROCESS), SCMP_A1(SCMP_CMP_MASKED_EQ, pid, 1)) < 0)
     return -1;
+  /* The services' id is mapped too, for the layers are theirs. Who becomes it would be on the same accounts of per-user kernel
+   * limits as worker and gateway (epoll watches, buffers of pipes), and could use them up. */
+  static const struct {
+    int call;
+    unsigned ids;
+  } becoming[] = {{SCMP_SYS(setuid), 1},    {SCMP_SYS(setgid), 1},   {SCMP_SYS(setreuid), 2}, {SCMP_SYS(setregid), 2},
+                  {SCMP_SYS(setresuid), 3}, {SCMP_SYS(setresgid), 3}, {SCMP_SYS(setfsuid), 1}, {SCMP_SYS(setfsgid), 1}};
+  for (size_t i = 0; i < COUNT(becoming); i++)
+    for (unsigned id = 0; id < becoming[i].ids; id++)
+      if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), becoming[i].call, 1,
+                           SCMP_CMP(id, SCMP_CMP_MASKED_EQ, 0xffffffff, SERVICE_ID)) < 0)
+        return -1;
   return 0;
 }
 
