@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
+import { parkedBytes } from '../../runtime/pool/function-zones.ts';
 import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import { useFunctionZones } from '../support/function-zones.ts';
 import { descendants, onceboxCgroups } from '../support/host.ts';
@@ -238,4 +239,28 @@ test('a zygote that stops forking is not waited for without end, and its zone ca
   await new Promise((resolve) => setTimeout(resolve, 300));
   await zone.close();
   expect(await waiting).toMatch(/gone|lost/);
+});
+
+test('a parked fork may have what the pools count it with, which is enough for one of a large function', async () => {
+  const { zone, layers, call } = await initialised('node', {
+    'index.cjs': `const held = Array.from({ length: 200_000 }, (_, i) => ({ i, text: 'x'.repeat(100) + i }));
+      const bytes = Buffer.alloc(64 << 20, 1);
+      exports.handler = () => held.length + bytes.length;`,
+  });
+  const before = new Set(await onceboxCgroups());
+  const parked = await zone.create(scratchSpec(layers));
+  const own = (await onceboxCgroups()).filter(
+    (path) => path.includes(`/test-${process.pid}-`) && !before.has(path),
+  );
+  const limits = await Promise.all(
+    own.flatMap((path) =>
+      ['memory.limit_in_bytes', 'memory.max'].map((name) =>
+        readFile(`${path}/${name}`, 'utf8').catch(() => ''),
+      ),
+    ),
+  );
+  expect(limits.map((text) => text.trim())).toContain(String(parkedBytes));
+  expect((await parked.stat()).memoryPeakBytes).toBeLessThan(parkedBytes / 2);
+  await parked.kill();
+  expect((await call()).value).toBe(200_000 + (64 << 20));
 });
