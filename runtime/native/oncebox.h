@@ -25,6 +25,7 @@
  * who own the layers' directory. */
 #define ID_BASE 0x70000000u
 #define IMAGE_ID_COUNT 65536u
+#define SERVICE_ID 65536u
 #define SHARED_ID_COUNT 65537u
 /* Then the administrator's and the sandboxes' own, which each zone has of its own on the node: what the kernel counts for a
  * user (pipes, watches, sockets in flight, signals), no two sandboxes share. */
