@@ -74,38 +74,50 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const waitingList = queue.toKey('wait');
   const results = await openResultChannel(subscriber, readFinished, onError);
 
-  /** As of the last answer, and what was added since it was asked for. */
-  let waiting = 0;
-  let isCounting = false;
+  /*
+   * Never fewer than wait: those of the last answer and all that may have been added behind it. With one gateway the
+   * bound is exact; each of several may overshoot by what the others add in the meantime.
+   */
+  let counted = 0;
+  let landedBefore = 0;
+  let added = 0;
+  let landed = 0;
+  let counting: Promise<void> | undefined;
+  const waitingAtMost = () => counted + added - landedBefore;
 
-  async function countWaiting() {
-    const before = waiting;
-    const counted = await redis.llen(waitingList);
-    waiting = counted + Math.max(0, waiting - before);
-  }
-
-  /** After an addition and not before it, so that none waits for the answer. */
-  function countSoon() {
-    if (isCounting) return;
-    isCounting = true;
-    const done = () => {
-      isCounting = false;
+  function countWaiting(): Promise<void> {
+    const count = async () => {
+      const before = landed;
+      counted = await redis.llen(waitingList);
+      landedBefore = before;
     };
-    countWaiting().then(done, done);
+    counting ??= count().finally(() => {
+      counting = undefined;
+    });
+    return counting;
   }
 
-  /** Concurrent requests may pass the check together and overshoot by their number. */
   async function add(id: string, request: InvocationRequest) {
-    if (waiting >= queueMax) await countWaiting();
-    if (waiting >= queueMax) {
-      throw new PlatformError('queue_full', `cannot enqueue: ${waiting} invocations are waiting`, {
-        retryAfterSeconds: 1,
-      });
+    // Near the end additions are waited for, until it is certain whether there is a place.
+    for (let isFresh = false; waitingAtMost() >= queueMax; isFresh = true) {
+      if (isFresh && counted >= queueMax) {
+        throw new PlatformError('queue_full', `cannot enqueue: ${counted} invocations are waiting`, {
+          retryAfterSeconds: 1,
+        });
+      }
+      // What was asked for already may be answered with what was before.
+      await counting;
+      await countWaiting();
     }
-    waiting += 1;
+    added += 1;
     const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
-    await queue.add('invocation', job, { jobId: id });
-    countSoon();
+    try {
+      await queue.add('invocation', job, { jobId: id });
+    } finally {
+      landed += 1;
+    }
+    // After an addition and not before it, so that none waits for the answer.
+    countWaiting().catch(() => {});
   }
 
   async function enqueueAndWait(
