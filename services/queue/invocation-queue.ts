@@ -80,18 +80,23 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const room = createRedisRoom(redis, onError);
 
-  /** As of the last answer, and what was let in since it was asked for: rather too many than too few. */
+  /*
+   * Never fewer than wait: those of the last answer and all that may have been added behind it. With one gateway the
+   * bound is exact; each of several may overshoot by what the others add in the meantime.
+   */
   let counted = 0;
-  let letIn = 0;
+  let landedBefore = 0;
+  let added = 0;
+  let landed = 0;
   let counting: Promise<void> | undefined;
+  const waitingAtMost = () => counted + added - landedBefore;
 
   async function count() {
-    const before = letIn;
+    const before = landed;
     counted = await redis.llen(waitingList);
-    letIn -= before;
+    landedBefore = before;
   }
 
-  /** One for all who ask meanwhile: a second answer would forget whom the first one has let in. */
   function countWaiting(): Promise<void> {
     counting ??= count().finally(() => {
       counting = undefined;
@@ -99,16 +104,38 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     return counting;
   }
 
-  /** The bound is kept by each gateway for itself: several overshoot by what the others add during one round trip. */
-  async function add(id: string, request: InvocationRequest) {
-    try {
-      if (counted + letIn >= queueMax) await countWaiting();
-      if (counted + letIn >= queueMax) {
-        throw new PlatformError('queue_full', `cannot enqueue: ${counted + letIn} invocations are waiting`, {
+  /** Near the end additions are waited for, until it is certain whether there is a place. */
+  async function findPlace() {
+    for (let isFresh = false; waitingAtMost() >= queueMax; isFresh = true) {
+      if (isFresh && counted >= queueMax) {
+        throw new PlatformError('queue_full', `cannot enqueue: ${counted} invocations are waiting`, {
           retryAfterSeconds: 1,
         });
       }
-      letIn += 1;
+      // What was asked for already may be answered with what was before.
+      await counting;
+      await countWaiting();
+    }
+  }
+
+  async function add(id: string, request: InvocationRequest) {
+    try {
+      await findPlace();
+    } catch (error) {
+      throw refusal(error) ?? error;
+    }
+    added += 1;
+    try {
+      await addJob(id, request);
+    } finally {
+      landed += 1;
+    }
+    // After an addition and not before it, so that none waits for the answer.
+    countWaiting().catch(() => {});
+  }
+
+  async function addJob(id: string, request: InvocationRequest) {
+    try {
       await room.claim(textOf(request));
     } catch (error) {
       // Nothing was sent yet.
@@ -120,8 +147,6 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     } catch (error) {
       throw refusal(error) ?? uncertain(id, error);
     }
-    // After the addition and not before it, so that none waits for the answer.
-    countWaiting().catch(() => {});
   }
 
   async function enqueueAndWait(

@@ -1,6 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { SandboxSource } from '../../runtime/pool/sandbox-source.ts';
-import type { GroupStats } from '../../runtime/pool/stats.ts';
+import type { GroupStats, PoolGroup } from '../../runtime/pool/stats.ts';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { MemoryCapacity } from './capacity.ts';
 import type { ResidueKind } from './residue.ts';
@@ -178,7 +178,7 @@ function openGroupMetrics(registers: Registry[]) {
 
   return {
     set(
-      groups: Record<string, GroupStats>,
+      groups: Record<PoolGroup, GroupStats>,
       { parkedHeld, parkedMax }: { parkedHeld: number; parkedMax: number },
     ) {
       held.set(parkedHeld);

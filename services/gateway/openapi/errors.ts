@@ -62,11 +62,13 @@ export function reply(
   description: string,
   content: ResponseConfig['content'],
   headers: Record<string, unknown> = {},
+  links?: ResponseConfig['links'],
 ): ResponseConfig {
   return {
     description,
     headers: { ...requestId, ...headers } as NonNullable<ResponseConfig['headers']>,
     ...(content && { content }),
+    ...(links && { links }),
   };
 }
 

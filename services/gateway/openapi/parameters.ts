@@ -12,9 +12,24 @@ export const prefer = z.object({
   prefer: z.union([z.literal('respond-async'), z.string()]).optional(),
 });
 
+/** From a reply to the operations that take the id it tells. */
+export const invocationLinks = Object.fromEntries(
+  ['getInvocation', 'cancelInvocation', 'getInvocationFiles'].map((operationId) => [
+    operationId,
+    { operationId, parameters: { id: '$response.header.oncebox-invocation-id' } },
+  ]),
+);
+/** From a deploy to the operations of the function. */
+export const functionLinks = Object.fromEntries(
+  ['invokeFunction', 'getFunction', 'deleteFunction'].map((operationId) => [
+    operationId,
+    { operationId, parameters: { name: '$request.path.name' } },
+  ]),
+);
+
 const text = { type: 'string' };
 /** Of a reply that is about an invocation. */
-export const invocationHeaders = {
+const invocationHeaders = {
   'oncebox-invocation-id': { description: 'Reads the record.', schema: text, required: true },
 };
 export const finishedHeaders = {

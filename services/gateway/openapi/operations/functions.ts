@@ -10,7 +10,7 @@ import { pushFunctionRequestSchema } from '../../../../sdk/contract/image.ts';
 import type { Limits } from '../../../../sdk/contract/limits.ts';
 import { bytes, errors, json, reply } from '../errors.ts';
 import { named } from '../named.ts';
-import { functionName } from '../parameters.ts';
+import { functionLinks, functionName } from '../parameters.ts';
 import { deployRequest } from '../requests.ts';
 import { imageReply } from './image-reply.ts';
 
@@ -22,6 +22,7 @@ export function functionOperations(maxima: Limits): RouteConfig[] {
     {
       method: 'put',
       path: '/v1/functions/{name}',
+      operationId: 'deployFunction',
       summary: 'Deploys a version and points the name at it',
       description:
         'As JSON, or as the tar.gz of a directory: then `runtime` and `handler` are in the query, which is ignored with JSON.',
@@ -41,20 +42,27 @@ export function functionOperations(maxima: Limits): RouteConfig[] {
         },
       },
       responses: {
-        200: reply('It was deployed before, and has its version again.', json(deployedFunctionSchema)),
-        201: reply('A new version.', json(deployedFunctionSchema)),
+        200: reply(
+          'It was deployed before, and has its version again.',
+          json(deployedFunctionSchema),
+          {},
+          functionLinks,
+        ),
+        201: reply('A new version.', json(deployedFunctionSchema), {}, functionLinks),
         ...errors('invalid_request', 'image_not_found', 'body_too_large'),
       },
     },
     {
       method: 'get',
       path: '/v1/functions',
+      operationId: 'listFunctions',
       summary: 'Every function, with the version its name points at',
       responses: { 200: reply('Sorted by name.', json(functionListSchema)), ...errors() },
     },
     {
       method: 'get',
       path: '/v1/functions/{name}',
+      operationId: 'getFunction',
       summary: 'A function with all its versions',
       request: { params: functionName },
       responses: {
@@ -65,6 +73,7 @@ export function functionOperations(maxima: Limits): RouteConfig[] {
     {
       method: 'delete',
       path: '/v1/functions/{name}',
+      operationId: 'deleteFunction',
       summary: 'Removes a function with all its versions',
       request: { params: functionName },
       responses: { 204: reply('It is gone.', undefined), ...errors('function_not_found') },
@@ -72,6 +81,7 @@ export function functionOperations(maxima: Limits): RouteConfig[] {
     {
       method: 'post',
       path: '/v1/functions/{name}/push',
+      operationId: 'pushFunction',
       summary: 'Pushes a version to a registry, as an image',
       request: {
         params: functionName,

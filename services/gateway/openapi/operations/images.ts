@@ -28,12 +28,14 @@ export const imageOperations: RouteConfig[] = [
   {
     method: 'get',
     path: '/v1/images',
+    operationId: 'listImages',
     summary: "The node's images",
     responses: { 200: reply('One item for each name.', json(imageListSchema)), ...errors() },
   },
   {
     method: 'post',
     path: '/v1/images',
+    operationId: 'pullImage',
     summary: 'Pulls an image from a registry',
     request: {
       body: { required: true, content: json(pullRequestSchema, { reference: 'alpine:3.20' }) },
@@ -46,6 +48,7 @@ export const imageOperations: RouteConfig[] = [
   {
     method: 'delete',
     path: '/v1/images',
+    operationId: 'removeImage',
     summary: 'Takes a name away; with the last one, or by digest, the image',
     request: { query: removeQuerySchema },
     responses: {
@@ -56,6 +59,7 @@ export const imageOperations: RouteConfig[] = [
   {
     method: 'get',
     path: '/v1/images/inspect',
+    operationId: 'inspectImage',
     summary: 'All of an image: configuration, layers, manifest',
     request: { query: referenceQuerySchema },
     responses: {
@@ -66,6 +70,7 @@ export const imageOperations: RouteConfig[] = [
   {
     method: 'get',
     path: '/v1/images/history',
+    operationId: 'getImageHistory',
     summary: "An image's steps, newest first",
     request: { query: referenceQuerySchema },
     responses: {
@@ -76,18 +81,21 @@ export const imageOperations: RouteConfig[] = [
   {
     method: 'get',
     path: '/v1/images/df',
+    operationId: 'getDiskUsage',
     summary: 'What images take of the disk',
     responses: { 200: reply('Bytes, and how many could be freed.', json(diskUsageSchema)), ...errors() },
   },
   {
     method: 'post',
     path: '/v1/images/prune',
+    operationId: 'pruneImages',
     summary: 'Frees what no image needs',
     responses: { 200: reply('What was freed.', json(pruneResultSchema)), ...errors('image_in_use') },
   },
   {
     method: 'post',
     path: '/v1/images/tag',
+    operationId: 'tagImage',
     summary: 'Gives an image another name',
     request: {
       body: {
@@ -103,6 +111,7 @@ export const imageOperations: RouteConfig[] = [
   {
     method: 'post',
     path: '/v1/images/push',
+    operationId: 'pushImage',
     summary: 'Pushes an image to a registry',
     request: {
       body: {
@@ -118,6 +127,7 @@ export const imageOperations: RouteConfig[] = [
   {
     method: 'post',
     path: '/v1/images/import',
+    operationId: 'importImage',
     summary: 'Adds an image from an archive: of `docker save`, or a tar of an OCI layout',
     request: { query: importQuerySchema, body: { required: true, content: archive } },
     responses: { 200: imageReply, ...errors(...incoming, 'body_too_large') },
@@ -125,6 +135,7 @@ export const imageOperations: RouteConfig[] = [
   {
     method: 'post',
     path: '/v1/images/build',
+    operationId: 'buildImage',
     summary: 'Builds the Dockerfile of a context, a tar',
     request: {
       query: z.strictObject({

@@ -7,6 +7,7 @@ export const invocationOperations: RouteConfig[] = [
   {
     method: 'get',
     path: '/v1/invocations/{id}',
+    operationId: 'getInvocation',
     summary: 'The record of an invocation',
     request: { params: invocationId },
     responses: { 200: reply('As it is now.', json(invocation)), ...errors('invocation_not_found') },
@@ -14,6 +15,7 @@ export const invocationOperations: RouteConfig[] = [
   {
     method: 'delete',
     path: '/v1/invocations/{id}',
+    operationId: 'cancelInvocation',
     summary: 'Cancels an invocation',
     request: { params: invocationId },
     responses: {
@@ -25,6 +27,7 @@ export const invocationOperations: RouteConfig[] = [
   {
     method: 'get',
     path: '/v1/invocations/{id}/files',
+    operationId: 'getInvocationFiles',
     summary: 'What it left in its writable layer, where `"diff": "archive"` asked for that',
     request: { params: invocationId },
     responses: {

@@ -4,7 +4,7 @@ import type { Limits } from '../../../../sdk/contract/limits.ts';
 import { type Outcome, outcomeSchema } from '../../../../sdk/contract/outcome.ts';
 import { anything, errors, json, reply } from '../errors.ts';
 import { named } from '../named.ts';
-import { acceptedHeaders, finishedHeaders, functionName, prefer } from '../parameters.ts';
+import { acceptedHeaders, finishedHeaders, functionName, invocationLinks, prefer } from '../parameters.ts';
 import { runRequest } from '../requests.ts';
 
 named('Outcome', outcomeSchema);
@@ -14,6 +14,7 @@ const accepted = reply(
   'With `Prefer: respond-async`: it waits in the queue.',
   json(invocation),
   acceptedHeaders,
+  invocationLinks,
 );
 const failed = Object.keys({
   exited: 1,
@@ -31,6 +32,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
     {
       method: 'post',
       path: '/v1/run',
+      operationId: 'run',
       summary: 'Runs a snippet or an image, in a sandbox of its own',
       request: {
         headers: prefer,
@@ -40,7 +42,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
         },
       },
       responses: {
-        200: reply('It has ended, however it did.', json(invocation), finishedHeaders),
+        200: reply('It has ended, however it did.', json(invocation), finishedHeaders, invocationLinks),
         202: accepted,
         ...errors('invalid_request', 'image_not_found', 'body_too_large', 'queue_full', 'result_pending'),
       },
@@ -48,6 +50,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
     {
       method: 'post',
       path: '/v1/functions/{name}/invoke',
+      operationId: 'invokeFunction',
       summary: 'Calls a function; the body is the event',
       request: {
         params: functionName,
@@ -56,7 +59,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
         body: { required: false, content: json(anything, { name: 'Ada' }) },
       },
       responses: {
-        200: reply('What the handler returned.', json(anything), finishedHeaders),
+        200: reply('What the handler returned.', json(anything), finishedHeaders, invocationLinks),
         202: accepted,
         ...errors(
           'invalid_request',
