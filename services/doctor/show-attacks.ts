@@ -19,6 +19,8 @@ export async function showAttacks(session: Session, only: readonly string[]): Pr
 
   const colour = colours({ ...session.io, stdout: session.io.stderr });
   session.note(`starting a platform of its own; then ${count} attacks, which take some minutes`);
+  // What was there before is not of ours.
+  const known = await auditNode({ settleMs: 0, signal });
   const ground = await startGround({ signal }).catch((error: Error) => {
     if (signal.aborted) throw error;
     throw new CliError(error.message);
@@ -41,7 +43,7 @@ export async function showAttacks(session: Session, only: readonly string[]): Pr
   } finally {
     await ground.close();
   }
-  const { leaks } = await auditNode({ instance: ground.platform.config.instance, signal });
+  const { leaks } = await auditNode({ instance: ground.platform.config.instance, known, signal });
   session.print({ rows, leaks }, () => text(rows, leaks, colours(session.io)));
   if (leaks.length > 0 || rows.some(({ held, control }) => held === false || control === false))
     session.exitCode = 1;

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, rm, rmdir, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { sandboxIdBase, serviceId } from '../../runtime/image/ids.ts';
@@ -133,6 +134,15 @@ test('half-done files and a socket on which nobody listens are found', async () 
   const socket = join(config.runDir, 'left.sock');
   await leaveSocket(socket);
   expect(new Set((await leaks()).map(({ path }) => path))).toEqual(new Set([...planted, socket]));
+});
+
+test('the directory of a platform of its own that was killed is found, once it is not young', async () => {
+  const left = await mkdtemp(join(tmpdir(), 'oncebox-loadtest-'));
+  onTestFinished(() => rmdir(left));
+  const isFound = async () => (await auditNode({ settleMs: 0 })).leaks.some(({ path }) => path === left);
+  expect(await isFound()).toBe(false);
+  await utimes(left, 0, 0);
+  expect(await isFound()).toBe(true);
 });
 
 async function leaks(): Promise<Leak[]> {
