@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { sandboxIdBase, serviceId } from '../../runtime/image/ids.ts';
 import { type AuditOptions, auditNode, type Leak } from '../../services/doctor/leaks/audit-node.ts';
-import { cgroupMounts } from '../../services/doctor/leaks/cgroups.ts';
+import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
 import { ownStoreConfig } from '../support/platform.ts';
@@ -169,7 +169,7 @@ async function end(pid: number | undefined): Promise<void> {
 
 /** A zone's cgroup, in the hierarchy that counts processes. */
 async function someZone(): Promise<string> {
-  for (const mount of cgroupMounts()) {
+  for (const mount of cgroupRoots()) {
     const zone = join(mount, 'oncebox', config.instance, 'zone1');
     if (
       await access(join(zone, 'pids.max')).then(

@@ -1,6 +1,6 @@
 import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cgroupMounts, strayCgroups } from './cgroups.ts';
+import { cgroupRoots, strayCgroups } from './cgroups.ts';
 import { abandonedInDataDir, abandonedInStore, abandonedPlatforms } from './files.ts';
 import { HostProcesses } from './host-processes.ts';
 import { unknownSandboxes } from './known-sandboxes.ts';
@@ -112,7 +112,7 @@ async function look(options: AuditOptions): Promise<NodeAudit> {
     ),
     looked: {
       processes: host.all.size,
-      cgroupHierarchies: cgroupMounts().length,
+      cgroupHierarchies: cgroupRoots().length,
       mountNamespaces: namespaces.size,
       instances: [...host.instances],
       dataDirs,
