@@ -1,7 +1,7 @@
 import { table } from '../../sdk/cli/format.ts';
 import type { Session } from '../../sdk/cli/session.ts';
 import { loadConfig } from '../shared/config.ts';
-import { type Colour, colours } from './colours.ts';
+import { type Colour, type Colours, colours } from './colours.ts';
 import type { Feature, FeatureGroup, FeatureState } from './features/feature.ts';
 import { type FeatureReport, lookAtFeatures } from './features/look-at-features.ts';
 
@@ -23,7 +23,7 @@ export async function showFeatures(session: Session): Promise<void> {
   if (!report.canRun) session.exitCode = 1;
 }
 
-function text({ canRun, features }: FeatureReport, colour: ReturnType<typeof colours>): string {
+function text({ canRun, features }: FeatureReport, colour: Colours): string {
   const groups = Object.entries(headings).map(([group, heading]) => {
     const rows = features.filter((feature) => feature.group === group).map((feature) => row(feature, colour));
     return table([colour('bold', heading), '', 'FOUND'], rows);
@@ -38,15 +38,12 @@ function text({ canRun, features }: FeatureReport, colour: ReturnType<typeof col
   return [...groups, ...advice, verdict].join('\n\n');
 }
 
-function row({ name, state, found }: Feature, colour: ReturnType<typeof colours>): string[] {
+function row({ name, state, found }: Feature, colour: Colours): string[] {
   const [mark, tint] = marks[state];
   return [name, colour(tint, mark), found];
 }
 
-function explain(
-  { name, state, purpose, without, remedy }: Feature,
-  colour: ReturnType<typeof colours>,
-): string {
+function explain({ name, state, purpose, without, remedy }: Feature, colour: Colours): string {
   const [mark, tint] = marks[state];
   return [
     `${colour(tint, mark)} ${colour('bold', name)}: ${purpose}.`,

@@ -1,15 +1,18 @@
 import { table } from '../../sdk/cli/format.ts';
-import type { Session } from '../../sdk/cli/session.ts';
+import { defaultUrl, type Session } from '../../sdk/cli/session.ts';
 import { loadConfig } from '../shared/config.ts';
 import { colours } from './colours.ts';
 import { auditNode, type NodeAudit } from './leaks/audit-node.ts';
+import { HostProcesses } from './leaks/host-processes.ts';
 
 export async function showLeaks(session: Session): Promise<void> {
   const config = loadConfig(session.io.env);
+  // Where nobody said that a platform runs, and none does, nobody is asked.
+  const asks = session.url !== defaultUrl || new HostProcesses().instances.has(config.instance);
   const audit = await auditNode({
     dataDirs: [config.ONCEBOX_DATA_DIR],
     storeDirs: [config.storeDir],
-    url: session.url,
+    ...(asks && { url: session.url }),
     ...session.signal,
   });
   const colour = colours(session.io);

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { createClient } from '../../sdk/client.ts';
 import { auditNode } from '../../services/doctor/leaks/audit-node.ts';
-import { cgroupMounts } from '../../services/doctor/leaks/cgroups.ts';
+import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
 import { HostProcesses } from '../../services/doctor/leaks/host-processes.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
@@ -67,11 +67,14 @@ test.each([
   120_000,
 );
 
-test('services that hang and have lost their supervisor are ended by the next', async () => {
+test('services, agents and zygotes that hang and have lost their supervisor are ended by the next', async () => {
   const doomed = await startDoomed();
   const host = new HostProcesses();
-  const hanging = [...host.all.values()].filter(({ parent }) => parent === doomed.pids.supervisor);
+  const hanging = [...host.all.values()].filter(
+    ({ parent, cgroup }) => parent === doomed.pids.supervisor || cgroup?.instance === config.instance,
+  );
   const names = hanging.map(({ args }) => args.join(' ')).join('\n');
+  expect(hanging.filter(({ cgroup }) => cgroup?.leaf === 'agent').length).toBeGreaterThan(3);
   for (const part of ['redis', 'launcher', 'worker', 'gateway']) expect(names).toContain(part);
   for (const { pid } of hanging) process.kill(pid, 'SIGSTOP');
   process.kill(doomed.pids.supervisor, 'SIGKILL');
@@ -107,7 +110,7 @@ test("what a start sweeps is the predecessor's: an operator's cgroups, processes
   ];
   for (const path of [...swept, ...kept]) await writeFile(path, '');
   await mkdir(unpacking);
-  const pids = cgroupMounts().find((path) => path.endsWith('/pids')) ?? (cgroupMounts()[0] as string);
+  const pids = cgroupRoots().find((path) => path.endsWith('/pids')) ?? (cgroupRoots()[0] as string);
   const cgroups = ['oncebox-operator', 'oncebox/operator'].map((name) => join(pids, name));
   const sleeper = spawn('sleep', ['60'], { stdio: 'ignore' });
   for (const path of cgroups) await mkdir(path, { recursive: true });

@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
-import { cgroupMounts } from '../../services/doctor/leaks/cgroups.ts';
+import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
 import { mountsOf } from '../../services/doctor/leaks/mount-table.ts';
 
 const root = resolve(import.meta.dirname, '../..');
@@ -104,7 +104,7 @@ async function run([file = '', ...args]: readonly string[]) {
 }
 
 async function traces() {
-  const cgroups = await Promise.all(cgroupMounts().map((path) => readdir(path)));
+  const cgroups = await Promise.all(cgroupRoots().map((path) => readdir(path)));
   return {
     cgroups: cgroups.flat().filter((name) => name.startsWith('oncebox-doctor')),
     mounts: mountsOf('self').length,

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, rm, rmdir, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { sandboxIdBase, serviceId } from '../../runtime/image/ids.ts';
 import { type AuditOptions, auditNode, type Leak } from '../../services/doctor/leaks/audit-node.ts';
-import { cgroupMounts } from '../../services/doctor/leaks/cgroups.ts';
+import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
 import { ownStoreConfig } from '../support/platform.ts';
@@ -135,6 +136,15 @@ test('half-done files and a socket on which nobody listens are found', async () 
   expect(new Set((await leaks()).map(({ path }) => path))).toEqual(new Set([...planted, socket]));
 });
 
+test('the directory of a platform of its own that was killed is found, once it is not young', async () => {
+  const left = await mkdtemp(join(tmpdir(), 'oncebox-loadtest-'));
+  onTestFinished(() => rmdir(left));
+  const isFound = async () => (await auditNode({ settleMs: 0 })).leaks.some(({ path }) => path === left);
+  expect(await isFound()).toBe(false);
+  await utimes(left, 0, 0);
+  expect(await isFound()).toBe(true);
+});
+
 async function leaks(): Promise<Leak[]> {
   return (await auditNode(scope)).leaks;
 }
@@ -159,7 +169,7 @@ async function end(pid: number | undefined): Promise<void> {
 
 /** A zone's cgroup, in the hierarchy that counts processes. */
 async function someZone(): Promise<string> {
-  for (const mount of cgroupMounts()) {
+  for (const mount of cgroupRoots()) {
     const zone = join(mount, 'oncebox', config.instance, 'zone1');
     if (
       await access(join(zone, 'pids.max')).then(

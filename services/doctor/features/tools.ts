@@ -1,10 +1,13 @@
 import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Description, type Feature, featureOf } from './feature.ts';
 
 const run = promisify(execFile);
 /** Where the services look for programs: an ordinary user's PATH often lacks the last two. */
 const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+const launcher = fileURLToPath(new URL('../../../runtime/native/build/oncebox-launcher', import.meta.url));
 
 const fromDistribution = (name: string) => `apt-get install ${name}, or "npm run setup" as root`;
 const tools: { args: string[]; description: Description }[] = [
@@ -69,6 +72,16 @@ const tools: { args: string[]; description: Description }[] = [
     },
   },
   {
+    args: ['zstd', '--version'],
+    description: {
+      group: 'better',
+      name: 'zstd',
+      purpose: 'layers may be compressed with it',
+      without: 'images with such layers cannot be pulled or imported',
+      remedy: fromDistribution('zstd'),
+    },
+  },
+  {
     args: ['runsc', '--version'],
     description: {
       group: 'isolation',
@@ -92,7 +105,7 @@ const tools: { args: string[]; description: Description }[] = [
 
 /** Programs that are started, and the interpreter that we run in. */
 export async function lookAtTools(): Promise<Feature[]> {
-  return [nodeVersion(), ...(await Promise.all(tools.map(lookAtTool)))];
+  return [nodeVersion(), await nativePart(), ...(await Promise.all(tools.map(lookAtTool)))];
 }
 
 function nodeVersion(): Feature {
@@ -108,6 +121,27 @@ function nodeVersion(): Feature {
     major >= 20 ? 'there' : 'missing',
     process.version,
   );
+}
+
+/** Started without arguments it says how it is used, once all of its libraries are found. */
+async function nativePart(): Promise<Feature> {
+  const description: Description = {
+    group: 'required',
+    name: 'native part',
+    purpose: 'the launcher and what it starts',
+    without: 'oncebox does not start',
+    remedy: '"npm run setup", or make -C runtime/native; it needs the headers of libseccomp and libarchive',
+  };
+  try {
+    await run(launcher, [], { timeout: 20_000 });
+    return featureOf(description, 'missing', 'it does nothing');
+  } catch (error) {
+    const { code, stderr = '' } = error as NodeJS.ErrnoException & { stderr?: string };
+    // Set-up builds it before the first start.
+    if (code === 'ENOENT') return featureOf(description, 'weak', 'not built yet');
+    if (stderr.includes('usage:')) return featureOf(description, 'there', 'built');
+    return featureOf(description, 'missing', stderr.split('\n')[0] || (error as Error).message);
+  }
 }
 
 async function lookAtTool({

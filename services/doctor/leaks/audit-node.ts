@@ -1,7 +1,7 @@
 import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { cgroupMounts, strayCgroups } from './cgroups.ts';
-import { abandonedInDataDir, abandonedInStore } from './files.ts';
+import { cgroupRoots, strayCgroups } from './cgroups.ts';
+import { abandonedInDataDir, abandonedInStore, abandonedPlatforms } from './files.ts';
 import { HostProcesses } from './host-processes.ts';
 import { unknownSandboxes } from './known-sandboxes.ts';
 import type { Leak } from './leak.ts';
@@ -102,6 +102,7 @@ async function look(options: AuditOptions): Promise<NodeAudit> {
     ...strayCgroups(host),
     ...strayMounts(host, storeDirs),
     ...(compared?.leaks ?? []),
+    ...(await abandonedPlatforms(host, storeDirs)),
     ...(await Promise.all(storeDirs.map((dir) => abandonedInStore(host, dir)))).flat(),
     ...(await Promise.all(dataDirs.map((dir) => abandonedInDataDir(host, dir)))).flat(),
   ];
@@ -111,7 +112,7 @@ async function look(options: AuditOptions): Promise<NodeAudit> {
     ),
     looked: {
       processes: host.all.size,
-      cgroupHierarchies: cgroupMounts().length,
+      cgroupHierarchies: cgroupRoots().length,
       mountNamespaces: namespaces.size,
       instances: [...host.instances],
       dataDirs,

@@ -2,18 +2,10 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HostProcesses } from './host-processes.ts';
 import type { Leak } from './leak.ts';
-import { mountsOf } from './mount-table.ts';
+import { cgroupMounts } from './mount-table.ts';
 
-/** Where cgroup hierarchies are mounted, of v1 and v2. */
-export function cgroupMounts(): string[] {
-  return [
-    ...new Set(
-      mountsOf('self')
-        .filter(({ type }) => /^cgroup2?$/.test(type))
-        .map(({ point }) => point),
-    ),
-  ];
-}
+/** Where cgroup hierarchies are mounted. */
+export const cgroupRoots = (): string[] => [...new Set(cgroupMounts().map(({ point }) => point))];
 
 /**
  * Directories below `oncebox/` that nobody owns: of an instance without a launcher, of a zone that has ended, and of
@@ -26,15 +18,18 @@ export function strayCgroups(host: HostProcesses): Leak[] {
     known.places.push(place);
     found.set(leak.key, known);
   };
-  const mounts = cgroupMounts();
+  const mounts = cgroupRoots();
   // Before the processes are: what is made meanwhile has one by then.
   const trees = mounts.map((mount) => ({ mount, instances: listTree(join(mount, 'oncebox')) }));
   const zones = new Set<string>();
   const inhabited = new Set<string>();
+  const agents = new Map<string, number>();
   for (const process of host.all.values()) {
     if (!process.cgroup) continue;
     const { instance, zone, leaf } = process.cgroup;
     inhabited.add(`${instance}/${zone}/${leaf}`);
+    const home = `${instance}/${zone}`;
+    if (leaf === 'agent') agents.set(home, (agents.get(home) ?? 0) + 1);
     if (host.launcherOf(process)?.instance === instance) zones.add(`${instance}/${zone}`);
   }
   for (const { mount, instances } of trees) {
@@ -65,8 +60,11 @@ export function strayCgroups(host: HostProcesses): Leak[] {
           );
           continue;
         }
-        for (const leaf of leaves) {
-          if (!/^s\d+$/.test(leaf) || inhabited.has(`${instance}/${zone}/${leaf}`)) continue;
+        const sandboxes = leaves.filter((leaf) => /^s\d+$/.test(leaf));
+        // A sandbox whose fork is waited for, or that is being taken away, has an init, beside the agent.
+        const inits = (agents.get(`${instance}/${zone}`) ?? 1) - 1;
+        const empty = sandboxes.filter((leaf) => !inhabited.has(`${instance}/${zone}/${leaf}`));
+        for (const leaf of oldestFirst(empty).slice(0, Math.max(0, sandboxes.length - inits))) {
           const path = join(place, zone, leaf);
           note(
             cgroupLeak(
@@ -87,6 +85,10 @@ export function strayCgroups(host: HostProcesses): Leak[] {
     path: places[0] as string,
   }));
 }
+
+/** Their numbers only grow. */
+const oldestFirst = (leaves: readonly string[]) =>
+  leaves.toSorted((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
 
 function cgroupLeak(kind: Leak['kind'], name: string, what: string, path: string): Leak {
   return {

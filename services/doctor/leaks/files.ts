@@ -1,7 +1,10 @@
 import { lstat, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import type { HostProcesses } from './host-processes.ts';
 import type { Leak } from './leak.ts';
+
+const youngMs = 600_000;
 
 /** What operations that were cut off have left in a store: whoever makes something there writes his pid into its name. */
 export async function abandonedInStore(host: HostProcesses, storeDir: string): Promise<Leak[]> {
@@ -41,6 +44,33 @@ export async function abandonedInDataDir(host: HostProcesses, dataDir: string): 
     });
   }
   return [...stale, ...(await redis)];
+}
+
+/** Platforms that load tests and attacks start for themselves take their directories away, unless they are killed. */
+export async function abandonedPlatforms(host: HostProcesses, storeDirs: readonly string[]): Promise<Leak[]> {
+  const leaks: Leak[] = [];
+  for (const place of new Set([tmpdir(), ...storeDirs.map((dir) => dirname(dir))])) {
+    for (const name of await namesIn(place)) {
+      if (!/^\.?oncebox-(attacks|loadtest)-\w+$/.test(name)) continue;
+      const path = join(place, name);
+      const stats = await lstat(path).catch(() => undefined);
+      // One that has just been made has no launcher yet.
+      if (!stats || Date.now() - stats.mtimeMs < youngMs) continue;
+      const isUsed = [...host.launchers.values()].some(({ runDir, layersDir }) =>
+        [runDir, layersDir].some((used) => used.startsWith(`${path}/`)),
+      );
+      if (isUsed) continue;
+      leaks.push({
+        kind: 'abandoned platform',
+        key: `file ${path}`,
+        what: `${path}, of a load test or attacks that were killed`,
+        remedy: `rm -r ${path}`,
+        instance: name,
+        path,
+      });
+    }
+  }
+  return leaks;
 }
 
 async function ofTheDead(host: HostProcesses, dir: string, pattern: RegExp): Promise<Leak[]> {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 import { sandboxIdBase, serviceId } from '../../../runtime/image/ids.ts';
+import { cgroupMounts } from './mount-table.ts';
 
 /** No account has an id in there; whoever runs under one was made by oncebox. */
 const lastId = 0x7fff_ffff;
@@ -39,8 +40,9 @@ export class HostProcesses {
   readonly launchers = new Map<number, Launcher>();
 
   constructor() {
+    const roots = [...new Set(cgroupMounts().map(({ root }) => root.replace(/\/$/, '')))];
     for (const name of readdirSync('/proc')) {
-      const found = /^\d+$/.test(name) ? readProcess(Number(name)) : undefined;
+      const found = /^\d+$/.test(name) ? readProcess(Number(name), roots) : undefined;
       if (found) this.all.set(found.pid, found);
     }
     const candidates = new Map<number, Launcher>();
@@ -94,7 +96,7 @@ export const isOurId = (id: number) => id >= sandboxIdBase && id <= lastId;
 /** Gateway, worker and Redis; the gateway may have an id of its own, the next. */
 export const isServiceId = (id: number) => id === serviceId || id === serviceId + 1;
 
-function readProcess(pid: number): HostProcess | undefined {
+function readProcess(pid: number, cgroupRoots: readonly string[]): HostProcess | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The name stands in parentheses and may hold any.
@@ -113,7 +115,7 @@ function readProcess(pid: number): HostProcess | undefined {
       uids,
       args,
       program: basename(path),
-      cgroup: cgroupOf(readFileSync(`/proc/${pid}/cgroup`, 'utf8')),
+      cgroup: cgroupOf(readFileSync(`/proc/${pid}/cgroup`, 'utf8'), cgroupRoots),
       mountNamespace: linkOf(`/proc/${pid}/ns/mnt`),
     };
   } catch {
@@ -122,10 +124,16 @@ function readProcess(pid: number): HostProcess | undefined {
   }
 }
 
-function cgroupOf(text: string): HostProcess['cgroup'] {
-  const [, instance, zone = '', leaf = ''] =
-    /:\/oncebox\/([^/\n]+)(?:\/([^/\n]+))?(?:\/([^/\n]+))?/.exec(text) ?? [];
-  return instance === undefined ? undefined : { instance, zone, leaf };
+/** In a container the hierarchies that are mounted may begin at a cgroup of its own; `roots` are where they do. */
+function cgroupOf(text: string, roots: readonly string[]): HostProcess['cgroup'] {
+  for (const line of text.split('\n')) {
+    const path = line.split(':').slice(2).join(':');
+    const root = roots.find((root) => path.startsWith(`${root}/oncebox/`));
+    if (root === undefined) continue;
+    const [instance = '', zone = '', leaf = ''] = path.slice(`${root}/oncebox/`.length).split('/');
+    return { instance, zone, leaf };
+  }
+  return undefined;
 }
 
 function linkOf(path: string): string | undefined {

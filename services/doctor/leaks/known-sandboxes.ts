@@ -25,9 +25,7 @@ export async function unknownSandboxes(
     if (!launcher) continue;
     const { instance } = launcher;
     instances.push(instance);
-    const known = sandboxes
-      .filter((sandbox) => sandbox.node === node)
-      .map(({ id }) => `s${Number.parseInt(id.split('-').at(-1) ?? '', 36)}`);
+    const known = sandboxes.filter((sandbox) => sandbox.node === node).map(({ id }) => leafOf(id));
     const inKernel = new Set<string>();
     for (const { cgroup } of processes.all.values()) {
       if (cgroup?.instance === instance && /^s\d+$/.test(cgroup.leaf))
@@ -55,6 +53,12 @@ export async function unknownSandboxes(
   }
   return { leaks, instances };
 }
+
+/** Of an OCI runtime's it is always the first: it has a zone of its own. */
+const leafOf = (id: string) => {
+  const [name, number = ''] = id.split('-');
+  return name === 'runc' || name === 'gvisor' ? 's1' : `s${Number.parseInt(number, 36)}`;
+};
 
 /** A worker finds its launcher in its data directory, which its settings name. */
 function launcherOfWorker(processes: HostProcesses, worker: number): Launcher | undefined {

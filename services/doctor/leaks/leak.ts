@@ -11,6 +11,7 @@ type LeakKind =
   | 'mount'
   | 'half-unpacked layer'
   | 'temporary file'
+  | 'abandoned platform'
   | 'stale socket'
   | 'sandbox unknown to its worker'
   | 'sandbox unknown to the kernel';

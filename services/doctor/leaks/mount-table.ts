@@ -27,3 +27,6 @@ function parse(line: string): Mount {
 
 const unescaped = (text: string) =>
   text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+
+/** Cgroup hierarchies, of v1 and v2; several mounts may show one. */
+export const cgroupMounts = (): Mount[] => mountsOf('self').filter(({ type }) => /^cgroup2?$/.test(type));
