@@ -86,8 +86,6 @@ int write_all(int fd, const void *data, size_t length) {
   return 0;
 }
 
-#define FRAME_PREFIX 9
-
 static void frame_prefix(uint8_t prefix[FRAME_PREFIX], enum frame_type type, uint32_t sandbox, size_t length) {
   uint32_t rest = (uint32_t)(FRAME_PREFIX - 4 + length);
   memcpy(prefix, &rest, 4);

@@ -2,10 +2,11 @@
  * launcher.c: the only part of oncebox that is root. It listens on a Unix socket for its worker; every connection
  * starts with one frame. FRAME_ZONE makes it the socket of a new zone's agent; the launcher makes the zone's cgroup,
  * waits for the zone to end and takes the cgroup away. FRAME_UNPACK and FRAME_REMOVE_LAYER are for layers.c, and
- * FRAME_BUILD for builds.c. It reads nothing else, from anyone.
+ * FRAME_BUILD for builds.c, FRAME_OCI for ocis.c. It reads nothing else, from anyone.
  */
 #define _GNU_SOURCE
-#include "oncebox.h"
+#include "oci.h"
+#include "requests.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +32,9 @@
 #include <unistd.h>
 
 #define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
-#define MAX_FIRST_FRAME 163840 /* layers, and one argument as long as the kernel takes them */
+/* An agent ends as soon as it reads that its worker has gone. One that does not by then (it is stopped, or its machine
+ * hangs) is killed, microseconds. */
+#define END_WITHIN 5000000u
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
@@ -44,6 +47,7 @@ static struct {
     uint32_t id;
     int alive;      /* write end of the pipe whose closing tells the agent that we are gone */
     int connection; /* the worker sees it close only when nothing of the zone is left */
+    uint64_t left_at; /* when the worker closed its end; 0: it has not */
   } zones[MAX_ZONES];
   uint32_t next_zone;
   char **argv;
@@ -110,43 +114,6 @@ static void enter_mount_namespace(void) {
 
 /* ---- one zone ---- */
 
-struct zone_request {
-  char *layers, *search_path, *init;
-  bool trusted;    /* the interpreter is the platform's own, and knows nobody's code */
-  uint64_t memory; /* bytes that its zygote may have, if it is not; 0: the most that such a zygote gets */
-  char **argv;
-};
-
-/* A NUL-terminated list inside the frame: layers, search path, init, trust, then argv. Everything is checked: we are root. */
-static const char *parse_zone_request(uint8_t *payload, size_t length, struct zone_request *request) {
-  static char *argv[MAX_ZYGOTE_ARGS + 1];
-  if (length == 0 || payload[length - 1] != '\0') return "the request is not a list of strings";
-  request->layers = (char *)payload;
-  if (!layers_are_names(request->layers)) return "a layer's name is no digest";
-  size_t at = strlen(request->layers) + 1;
-  if (at == length) return "the search path is missing";
-  request->search_path = (char *)payload + at;
-  at += strlen(request->search_path) + 1;
-  if (at - strlen(request->layers) > MAX_PATH) return "the search path is too long";
-  if (at == length) return "what to initialise is missing";
-  request->init = (char *)payload + at;
-  at += strlen(request->init) + 1;
-  if (at == length) return "whether the zygote is trusted is missing";
-  request->trusted = strcmp((char *)payload + at, "trusted") == 0 && !request->init[0];
-  request->memory = strtoull((char *)payload + at, NULL, 10);
-  at += strlen((char *)payload + at) + 1;
-  size_t count = 0;
-  while (at < length) {
-    if (count == MAX_ZYGOTE_ARGS) return "too many arguments";
-    argv[count++] = (char *)payload + at;
-    at += strlen((char *)payload + at) + 1;
-  }
-  argv[count] = NULL;
-  request->argv = argv;
-  if (count == 0) request->trusted = true; /* it is built into us */
-  return NULL;
-}
-
 /* The agent's command line is visible in every sandbox as that of pid 1: no path of the host may stand there. */
 static void hide_command_line(void) {
   char *start = launcher.argv[0], *end = launcher.argv[launcher.argc - 1];
@@ -181,8 +148,10 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   snprintf(zone.search_path, sizeof(zone.search_path), "%s", request->search_path);
   zone.init = request->init;
   zone.trusted = request->trusted;
-  zone.zygote_argv = request->argv;
+  zone.zygote_argv = (char **)request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
+  /* Who runs reads the end of `alive`; who is stopped does not. After the change of ids, which takes this back. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) die("cannot be told of the launcher's end: %m");
   hide_command_line();
   agent_main(&zone);
 }
@@ -219,6 +188,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
         }
       layers_leave();
       builds_leave();
+      ocis_leave();
       zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
@@ -236,6 +206,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     launcher.zones[slot].pid = pid;
     launcher.zones[slot].id = id;
     launcher.zones[slot].alive = alive[1];
+    launcher.zones[slot].left_at = 0;
     launcher.zones[slot].connection = fcntl(worker, F_DUPFD_CLOEXEC, 0);
     if (failure) kill(pid, SIGKILL);
   } else {
@@ -249,6 +220,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
 static const struct launcher_view *view(void) {
   static struct launcher_view view;
   view = (struct launcher_view){.layers_dir = launcher.layers_dir,
+                                .platform_dir = launcher.platform_dir,
                                 .instance = launcher.instance,
                                 .cgroups = &launcher.cgroups,
                                 .filters = &launcher.filters,
@@ -265,19 +237,20 @@ static const char *serve_connection(int connection) {
   /* The worker sends its frame with the connection; one that does not is not waited for long. */
   struct timeval patience = {.tv_sec = 1}, none = {0};
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  static uint8_t frame[9 + MAX_FIRST_FRAME];
-  uint32_t length;
-  if (recv(connection, frame, 9, MSG_WAITALL) != 9) return "the request is incomplete";
-  memcpy(&length, frame, 4);
-  if (length < 5 || length - 5 > MAX_FIRST_FRAME) return "the request is too long";
-  if (recv(connection, frame + 9, length - 5, MSG_WAITALL) != (ssize_t)(length - 5)) return "the request is incomplete";
+  static uint8_t prefix[FRAME_PREFIX], payload[MAX_REQUEST];
+  struct request_head head;
+  if (recv(connection, prefix, sizeof(prefix), MSG_WAITALL) != sizeof(prefix)) return "the request is incomplete";
+  const char *failure = request_read_head(prefix, &head);
+  if (failure) return failure;
+  if (recv(connection, payload, head.length, MSG_WAITALL) != (ssize_t)head.length) return "the request is incomplete";
   setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
-  if (frame[4] == FRAME_UNPACK) return layers_unpack(connection, frame + 9, length - 5);
-  if (frame[4] == FRAME_REMOVE_LAYER) return layers_remove(connection, frame + 9, length - 5);
-  if (frame[4] == FRAME_BUILD) return builds_start(connection, frame + 9, length - 5, view());
-  if (frame[4] != FRAME_ZONE) return "the request is for nothing we do";
-  struct zone_request request;
-  const char *failure = parse_zone_request(frame + 9, length - 5, &request);
+  if (head.type == FRAME_UNPACK) return layers_unpack(connection, payload, head.length);
+  if (head.type == FRAME_REMOVE_LAYER) return layers_remove(connection, payload, head.length);
+  if (head.type == FRAME_BUILD) return builds_start(connection, payload, head.length, view());
+  if (head.type == FRAME_OCI) return ocis_start(connection, payload, head.length, view());
+  if (head.type != FRAME_ZONE) return "the request is for nothing we do";
+  static struct zone_request request;
+  failure = request_read_zone(payload, head.length, &request);
   if (failure) return failure;
   failure = "too many zones";
   for (int slot = 0; slot < MAX_ZONES; slot++)
@@ -308,7 +281,7 @@ static void accept_connection(void) {
 static void reap(void) {
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-    if (layers_reap(pid, status) || builds_reap(pid, view())) continue;
+    if (layers_reap(pid, status) || builds_reap(pid, view()) || ocis_reap(pid, view())) continue;
     for (int i = 0; i < MAX_ZONES; i++)
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
@@ -319,13 +292,41 @@ static void reap(void) {
   }
 }
 
+/* Adds the zones that have a worker, kills those that outstay theirs. Returns milliseconds until it wants to be called
+ * again, -1 for never. */
+static int watch_zones(struct pollfd *events, size_t *count) {
+  uint64_t now = now_usec();
+  int next = -1;
+  for (int i = 0; i < MAX_ZONES; i++) {
+    const uint64_t left_at = launcher.zones[i].left_at;
+    if (launcher.zones[i].pid == 0) continue;
+    if (left_at == 0) {
+      events[(*count)++] = (struct pollfd){.fd = launcher.zones[i].connection, .events = POLLRDHUP};
+    } else if (now >= left_at + END_WITHIN) {
+      kill(launcher.zones[i].pid, SIGKILL);
+    } else {
+      int wait = (int)((left_at + END_WITHIN - now + 999) / 1000);
+      if (next < 0 || wait < next) next = wait;
+    }
+  }
+  return next;
+}
+
+static void zones_heard(const struct pollfd *events, size_t count) {
+  for (size_t at = 0; at < count; at++)
+    for (int i = 0; events[at].revents && i < MAX_ZONES; i++)
+      if (launcher.zones[i].pid != 0 && launcher.zones[i].connection == events[at].fd) launcher.zones[i].left_at = now_usec();
+}
+
 static void serve(void) {
   for (;;) {
-    struct pollfd events[3 + MAX_UNPACKINGS] = {{.fd = launcher.listener, .events = POLLIN},
-                                                {.fd = launcher.signals, .events = POLLIN},
-                                                {.fd = STDIN_FILENO, .events = POLLIN}};
-    size_t watched = layers_watch(events + 3);
-    if (poll(events, 3 + watched, -1) < 0 && errno != EINTR) die("cannot poll: %m");
+    struct pollfd events[3 + MAX_UNPACKINGS + MAX_ZONES] = {{.fd = launcher.listener, .events = POLLIN},
+                                                            {.fd = launcher.signals, .events = POLLIN},
+                                                            {.fd = STDIN_FILENO, .events = POLLIN}};
+    size_t watched = layers_watch(events + 3), zones = 0;
+    int patience = watch_zones(events + 3 + watched, &zones);
+    if (poll(events, 3 + watched + zones, patience) < 0 && errno != EINTR) die("cannot poll: %m");
+    zones_heard(events + 3 + watched, zones); /* before any of them is reaped, and its descriptor another's */
     if (events[1].revents & POLLIN) {
       struct signalfd_siginfo signal_info;
       if (read(launcher.signals, &signal_info, sizeof(signal_info)) == sizeof(signal_info)) {
@@ -351,6 +352,7 @@ static void end_zones(void) {
     launcher.zones[i].pid = 0;
   }
   builds_end();
+  ocis_end();
   layers_end();
   cgroup_sweep(&launcher.cgroups, launcher.instance);
   unlink(launcher.socket_path);
