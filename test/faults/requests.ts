@@ -1,5 +1,4 @@
 import type { Random } from '../../loadtest/generators/random.ts';
-import { heavyFunction } from '../../loadtest/workloads/heavy-function.ts';
 import type { DeployRequest } from '../../sdk/contract/function.ts';
 import type { RunRequest } from '../../sdk/contract/run-request.ts';
 
@@ -48,12 +47,27 @@ const failing: DeployRequest = {
   files: [{ path: 'index.py', content: 'def handler(event, context):\n    raise ValueError("no")\n' }],
 };
 
-/** Functions of the load, by name; `heavy` ones get a zygote of their own. */
+/** Initialisation that costs gets a zygote of its own. */
+const slowToStart: DeployRequest = {
+  runtime: 'node',
+  handler: 'index.handler',
+  files: [
+    {
+      path: 'index.mjs',
+      content: `const until = process.cpuUsage().user + 150_000;
+while (process.cpuUsage().user < until);
+export const handler = async (event) => event;
+`,
+    },
+  ],
+};
+
+/** Functions of the load, by name. */
 export const functions: Record<string, { request: DeployRequest; expected: string }> = {
   echo: { request: echo, expected: 'ok' },
   'echo-without-zygote': { request: { ...echo, zygote: false }, expected: 'ok' },
   failing: { request: failing, expected: 'function_error' },
-  heavy: { request: heavyFunction('node'), expected: 'ok' },
+  'slow-to-start': { request: slowToStart, expected: 'ok' },
 };
 
 const functionShare = 0.35;
