@@ -55,7 +55,7 @@ test('a queue larger than the memory of Redis is refused before that is full, an
 test('records of the past give way to new invocations', async () => {
   const chatty = { runtime: 'bash' as const, code: 'head -c 900000 /dev/zero | tr "\\\\0" x' };
   for (let run = 0; run < 45; run++) {
-    const { outcome } = await vi.waitFor(() => used.client.run(chatty), { timeout: 10_000, interval: 100 });
+    const { outcome } = await vi.waitFor(() => used.client.run(chatty), { timeout: 30_000, interval: 100 });
     expect(outcome).toEqual({ status: 'ok' });
   }
 });
