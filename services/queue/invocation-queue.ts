@@ -78,15 +78,18 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const room = createRedisRoom(redis, onError);
 
-  /** As of the last answer, and what was let in since it was asked for: rather too many than too few. */
+  /** As of the last answer, and those let in whom it did not see for sure: rather too many than too few. */
   let counted = 0;
   let letIn = 0;
+  /** Of those let in, how many have been added. */
+  let added = 0;
   let counting: Promise<void> | undefined;
 
   async function count() {
-    const before = letIn;
+    const seen = added;
     counted = await redis.llen(waitingList);
-    letIn -= before;
+    letIn -= seen;
+    added -= seen;
   }
 
   /** One for all who ask meanwhile: a second answer would forget whom the first one has let in. */
@@ -100,23 +103,26 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   /** The bound is kept by each gateway for itself: several overshoot by what the others add during one round trip. */
   async function add(id: string, request: InvocationRequest) {
     try {
+      await room.claim(textOf(request));
       if (counted + letIn >= queueMax) await countWaiting();
       if (counted + letIn >= queueMax) {
         throw new PlatformError('queue_full', `cannot enqueue: ${counted + letIn} invocations are waiting`, {
           retryAfterSeconds: 1,
         });
       }
-      letIn += 1;
-      await room.claim(textOf(request));
     } catch (error) {
       // Nothing was sent yet.
       throw refusal(error) ?? error;
     }
-    const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
+    letIn += 1;
     try {
+      const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
       await queue.add('invocation', job, { jobId: id });
     } catch (error) {
       throw refusal(error) ?? uncertain(id, error);
+    } finally {
+      // Or not, and then the next count does not see it.
+      added += 1;
     }
     // After the addition and not before it, so that none waits for the answer.
     countWaiting().catch(() => {});

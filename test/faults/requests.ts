@@ -54,8 +54,9 @@ const slowToStart: DeployRequest = {
   files: [
     {
       path: 'index.mjs',
-      content: `const until = process.cpuUsage().user + 150_000;
-while (process.cpuUsage().user < until);
+      content: `const cpuUsec = () => process.cpuUsage().user + process.cpuUsage().system;
+const until = cpuUsec() + 150_000;
+while (cpuUsec() < until);
 export const handler = async (event) => event;
 `,
     },
