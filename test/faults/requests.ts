@@ -12,6 +12,9 @@ export interface MarkedRequest {
   expected: string;
 }
 
+/** How a request ends is not to depend on how busy the machine is. */
+const patient = { wallMs: 60_000, cpuMs: 60_000 };
+
 const snippets: { kind: string; expected: string; request: RunRequest }[] = [
   { kind: 'node', expected: 'ok', request: { runtime: 'node', code: 'console.log(1+1)' } },
   { kind: 'python', expected: 'ok', request: { runtime: 'python', code: 'print(1+1)' } },
@@ -36,12 +39,14 @@ const snippets: { kind: string; expected: string; request: RunRequest }[] = [
 ];
 
 const echo: DeployRequest = {
+  limits: patient,
   runtime: 'node',
   handler: 'index.handler',
   files: [{ path: 'index.mjs', content: 'export const handler = async (event) => event;\n' }],
 };
 
 const failing: DeployRequest = {
+  limits: patient,
   runtime: 'python',
   handler: 'index.handler',
   files: [{ path: 'index.py', content: 'def handler(event, context):\n    raise ValueError("no")\n' }],
@@ -51,6 +56,7 @@ const failing: DeployRequest = {
 const slowToStart: DeployRequest = {
   runtime: 'node',
   handler: 'index.handler',
+  limits: patient,
   files: [
     {
       path: 'index.mjs',
@@ -89,5 +95,11 @@ export function nextRequest(number: number, random: Random): MarkedRequest {
   const { kind, expected, request } = snippets[
     Math.floor(random() * snippets.length)
   ] as (typeof snippets)[0];
-  return { marker, kind, path: '/v1/run', body: { ...request, stdin: marker }, expected };
+  return {
+    marker,
+    kind,
+    path: '/v1/run',
+    body: { ...request, limits: request.limits ?? patient, stdin: marker },
+    expected,
+  };
 }
