@@ -141,7 +141,6 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       // Nothing was sent yet.
       throw refusal(error) ?? error;
     }
-    letIn += 1;
     try {
       const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
       await queue.add('invocation', job, { jobId: id });
