@@ -9,6 +9,7 @@
  * whose caps are root's.
  */
 #define _GNU_SOURCE
+#include "mountinfo.h"
 #include "oncebox.h"
 
 #include <dirent.h>
@@ -30,53 +31,23 @@
 #define ZYGOTE_MEMORY (2ull << 30)
 #define ZYGOTE_PIDS "512"
 
-static int add_mount(struct cgroup_layout *layout, const char *path) {
-  for (int i = 0; i < layout->count; i++)
-    if (strcmp(layout->mount[i], path) == 0) return i;
-  if (layout->count == MAX_CGROUP_DIRS) return -1;
-  snprintf(layout->mount[layout->count], sizeof(layout->mount[0]), "%s", path);
-  return layout->count++;
-}
-
-static bool has_word(const char *list, const char *word) {
-  size_t length = strlen(word);
-  for (const char *at = list; (at = strstr(at, word)); at += length) {
-    bool starts = at == list || at[-1] == ',' || at[-1] == ' ';
-    char end = at[length];
-    if (starts && (end == '\0' || end == ',' || end == ' ' || end == '\n')) return true;
-  }
-  return false;
-}
-
 /* A controller that is on v1, or disabled on the kernel's command line, is missing here. Said at the start, not by
  * every zone. */
 static bool has_controllers(const char *mount) {
   char path[320], text[256];
   snprintf(path, sizeof(path), "%s/cgroup.controllers", mount);
   if (read_file_at(AT_FDCWD, path, text, sizeof(text)) < 0) return false;
-  return has_word(text, "cpu") && has_word(text, "memory") && has_word(text, "pids");
+  return mountinfo_has_word(text, "cpu") && mountinfo_has_word(text, "memory") && mountinfo_has_word(text, "pids");
 }
 
-/* proc(5), /proc/[pid]/mountinfo: fields up to " - ", then file system type, source, super options. */
 int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout) {
-  *layout = (struct cgroup_layout){.cpu = -1, .cpuacct = -1, .memory = -1, .pids = -1};
-  char v2[256] = "";
+  char v2[MAX_CGROUP_PATH], *line = NULL;
+  size_t size = 0;
   FILE *file = fopen(mountinfo, "re");
   if (!file) return -1;
-  char line[4096];
-  while (fgets(line, sizeof(line), file)) {
-    char mount[256], type[32], options[1024];
-    char *tail = strstr(line, " - ");
-    if (!tail || sscanf(line, "%*s %*s %*s %*s %255s", mount) != 1) continue;
-    if (sscanf(tail, " - %31s %*s %1023s", type, options) != 2) continue;
-    if (strcmp(type, "cgroup2") == 0 && v2[0] == '\0') snprintf(v2, sizeof(v2), "%s", mount);
-    if (strcmp(type, "cgroup") != 0) continue;
-    if (has_word(options, "cpu")) layout->cpu = add_mount(layout, mount);
-    if (has_word(options, "cpuacct")) layout->cpuacct = add_mount(layout, mount);
-    if (has_word(options, "memory")) layout->memory = add_mount(layout, mount);
-    if (has_word(options, "pids")) layout->pids = add_mount(layout, mount);
-    if (has_word(options, "blkio")) snprintf(layout->blkio, sizeof(layout->blkio), "%s", mount);
-  }
+  mountinfo_begin(layout, v2);
+  while (getline(&line, &size, file) >= 0) mountinfo_line(line, layout, v2);
+  free(line);
   fclose(file);
   if (layout->cpu >= 0 && layout->cpuacct >= 0 && layout->memory >= 0 && layout->pids >= 0) {
     layout->version = 1;
@@ -215,9 +186,11 @@ const char *cgroup_throttle(struct cgroup_layout *layout, const char *path, uint
   char name[128], text[64];
   if (layout->version == 1 && !layout->blkio[0]) return "the blkio controller is not mounted";
   if (layout->version == 2) {
-    snprintf(name, sizeof(name), "%.100s/cgroup.controllers", layout->mount[0]);
     char controllers[256];
-    if (read_file_at(AT_FDCWD, name, controllers, sizeof(controllers)) < 0 || !has_word(controllers, "io"))
+    int dir = open_dir(AT_FDCWD, layout->mount[0]);
+    bool read = dir >= 0 && read_file_at(dir, "cgroup.controllers", controllers, sizeof(controllers)) >= 0;
+    if (dir >= 0) close(dir);
+    if (!read || !mountinfo_has_word(controllers, "io"))
       return "there is no io controller";
   }
   if (stat(path, &file) < 0 || major(file.st_dev) == 0) return "the layers lie on no block device";

@@ -25,6 +25,7 @@
  * who own the layers' directory. */
 #define ID_BASE 0x70000000u
 #define IMAGE_ID_COUNT 65536u
+#define SERVICE_ID 65536u
 #define SHARED_ID_COUNT 65537u
 /* Then the administrator's and the sandboxes' own, which each zone has of its own on the node: what the kernel counts for a
  * user (pipes, watches, sockets in flight, signals), no two sandboxes share. */
@@ -73,8 +74,14 @@ enum frame_type {
   FRAME_CHANGES = 15, /* agent: bytes of a tar, before DONE */
   /* Images: the first frame of a connection of its own. */
   FRAME_BUILD = 16, /* worker: struct build_limits, layers "a:b" or "", NUL; then a tar for /build, then EOF */
-  FRAME_BUILT = 17  /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
+  FRAME_BUILT = 17, /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
+  /* A sandbox of an OCI runtime: the first frame of a connection of its own. READY answers it, and from then on the
+   * connection speaks as a zone does of its one sandbox, 1, until it closes: then nothing of it is left. */
+  FRAME_OCI = 18 /* worker: u32 enum oci_runtime, struct run_limits, struct spec_head, u32 groups, strings: directory,
+                    layers, config.json */
 };
+
+enum oci_runtime { OCI_RUNC = 1, OCI_GVISOR = 2 };
 
 enum spec_flags {
   SPEC_SCRATCH = 1, /* /work and /tmp are directories of the writable layer itself */
@@ -177,6 +184,8 @@ struct build_report {
   uint32_t pids_refused;
 } __attribute__((packed));
 
+#define FRAME_PREFIX 9 /* length, type, sandbox */
+
 /* ---- io.c ---- */
 struct buffer {
   uint8_t *data;
@@ -201,6 +210,9 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
 int write_file_at(int dirfd, const char *path, const char *text);
 ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
 uint64_t now_usec(void);
+/* In a process cloned from the launcher: closes everything that it has open, and that is the host's root's, but these and
+ * stderr; stdin and stdout become /dev/null. -1 with errno. */
+int descriptors_keep(const int *kept, int count);
 /* Layers as they cross the wire: digests in hex with colons between, nothing that could be a path. */
 bool layers_are_names(const char *layers);
 /* The same with another cap than that of a sandbox: how many they are, or 0. */
@@ -210,12 +222,13 @@ void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- cgroup.c ---- */
+#define MAX_CGROUP_PATH 256 /* of a hierarchy's mount point, with its NUL */
 struct cgroup_layout {
   int version;                     /* 1 or 2 */
   int count;                       /* distinct hierarchies */
-  char mount[MAX_CGROUP_DIRS][256];
+  char mount[MAX_CGROUP_DIRS][MAX_CGROUP_PATH];
   int cpu, cpuacct, memory, pids;  /* index into mount */
-  char blkio[256];                 /* v1: where that is mounted, or "" */
+  char blkio[MAX_CGROUP_PATH];                 /* v1: where that is mounted, or "" */
   /* What each zone, and each build, may read and write of a disk a second; 0: as much as there is. */
   uint64_t io_bytes;
   unsigned io_major, io_minor;
@@ -284,6 +297,7 @@ struct filters {
   struct filter child; /* of a zygote: with that it has its zygote's, and the two together are `sandbox` */
   struct filter init;  /* of a sandbox */
   struct filter build;
+  struct filter runtime; /* gVisor's, around its own kernel */
 };
 bool seccomp_compile(struct filters *filters);
 
@@ -303,6 +317,20 @@ void root_make_masks(const char *proc);
 int root_mask_proc(void);
 void root_pivot(const char *root);
 
+/* ---- root-host.c: what of the host builds and OCI runtimes stand on, read-only ---- */
+#define SYSTEM_DIRS 12
+struct system_dir {
+  int tree; /* -1: not a directory */
+  char target[256];
+};
+/* Programs and libraries. Both name the directory that failed, with errno, or NULL. */
+const char *root_take_system(struct system_dir dirs[SYSTEM_DIRS]);
+const char *root_place_system(const struct system_dir dirs[SYSTEM_DIRS]);
+/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many, or -1 with
+ * errno. */
+int root_take_layers(const char *layers_dir, const char *layers, int *trees);
+void root_place_layers(const char *layers, const int *trees, int count);
+
 /* ---- zone.c: what the agent does once, before it serves ---- */
 struct zone {
   uint32_t id;
@@ -318,6 +346,8 @@ struct zone {
   bool trusted; /* the zygote is the platform's own */
   char **zygote_argv; /* empty: the built-in exec zygote */
 };
+/* In its zygote's environment: not an argument, which everyone on the host could read. */
+#define INIT_VARIABLE "ONCEBOX_INIT="
 void zone_enter_root(const char *layers_dir, const char *platform_dir);
 /* What the agent has of its zygote. It hears it through pipes: over a socket it could be sent descriptors, and those
  * can be made to take for ever to close. */
@@ -363,6 +393,10 @@ int shell_start(const struct sandbox_spec *spec, const struct filter *filter, ui
 /* Opens the layers' directories; returns how many, or -1 with errno. */
 int shell_open_layers(const char *layers, int fds[MAX_LAYERS]);
 int shell_resize(const struct shell *shell, uint64_t bytes, uint64_t inodes);
+/* A tmpfs of that size that is in no mount table yet, or -1 with errno. */
+int shell_make_tmpfs(uint64_t bytes, uint64_t inodes);
+/* Puts the sandbox's root together at /shell/root, above /layers. A failure is written to `ready`, and ends the process. */
+void shell_mount_root(int ready, int tmpfs, const struct sandbox_spec *spec);
 
 /* ---- zygote.c: the only part that is also loaded into interpreters; it needs nothing of the above ---- */
 enum zygote_fd { ZFD_SHELL, ZFD_STDIN, ZFD_STDOUT, ZFD_STDERR, ZFD_JOB, ZFD_RESULT, ZFD_CGROUP };
@@ -377,6 +411,8 @@ struct zygote_event {
   int32_t pid;
   int32_t status; /* of 2 as waitpid() has it, of 3 microseconds of initialisation, of 4 errno */
 };
+/* Of a message with so many bytes and descriptors: NULL, or what is wrong with it. Pure. */
+const char *fork_request_check(const struct fork_request *request, size_t got, int descriptors);
 enum { ZYGOTE_FORKED = 1, ZYGOTE_EXITED = 2, ZYGOTE_READY = 3, ZYGOTE_FORK_FAILED = 4 };
 #define ZYGOTE_SOCKET_FD 3 /* fork requests come here */
 #define ZYGOTE_EVENTS_FD 4 /* a pipe: events go there */
@@ -447,7 +483,7 @@ int write_id_map(pid_t pid, uint32_t shared, uint32_t own);
 #define MAX_BUILD_LAYERS 192
 /* What of the launcher it needs. */
 struct launcher_view {
-  const char *layers_dir, *instance;
+  const char *layers_dir, *platform_dir, *instance;
   const struct cgroup_layout *cgroups;
   const struct filters *filters;
   uint32_t (*next_zone)(void);

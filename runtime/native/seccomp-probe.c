@@ -87,7 +87,7 @@ int main(int argc, char **argv) {
   const struct {
     const char *name;
     const struct filter *filter;
-  } named[] = {{"sandbox", &filters.sandbox}, {"zygote", &filters.zygote}, {"child", &filters.child}, {"build", &filters.build}, {"init", &filters.init}};
+  } named[] = {{"sandbox", &filters.sandbox}, {"zygote", &filters.zygote}, {"child", &filters.child}, {"build", &filters.build}, {"runtime", &filters.runtime}, {"init", &filters.init}};
   const struct filter *filter = NULL;
   for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
     if (argc == 2 && strcmp(argv[1], "sizes") == 0)

@@ -6,7 +6,8 @@
  *   REFUSE(call)           EPERM: what programs expect of a call that they lack a privilege for
  *   ABSENT(call)           ENOSYS, as if the kernel had it not: programs go another way
  *   ANSWER(call, errno)    this instead; 0 is success without doing anything
- *   BUILDERS(call)         image builds may; EPERM to all others
+ *   BUILDERS(call)         image builds and OCI runtimes may; EPERM to all others
+ *   TRACERS(call)          OCI runtimes may; EPERM to all others
  *   WHEN(who, what, call, comparison...)   what becomes of it if all comparisons hold
  *   ELSE(who, what, call)                  and if no WHEN of it did
  *
@@ -18,7 +19,8 @@
  * The profile is there for the kernel's bugs, and for what is counted for the whole machine and not for a sandbox.
  *
  * who: SANDBOX is user code. ZYGOTE is an interpreter that forks into sandboxes; it may be an image's own, so it has what
- * joining a sandbox takes and no more. BUILD is what runs in an image build, builder and commands alike. Sandboxes load
+ * joining a sandbox takes and no more. BUILD is what runs in an image build, builder and commands alike, and runc. RUNTIME is gVisor: it traces its
+ * programs (--platform=ptrace) and puts its kernel into a user namespace of its own, with a filter of its own above this one. Sandboxes load
  * their filter beside the one that they inherit from their zygote, and the kernel takes the stricter answer.
  *
  * An argument is compared in its lower half only (INT) where the kernel takes an int of it: what stands in the upper half
@@ -51,7 +53,7 @@ ALLOW(listxattr) ALLOW(flistxattr) ALLOW(removexattr) ALLOW(lremovexattr) ALLOW(
 /* Buildah packs every attribute in user.* that it finds, and with them those in which overlayfs remembers the inode that a
  * file was copied from (user.overlay.origin): other ones at every build, and of no use to anyone. It finds them by this
  * call, and takes it that a file system may have none. File capabilities it asks for by name. */
-WHEN(SANDBOX | ZYGOTE, ALLOWED, llistxattr)
+WHEN(SANDBOX | ZYGOTE | RUNTIME, ALLOWED, llistxattr)
 WHEN(BUILD, ERRNO(EOPNOTSUPP), llistxattr)
 /* Between pipes and files by reference; had its bugs (CVE-2022-0847), but cat, cp and libuv use it, and what is read-only
  * is so by its mount. */
@@ -130,17 +132,19 @@ WHEN(SANDBOX | ZYGOTE, ALLOWED, clone, BITS(0, NEW_NAMESPACES, 0))
 /* A builder makes containers, and so do the commands of a hostile image, if they get hold of its rights; but none in a user
  * namespace of their own. */
 WHEN(BUILD, ALLOWED, clone, BITS(0, CLONE_NEWUSER, 0))
-ELSE(EVERYBODY, ERRNO(EPERM), clone)
+WHEN(RUNTIME, ALLOWED, clone)
+ELSE(SANDBOX | ZYGOTE | BUILD, ERRNO(EPERM), clone)
 /* Its flags are in memory, where no filter can look. Every libc and runtime falls back to clone. */
 ABSENT(clone3)
 /* A zygote's child makes the cgroup namespace in which it does not see the host's names. */
 REFUSE_SANDBOX(unshare)
 WHEN(ZYGOTE, ALLOWED, unshare, INT(0, CLONE_NEWCGROUP))
 WHEN(BUILD, ALLOWED, unshare, BITS(0, CLONE_NEWUSER, 0))
+WHEN(RUNTIME, ALLOWED, unshare)
 ELSE(ZYGOTE | BUILD, ERRNO(EPERM), unshare)
 /* How a zygote's child joins its shell. */
 REFUSE_SANDBOX(setns)
-WHEN(ZYGOTE | BUILD, ALLOWED, setns)
+WHEN(ZYGOTE | BUILD | RUNTIME, ALLOWED, setns)
 /* Signals reach what is in one's pid namespace and of one's user. */
 ALLOW(kill) ALLOW(tkill) ALLOW(tgkill) ALLOW(pidfd_send_signal)
 ALLOW(rt_sigaction) ALLOW(rt_sigprocmask) ALLOW(rt_sigreturn) ALLOW(rt_sigpending) ALLOW(rt_sigtimedwait)
@@ -150,8 +154,8 @@ ALLOW(rt_sigqueueinfo) ALLOW(rt_tgsigqueueinfo) ALLOW(rt_sigsuspend) ALLOW(sigal
 WHEN(ZYGOTE, ERRNO(EPERM), pidfd_open, INT(0, 1))
 ELSE(EVERYBODY, ALLOWED, pidfd_open)
 /* Descriptors, memory and identity of another process; ptrace in all its forms. Debuggers do not run in a sandbox. */
-REFUSE(pidfd_getfd) REFUSE(ptrace) REFUSE(process_vm_readv) REFUSE(process_vm_writev) REFUSE(process_madvise)
-REFUSE(process_mrelease) REFUSE(kcmp)
+TRACERS(ptrace) TRACERS(process_vm_readv) TRACERS(process_vm_writev) TRACERS(kcmp)
+REFUSE(pidfd_getfd) REFUSE(process_madvise) REFUSE(process_mrelease)
 /* Of itself: names, death signals, timer slack, no_new_privs. What is dangerous in it takes a capability. */
 ALLOW(prctl)
 /* Base of thread-local storage: every thread sets it. */
@@ -184,9 +188,32 @@ ELSE(EVERYBODY, ALLOWED, ioprio_set)
 
 /* ---- Who and what it is ---- */
 ALLOW(getuid) ALLOW(geteuid) ALLOW(getgid) ALLOW(getegid) ALLOW(getresuid) ALLOW(getresgid) ALLOW(getgroups)
-/* Without a capability they lead from an id to the same id; a zygote's child becomes its sandbox's user by them. */
-ALLOW(setuid) ALLOW(setgid) ALLOW(setreuid) ALLOW(setregid) ALLOW(setresuid) ALLOW(setresgid) ALLOW(setfsuid)
-ALLOW(setfsgid) ALLOW(setgroups) ALLOW(capget) ALLOW(capset)
+/* Without a capability they lead from an id to the same id; a zygote's child becomes its sandbox's user by them. The services'
+ * id is mapped too, for the layers are theirs: a zygote that became it would be on the same accounts of per-user limits as
+ * worker and gateway (epoll watches, buffers of pipes), and could use them up. */
+WHEN(ZYGOTE, ERRNO(EPERM), setuid, INT(0, SERVICE_ID))
+ELSE(EVERYBODY, ALLOWED, setuid)
+WHEN(ZYGOTE, ERRNO(EPERM), setgid, INT(0, SERVICE_ID))
+ELSE(EVERYBODY, ALLOWED, setgid)
+WHEN(ZYGOTE, ERRNO(EPERM), setreuid, INT(0, SERVICE_ID))
+WHEN(ZYGOTE, ERRNO(EPERM), setreuid, INT(1, SERVICE_ID))
+ELSE(EVERYBODY, ALLOWED, setreuid)
+WHEN(ZYGOTE, ERRNO(EPERM), setregid, INT(0, SERVICE_ID))
+WHEN(ZYGOTE, ERRNO(EPERM), setregid, INT(1, SERVICE_ID))
+ELSE(EVERYBODY, ALLOWED, setregid)
+WHEN(ZYGOTE, ERRNO(EPERM), setresuid, INT(0, SERVICE_ID))
+WHEN(ZYGOTE, ERRNO(EPERM), setresuid, INT(1, SERVICE_ID))
+WHEN(ZYGOTE, ERRNO(EPERM), setresuid, INT(2, SERVICE_ID))
+ELSE(EVERYBODY, ALLOWED, setresuid)
+WHEN(ZYGOTE, ERRNO(EPERM), setresgid, INT(0, SERVICE_ID))
+WHEN(ZYGOTE, ERRNO(EPERM), setresgid, INT(1, SERVICE_ID))
+WHEN(ZYGOTE, ERRNO(EPERM), setresgid, INT(2, SERVICE_ID))
+ELSE(EVERYBODY, ALLOWED, setresgid)
+WHEN(ZYGOTE, ERRNO(EPERM), setfsuid, INT(0, SERVICE_ID))
+ELSE(EVERYBODY, ALLOWED, setfsuid)
+WHEN(ZYGOTE, ERRNO(EPERM), setfsgid, INT(0, SERVICE_ID))
+ELSE(EVERYBODY, ALLOWED, setfsgid)
+ALLOW(setgroups) ALLOW(capget) ALLOW(capset)
 ALLOW(getrlimit) ALLOW(setrlimit) ALLOW(getrusage) ALLOW(sysinfo) ALLOW(uname)
 WHEN(ZYGOTE, ERRNO(EPERM), prlimit64, INT(0, 1))
 ELSE(EVERYBODY, ALLOWED, prlimit64)

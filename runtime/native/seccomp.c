@@ -28,7 +28,7 @@
 #define TCP_ULP 31
 #endif
 
-enum who { SANDBOX = 1, ZYGOTE = 2, BUILD = 4, EVERYBODY = SANDBOX | ZYGOTE | BUILD };
+enum who { SANDBOX = 1, ZYGOTE = 2, BUILD = 4, RUNTIME = 8, EVERYBODY = SANDBOX | ZYGOTE | BUILD | RUNTIME };
 
 struct rule {
   unsigned who;
@@ -59,7 +59,8 @@ struct rule {
 #define REFUSE_SANDBOX(name) RULE(SANDBOX, ERRNO(EPERM), name)
 #define ABSENT(name) RULE(EVERYBODY, UNKNOWN, name)
 #define ANSWER(name, number) RULE(EVERYBODY, ERRNO(number), name)
-#define BUILDERS(name) RULE(SANDBOX | ZYGOTE, ERRNO(EPERM), name) RULE(BUILD, ALLOWED, name)
+#define BUILDERS(name) RULE(SANDBOX | ZYGOTE, ERRNO(EPERM), name) RULE(BUILD | RUNTIME, ALLOWED, name)
+#define TRACERS(name) RULE(SANDBOX | ZYGOTE | BUILD, ERRNO(EPERM), name) RULE(RUNTIME, ALLOWED, name)
 
 static const struct rule profile[] = {
 #include "seccomp-profile.h"
@@ -121,10 +122,11 @@ bool seccomp_compile(struct filters *filters) {
   const size_t all = sizeof(profile) / sizeof(profile[0]);
   const struct choice sandbox = {profile, all, SANDBOX, 0, UNKNOWN}, zygote = {profile, all, ZYGOTE, 0, UNKNOWN},
                       build = {profile, all, BUILD, 0, UNKNOWN},
+                      runtime = {profile, all, RUNTIME, 0, UNKNOWN},
                       /* Beside the zygote's, which a child inherits: what that may and a sandbox may not. The kernel compiles a
                        * filter for each process that loads it, and a short one costs less than some runs. */
                       child = {profile, all, SANDBOX, ZYGOTE, ALLOWED},
                       init = {idle, sizeof(idle) / sizeof(idle[0]), SANDBOX, 0, UNKNOWN};
   return compile(&sandbox, &filters->sandbox) && compile(&zygote, &filters->zygote) && compile(&build, &filters->build) &&
-         compile(&child, &filters->child) && compile(&init, &filters->init);
+         compile(&runtime, &filters->runtime) && compile(&child, &filters->child) && compile(&init, &filters->init);
 }

@@ -164,7 +164,7 @@ static void zygote_main(const struct zone *zone, int requests, int events, int o
   snprintf(path, sizeof(path), "PATH=%s", zone->search_path);
   /* Not as an argument: those of a process can be read by everyone on the host, and a function's environment is in it. */
   char *init = NULL;
-  if (zone->init[0] && asprintf(&init, "ONCEBOX_INIT=%s", zone->init) < 0) die("cannot find memory for a zygote's environment");
+  if (zone->init[0] && asprintf(&init, INIT_VARIABLE "%s", zone->init) < 0) die("cannot find memory for a zygote's environment");
   char *environment[] = {path, "LD_PRELOAD=/.oncebox/keep-heap.so", "UV_USE_IO_URING=0", "LANG=C.UTF-8", "HOME=/work", init, NULL};
   execute_zygote(zone, environment);
 }

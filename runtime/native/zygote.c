@@ -42,6 +42,7 @@ static struct {
   ino_t pipes[HIGHEST_FD + 1]; /* 0: not a pipe */
   int child_ended[2]; /* a pipe from the signal handler to the loop */
   struct sigaction on_child; /* the interpreter's own, for children */
+  sigset_t blocked;          /* and what it had blocked */
   uint8_t bpf[16384];
   size_t bpf_length;
   struct {
@@ -62,12 +63,14 @@ static ssize_t receive(void *data, size_t length, int *fds, int *count) {
     char space[CMSG_SPACE(sizeof(int) * MAX_FDS)];
     struct cmsghdr align;
   } control;
+  _Static_assert(CMSG_SPACE(sizeof(int) * MAX_FDS) == CMSG_LEN(sizeof(int) * MAX_FDS), "there is room for one more");
   struct iovec part = {data, length};
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
   ssize_t got = recvmsg(ZYGOTE_SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
   *count = 0;
   if (got < 0) return got;
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) fail("receive all of a message");
   for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header))
     if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
       *count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -180,7 +183,8 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
     if (dup2(fds[ZFD_STDIN + i], i) < 0) fail("set stdio");
   for (int i = ZFD_STDIN; i <= ZFD_STDERR; i++) close(fds[i]);
   /* What a function's initialisation has started and waited for, libuv watches this way. */
-  if (sigaction(SIGCHLD, &zygote.on_child, NULL) < 0) fail("put the handler of SIGCHLD back");
+  if (sigaction(SIGCHLD, &zygote.on_child, NULL) < 0 || sigprocmask(SIG_SETMASK, &zygote.blocked, NULL) < 0)
+    fail("put the handler of SIGCHLD back");
   zygote.job = fds[ZFD_JOB];
   zygote.result = fds[ZFD_RESULT];
   zygote.self = getpid();
@@ -282,7 +286,12 @@ void zygote_serve(uint32_t init_usec) {
   if (pipe2(zygote.child_ended, O_CLOEXEC | O_NONBLOCK) < 0) fail("make a pipe");
   struct sigaction action = {.sa_handler = on_child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
   refuse_children();
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
   if (sigaction(SIGCHLD, &action, &zygote.on_child) < 0) fail("watch for children");
+  /* Initialisation may have blocked it, and every sandbox would wait for its child to be reaped. */
+  if (sigprocmask(SIG_UNBLOCK, &child, &zygote.blocked) < 0) fail("unblock SIGCHLD");
   int none[MAX_FDS], count;
   ssize_t length = receive(zygote.bpf, sizeof(zygote.bpf), none, &count);
   if (length <= 0) fail("receive the seccomp filter");
@@ -297,10 +306,9 @@ void zygote_serve(uint32_t init_usec) {
     struct fork_request request;
     int fds[MAX_FDS];
     ssize_t got = receive(&request, sizeof(request), fds, &count);
-    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) _exit(0); /* the agent is gone */
-    const ssize_t head = offsetof(struct fork_request, working_dir);
-    if (got <= head || ((char *)&request)[got - 1] != '\0' || request.group_count > MAX_GROUPS || count < ZFD_CGROUP)
-      fail("understand a fork request");
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (got <= 0) _exit(0); /* the agent is gone */
+    if (fork_request_check(&request, (size_t)got, count)) fail("understand a fork request");
     if (fork_into_shell(&request, fds, count)) return;
   }
 }

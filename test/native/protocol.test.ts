@@ -16,6 +16,7 @@ import {
   sandboxIdCount,
   serviceId,
 } from '../../runtime/image/ids.ts';
+import { memoryOverheadBytes } from '../../runtime/sandbox/oci/wall.ts';
 import {
   changesOverheadBytes,
   changesWithinMs,
@@ -31,6 +32,7 @@ import {
   maxFrameBytes,
   maxResultBytes,
   maxSandboxes,
+  ociRuntime,
   reportKnown,
   residueFlag,
   runFlag,
@@ -39,6 +41,7 @@ import {
 } from '../../runtime/zygote/protocol.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 
+const ociHeader = await readFile(resolve(import.meta.dirname, '../../runtime/native/oci.h'), 'utf8');
 const header = await readFile(resolve(import.meta.dirname, '../../runtime/native/oncebox.h'), 'utf8');
 
 function enumOf(name: string): Record<string, number> {
@@ -61,6 +64,16 @@ test('the frame types are the same in C and in TypeScript', () => {
     value,
   ]);
   expect(Object.fromEntries(inC)).toEqual(frameType);
+});
+
+test('the OCI runtimes are the same in C and in TypeScript', () => {
+  expect(enumOf('oci_runtime')).toEqual({ OCI_RUNC: ociRuntime.runc, OCI_GVISOR: ociRuntime.gvisor });
+});
+
+test('what an OCI runtime takes beside the program is the same in C and in TypeScript', () => {
+  const mebibytes = (name: string) => Number(new RegExp(`${name} \\((\\d+)u << 20\\)`).exec(ociHeader)?.[1]);
+  expect(mebibytes('OCI_RUNC_MEMORY') << 20).toBe(memoryOverheadBytes.runc);
+  expect(mebibytes('OCI_GVISOR_MEMORY') << 20).toBe(memoryOverheadBytes.gvisor);
 });
 
 test('the end causes are the same in C and in TypeScript', () => {

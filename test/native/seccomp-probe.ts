@@ -7,7 +7,7 @@ const execute = promisify(execFile);
 const native = resolve(import.meta.dirname, '../../runtime/native');
 const program = join(native, 'build/seccomp-probe');
 
-export type FilterName = 'sandbox' | 'zygote' | 'child' | 'build' | 'init';
+export type FilterName = 'sandbox' | 'zygote' | 'child' | 'build' | 'runtime' | 'init';
 
 export async function buildSeccompProbe(): Promise<void> {
   await execute('make', ['-C', native, '-s', 'probe']);
@@ -60,7 +60,7 @@ export async function profileRows(): Promise<ProfileRow[]> {
   const rows: ProfileRow[] = [];
   const code = text.replace(/\/\*[\s\S]*?\*\//g, '');
   for (const [, kind, rest] of code.matchAll(
-    /\b(ALLOW|REFUSE|ABSENT|ANSWER|BUILDERS|REFUSE_SANDBOX)\(([^)]*)\)/g,
+    /\b(ALLOW|REFUSE|ABSENT|ANSWER|BUILDERS|TRACERS|REFUSE_SANDBOX)\(([^)]*)\)/g,
   )) {
     const [call, answer] = (rest as string).split(', ');
     rows.push({ kind: kind as string, call: call as string, answer });
