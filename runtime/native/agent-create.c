@@ -30,7 +30,7 @@ static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* Code that a function registered runs right after the fork (os.register_at_fork), before there is a job with its caps. */
 static const struct run_limits parked_limits = {
-    .memory_bytes = 128u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 16, .cpu_milli = 500};
+    .memory_bytes = 32u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 16, .cpu_milli = 500};
 
 void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   struct sandbox *sandbox = &agent.sandboxes[id % MAX_SANDBOXES];
@@ -49,7 +49,7 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
     cgroup_sandbox_remove(&agent.zone->cgroup, id);
     errno = saved;
   }
-  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.sandbox, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes,
+  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.init, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes,
                               &sandbox->shell) < 0) {
     failure = "cannot start the shell";
     int saved = errno;

@@ -104,6 +104,7 @@ static bool hear_once(void) {
     /* Every request is answered by one of the two. */
     if (agent.forks_asked == 0) zygote_lost("the zygote answered what it was not asked");
     agent.forks_asked--;
+    agent.zygote_heard_at = now_usec();
     sandbox_fork_waiting();
   }
   struct sandbox *sandbox = agent_find(event.sandbox);

@@ -82,6 +82,10 @@ static int check_active(void) {
     next = agent.started_at + READY_WITHIN;
     if (now >= next) zygote_lost("the zygote was not ready in time");
   }
+  /* One that stands still would have every sandbox fail, for ever. */
+  if (agent.forks_asked == 0) agent.zygote_heard_at = now;
+  else if (now >= agent.zygote_heard_at + READY_WITHIN) zygote_lost("the zygote does not answer");
+  else if (agent.zygote_heard_at + READY_WITHIN < next) next = agent.zygote_heard_at + READY_WITHIN;
   for (uint32_t i = 0; i < agent.active_count;) {
     struct sandbox *sandbox = &agent.sandboxes[agent.active[i]];
     if (sandbox->state == REMOVING) {

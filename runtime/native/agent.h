@@ -63,7 +63,7 @@ struct agent {
   struct zygote_link zygote;
   bool zygote_ready;
   uint64_t created, strays; /* sandboxes so far; events of the zygote about none of them */
-  uint64_t started_at;
+  uint64_t started_at, zygote_heard_at; /* when it last answered a fork, or owed no answer */
   struct run_limits usual; /* of the last run: the next is likely to have the same */
   struct buffer inbox, outbox;
   struct sandbox sandboxes[MAX_SANDBOXES];

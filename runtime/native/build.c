@@ -64,80 +64,22 @@ static void fail(const char *format, ...) {
 
 /* ---- its root ---- */
 
-/* What the builder and its tools are made of. Where the distribution has merged /usr, the others are links. */
-static const char *const system_dirs[] = {"/usr/bin", "/usr/sbin", "/usr/lib",  "/usr/lib32", "/usr/lib64", "/usr/libx32",
-                                          "/bin",     "/sbin",     "/lib", "/lib32",    "/lib64", "/libx32"};
-#define SYSTEM_DIRS (sizeof(system_dirs) / sizeof(system_dirs[0]))
-
-struct system_dir {
-  int tree; /* -1: not a directory */
-  char target[256];
-};
-
-static void take_system_dirs(struct system_dir dirs[SYSTEM_DIRS]) {
-  for (size_t i = 0; i < SYSTEM_DIRS; i++) {
-    dirs[i] = (struct system_dir){.tree = -1};
-    ssize_t length = readlink(system_dirs[i], dirs[i].target, sizeof(dirs[i].target) - 1);
-    if (length > 0) continue;
-    dirs[i].tree = (int)syscall(SYS_open_tree, AT_FDCWD, system_dirs[i],
-                                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-    if (dirs[i].tree < 0 && errno != ENOENT) fail("cannot take %s into the build: %m", system_dirs[i]);
-  }
-}
-
-static void place_system_dirs(const struct system_dir dirs[SYSTEM_DIRS]) {
-  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-  root_make_dir(ROOT_PLACE "/usr");
-  for (size_t i = 0; i < SYSTEM_DIRS; i++) {
-    char path[64];
-    snprintf(path, sizeof(path), ROOT_PLACE "%s", system_dirs[i]);
-    if (dirs[i].target[0]) root_make_link(dirs[i].target, path);
-    if (dirs[i].tree < 0) continue;
-    root_make_dir(path);
-    if (syscall(SYS_mount_setattr, dirs[i].tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ||
-        syscall(SYS_move_mount, dirs[i].tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-      fail("cannot place %s: %m", system_dirs[i]);
-    close(dirs[i].tree);
-  }
-}
-
-/* Each layer alone: the others of the node are none of this build's business. */
-static int take_layers(const char *layers_dir, const char *layers, int *trees) {
-  int count = 0;
-  for (const char *at = layers; *at; count++) {
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/%.*s", layers_dir, LAYER_NAME, at);
-    trees[count] = root_clone_tree(path);
-    at += LAYER_NAME + (at[LAYER_NAME] == ':');
-  }
-  return count;
-}
-
-static void place_layers(const char *layers, const int *trees, int count) {
-  root_make_dir(ROOT_PLACE "/layers");
-  for (int i = 0; i < count; i++) {
-    char path[128];
-    snprintf(path, sizeof(path), ROOT_PLACE "/layers/%.*s", LAYER_NAME, layers + (size_t)i * (LAYER_NAME + 1));
-    root_make_dir(path);
-    root_place_tree(trees[i], path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  }
-}
-
 static void enter_root(const char *layers_dir, const char *layers, int workspace) {
   static int trees[MAX_BUILD_LAYERS], devices[ROOT_DEVICES];
   static struct system_dir dirs[SYSTEM_DIRS];
+  const char *lost;
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("cannot make mounts private: %m");
   /* Still by the host's root's file permissions: the store may lie where only he may look. */
-  int count = take_layers(layers_dir, layers, trees);
-  take_system_dirs(dirs);
+  int count = root_take_layers(layers_dir, layers, trees);
+  if ((lost = root_take_system(dirs))) fail("cannot take %s into the build: %m", lost);
   root_take_devices(devices);
   if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
     fail("cannot become the build's root: %m");
   umask(022);
   if (mount("tmpfs", ROOT_PLACE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=2048") < 0)
     fail("cannot mount the build's root: %m");
-  place_system_dirs(dirs);
-  place_layers(layers, trees, count);
+  if ((lost = root_place_system(dirs))) fail("cannot place %s: %m", lost);
+  root_place_layers(layers, trees, count);
   root_make_dir(ROOT_PLACE "/build");
   /* Set-id and device files may be made here, as an image may hold them; no_new_privs and the user namespace make
    * neither of any use. */
@@ -201,6 +143,8 @@ static void give_up_privileges(const struct filter *filter) {
   set_limit(RLIMIT_SIGPENDING, 1024);
   set_limit(RLIMIT_MEMLOCK, 0);
   set_limit(RLIMIT_MSGQUEUE, 0);
+  set_limit(RLIMIT_NICE, 0);
+  set_limit(RLIMIT_RTPRIO, 0);
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
     if (!keeps(capability) && prctl(PR_CAPBSET_DROP, capability) < 0) fail("cannot drop a capability: %m");
   /* We alone hold more than the bounding set, and execute nothing. */

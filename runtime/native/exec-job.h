@@ -1,8 +1,8 @@
 /*
- * exec-job.h: the job of the exec zygote: arguments, variables as NAME=value, and files, each a path and a content. Each
- * of the three is a count and then its strings, a string is a length and then its bytes; all numbers are u32.
- * encodeExecJob in runtime/interpreters/program-job.ts writes it. Nothing here allocates, and nothing changes but the
- * job itself, so that it can be fuzzed.
+ * exec-job.h: a job that is just executed, by a child of the exec zygote or in an OCI sandbox: arguments, variables as
+ * NAME=value, and files, each a path and a content. Each of the three is a count and then its strings, a string is a
+ * length and then its bytes; all numbers are u32. encodeExecJob in runtime/interpreters/program-job.ts writes it. But for
+ * exec_job_run nothing here allocates, and nothing changes but the job itself, so that it can be fuzzed.
  */
 #ifndef ONCEBOX_EXEC_JOB_H
 #define ONCEBOX_EXEC_JOB_H
@@ -14,6 +14,7 @@
 
 struct exec_job {
   uint32_t arguments, variables, files; /* how many; each takes four bytes of the job, which bounds them */
+  size_t size;                          /* bytes that it has; more may follow */
   uint8_t *at;                          /* what is taken next */
 };
 struct exec_file {
@@ -29,5 +30,9 @@ const char *exec_job_check(uint8_t *job, size_t length, struct exec_job *out);
 void exec_job_take_arguments(struct exec_job *job, char **vector);
 void exec_job_take_variables(struct exec_job *job, char **vector);
 void exec_job_take_file(struct exec_job *job, struct exec_file *out);
+
+/* ---- exec-run.c ---- */
+/* Writes the files of a job that has been checked into the working directory, and executes it. */
+void exec_job_run(struct exec_job *job) __attribute__((noreturn));
 
 #endif

@@ -2,9 +2,10 @@
  * launcher.c: the only part of oncebox that is root. It listens on a Unix socket for its worker and for no one else;
  * every connection starts with one frame. FRAME_ZONE makes it the socket of a new zone's agent; the launcher makes the
  * zone's cgroup, waits for the zone to end and takes the cgroup away. FRAME_UNPACK and FRAME_REMOVE_LAYER are for
- * layers.c, and FRAME_BUILD for builds.c. It reads nothing else, from anyone.
+ * layers.c, FRAME_BUILD for builds.c, and FRAME_OCI for ocis.c. It reads nothing else, from anyone.
  */
 #define _GNU_SOURCE
+#include "oci.h"
 #include "requests.h"
 
 #include <errno.h>
@@ -29,11 +30,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Connections whose request is not whole yet, and how long each may take, microseconds: the worker sends its request with
- * the connection. */
+/* Connections whose request is not whole yet, and how long each may take, microseconds. The worker sends its request as
+ * soon as it is connected; on a busy machine that may be a while. */
 #define MAX_PENDING 16
-#define PATIENCE 1000000u
+#define PATIENCE 5000000u
 #define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
+/* An agent ends as soon as it reads that its worker has gone. One that does not by then (it is stopped, or its machine
+ * hangs) is killed, microseconds. */
+#define END_WITHIN 5000000u
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
@@ -46,6 +50,7 @@ static struct {
     uint32_t id;
     int alive;      /* write end of the pipe whose closing tells the agent that we are gone */
     int connection; /* the worker sees it close only when nothing of the zone is left */
+    uint64_t left_at; /* when the worker closed its end; 0: it has not */
   } zones[MAX_ZONES];
   struct pending {
     int connection; /* -1: free */
@@ -164,6 +169,8 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   zone.trusted = request->trusted;
   zone.zygote_argv = (char **)request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
+  /* Who runs reads the end of `alive`; who is stopped does not. After the change of ids, which takes this back. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) die("cannot be told of the launcher's end: %m");
   hide_command_line();
   agent_main(&zone);
 }
@@ -211,6 +218,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
         if (launcher.pending[i].connection != worker) drop(&launcher.pending[i]);
       layers_leave();
       builds_leave();
+      ocis_leave();
       zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
@@ -228,6 +236,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     launcher.zones[slot].pid = pid;
     launcher.zones[slot].id = id;
     launcher.zones[slot].alive = alive[1];
+    launcher.zones[slot].left_at = 0;
     launcher.zones[slot].connection = fcntl(worker, F_DUPFD_CLOEXEC, 0);
     if (failure) kill(pid, SIGKILL);
   } else {
@@ -241,6 +250,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
 static const struct launcher_view *view(void) {
   static struct launcher_view view;
   view = (struct launcher_view){.layers_dir = launcher.layers_dir,
+                                .platform_dir = launcher.platform_dir,
                                 .instance = launcher.instance,
                                 .cgroups = &launcher.cgroups,
                                 .filters = &launcher.filters,
@@ -255,6 +265,7 @@ static const char *serve_request(int connection, uint8_t type, uint8_t *payload,
   if (type == FRAME_UNPACK) return layers_unpack(connection, payload, length);
   if (type == FRAME_REMOVE_LAYER) return layers_remove(connection, payload, length);
   if (type == FRAME_BUILD) return builds_start(connection, payload, length, view());
+  if (type == FRAME_OCI) return ocis_start(connection, payload, length, view());
   if (type != FRAME_ZONE) return "the request is for nothing we do";
   const char *failure = request_read_zone(payload, length, &request);
   if (failure) return failure;
@@ -356,7 +367,7 @@ static int until_next_is_late(void) {
 static void reap(void) {
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-    if (layers_reap(pid, status) || builds_reap(pid, view())) continue;
+    if (layers_reap(pid, status) || builds_reap(pid, view()) || ocis_reap(pid, view())) continue;
     for (int i = 0; i < MAX_ZONES; i++)
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
@@ -367,19 +378,50 @@ static void reap(void) {
   }
 }
 
+/* Adds the zones that have a worker, kills those that outstay theirs. Returns milliseconds until it wants to be called
+ * again, -1 for never. */
+static int watch_zones(struct pollfd *events, size_t *count) {
+  uint64_t now = now_usec();
+  int next = -1;
+  for (int i = 0; i < MAX_ZONES; i++) {
+    const uint64_t left_at = launcher.zones[i].left_at;
+    if (launcher.zones[i].pid == 0) continue;
+    if (left_at == 0) {
+      events[(*count)++] = (struct pollfd){.fd = launcher.zones[i].connection, .events = POLLRDHUP};
+    } else if (now >= left_at + END_WITHIN) {
+      kill(launcher.zones[i].pid, SIGKILL);
+    } else {
+      int wait = (int)((left_at + END_WITHIN - now + 999) / 1000);
+      if (next < 0 || wait < next) next = wait;
+    }
+  }
+  return next;
+}
+
+static void zones_heard(const struct pollfd *events, size_t count) {
+  for (size_t at = 0; at < count; at++)
+    for (int i = 0; events[at].revents && i < MAX_ZONES; i++)
+      if (launcher.zones[i].pid != 0 && launcher.zones[i].connection == events[at].fd) launcher.zones[i].left_at = now_usec();
+}
+
+/* Of two times to wait, of which -1 is for ever. */
+static int sooner(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
+
 static void serve(void) {
   for (;;) {
-    struct pollfd events[3 + MAX_PENDING + MAX_UNPACKINGS] = {{.fd = launcher.listener, .events = POLLIN},
-                                                              {.fd = launcher.signals, .events = POLLIN},
-                                                              {.fd = STDIN_FILENO, .events = POLLIN}};
+    struct pollfd events[3 + MAX_PENDING + MAX_UNPACKINGS + MAX_ZONES] = {{.fd = launcher.listener, .events = POLLIN},
+                                                                          {.fd = launcher.signals, .events = POLLIN},
+                                                                          {.fd = STDIN_FILENO, .events = POLLIN}};
     struct pollfd *requests = events + 3, *unpacked = requests + MAX_PENDING;
     for (int i = 0; i < MAX_PENDING; i++) /* of -1 nothing is ever heard */
       requests[i] = (struct pollfd){.fd = launcher.pending[i].connection, .events = POLLIN};
-    size_t watched = layers_watch(unpacked);
-    if (poll(events, 3 + MAX_PENDING + watched, until_next_is_late()) < 0) {
+    size_t watched = layers_watch(unpacked), zones = 0;
+    int patience = sooner(watch_zones(unpacked + watched, &zones), until_next_is_late());
+    if (poll(events, 3 + MAX_PENDING + watched + zones, patience) < 0) {
       if (errno != EINTR) die("cannot poll: %m");
       continue; /* it has not said what is there */
     }
+    zones_heard(unpacked + watched, zones); /* before any of them is reaped, and its descriptor another's */
     if (events[1].revents & POLLIN) {
       struct signalfd_siginfo signal_info;
       if (read(launcher.signals, &signal_info, sizeof(signal_info)) == sizeof(signal_info)) {
@@ -409,6 +451,7 @@ static void end_zones(void) {
     launcher.zones[i].pid = 0;
   }
   builds_end();
+  ocis_end();
   layers_end();
   cgroup_sweep(&launcher.cgroups, launcher.instance);
   unlink(launcher.socket_path);

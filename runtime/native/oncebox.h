@@ -67,8 +67,14 @@ enum frame_type {
   FRAME_CHANGES = 15, /* agent: bytes of a tar, before DONE */
   /* Images: the first frame of a connection of its own. */
   FRAME_BUILD = 16, /* worker: struct build_limits, layers "a:b" or "", NUL; then a tar for /build, then EOF */
-  FRAME_BUILT = 17  /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
+  FRAME_BUILT = 17, /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
+  /* A sandbox of an OCI runtime: the first frame of a connection of its own. READY answers it, and from then on the
+   * connection speaks as a zone does of its one sandbox, 1, until it closes: then nothing of it is left. */
+  FRAME_OCI = 18 /* worker: u32 enum oci_runtime, struct run_limits, struct spec_head, u32 groups, strings: directory,
+                    layers, config.json */
 };
+
+enum oci_runtime { OCI_RUNC = 1, OCI_GVISOR = 2 };
 
 enum spec_flags {
   SPEC_SCRATCH = 1, /* /work and /tmp are directories of the writable layer itself */
@@ -242,7 +248,12 @@ struct filter {
   size_t length; /* bytes */
 };
 struct filters {
-  struct filter sandbox, zygote, build;
+  struct filter sandbox; /* all that user code is held to, in one */
+  struct filter zygote;
+  struct filter child; /* of a zygote: with that it has its zygote's, and the two together are `sandbox` */
+  struct filter init;  /* of a sandbox */
+  struct filter build;
+  struct filter runtime; /* gVisor's, around its own kernel */
 };
 bool seccomp_compile(struct filters *filters);
 
@@ -256,7 +267,24 @@ void root_make_dir(const char *path);
 void root_make_link(const char *target, const char *path);
 void root_take_devices(int trees[ROOT_DEVICES]);
 void root_place_devices(const int trees[ROOT_DEVICES]);
+/* What is to lie over parts of each /proc that is made below; `proc` is one of this kernel. */
+void root_make_masks(const char *proc);
+/* Over the proc that is the working directory. -1 with errno. */
+int root_mask_proc(void);
 void root_pivot(const char *root);
+
+/* ---- root-host.c: what of the host builds and OCI runtimes stand on, read-only ---- */
+#define SYSTEM_DIRS 12
+struct system_dir {
+  int tree; /* -1: not a directory */
+  char target[256];
+};
+/* Programs and libraries. Both name the directory that failed, with errno, or NULL. */
+const char *root_take_system(struct system_dir dirs[SYSTEM_DIRS]);
+const char *root_place_system(const struct system_dir dirs[SYSTEM_DIRS]);
+/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many. */
+int root_take_layers(const char *layers_dir, const char *layers, int *trees);
+void root_place_layers(const char *layers, const int *trees, int count);
 
 /* ---- zone.c: what the agent does once, before it serves ---- */
 struct zone {
@@ -320,6 +348,10 @@ int shell_start(const struct sandbox_spec *spec, const struct filter *filter, ui
 /* Opens the layers' directories; returns how many, or -1 with errno. */
 int shell_open_layers(const char *layers, int fds[MAX_LAYERS]);
 int shell_resize(const struct shell *shell, uint64_t bytes, uint64_t inodes);
+/* A tmpfs of that size that is in no mount table yet, or -1 with errno. */
+int shell_make_tmpfs(uint64_t bytes, uint64_t inodes);
+/* Puts the sandbox's root together at /shell/root, above /layers. A failure is written to `ready`, and ends the process. */
+void shell_mount_root(int ready, int tmpfs, const struct sandbox_spec *spec);
 
 /* ---- zygote.c: the only part that is also loaded into interpreters; it needs nothing of the above ---- */
 enum zygote_fd { ZFD_SHELL, ZFD_STDIN, ZFD_STDOUT, ZFD_STDERR, ZFD_JOB, ZFD_RESULT, ZFD_CGROUP };
@@ -404,7 +436,7 @@ int write_id_map(pid_t pid, uint32_t count);
 #define MAX_BUILD_LAYERS 192
 /* What of the launcher it needs. */
 struct launcher_view {
-  const char *layers_dir, *instance;
+  const char *layers_dir, *platform_dir, *instance;
   const struct cgroup_layout *cgroups;
   const struct filters *filters;
   uint32_t (*next_zone)(void);

@@ -95,9 +95,33 @@ static void drop_capabilities(void) {
   if (syscall(SYS_capset, &header, none) < 0) fail("drop capabilities");
 }
 
-static void set_rlimit(int resource, rlim_t soft, rlim_t hard) {
-  struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
-  if (setrlimit(resource, &limit) < 0) fail("set a resource limit");
+/* While we still may; they guard what cgroups do not count. What the launcher was started with is no part of it. */
+static void limit_resources(void) {
+  static const struct {
+    int resource;
+    rlim_t soft, hard;
+  } limits[] = {
+      {RLIMIT_CORE, 0, 0},
+      {RLIMIT_NOFILE, 1024, 4096},
+      /* These are on the account of the zone's owner too, who is the host's root: with the host's own limits, one sandbox
+       * would take what all others and the host need. */
+      {RLIMIT_SIGPENDING, 256, 256},
+      {RLIMIT_MEMLOCK, 0, 0},
+      {RLIMIT_MSGQUEUE, 0, 0},
+      /* No more of the CPU than a cgroup's share, whatever the host grants its users. */
+      {RLIMIT_NICE, 0, 0},
+      {RLIMIT_RTPRIO, 0, 0},
+  };
+  for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+    struct rlimit limit = {.rlim_cur = limits[i].soft, .rlim_max = limits[i].hard};
+    if (setrlimit(limits[i].resource, &limit) < 0) fail("set a resource limit");
+  }
+  /* An unlimited stack would turn off the randomisation of addresses in what is executed. Who needs more may have it. */
+  struct rlimit stack;
+  if (getrlimit(RLIMIT_STACK, &stack) < 0) fail("ask for a resource limit");
+  const rlim_t usual = 8u << 20;
+  stack.rlim_cur = stack.rlim_max == RLIM_INFINITY || stack.rlim_max > usual ? usual : stack.rlim_max;
+  if (setrlimit(RLIMIT_STACK, &stack) < 0) fail("set a resource limit");
 }
 
 /* Which pipe is behind each descriptor of the zygote; what a child finds there later is its own or ours. */
@@ -166,14 +190,7 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
   if (fstat(zygote.result, &pipe) < 0) fail("look at the result pipe");
   zygote.result_pipe = pipe.st_ino;
   let_go_of_the_zygote();
-  /* Resource limits while we still may; they guard what cgroups do not count. */
-  set_rlimit(RLIMIT_CORE, 0, 0);
-  set_rlimit(RLIMIT_NOFILE, 1024, 4096);
-  /* These are on the account of the zone's owner too, who is the host's root: with the host's own limits, one sandbox
-   * would take what all others and the host need. */
-  set_rlimit(RLIMIT_SIGPENDING, 256, 256);
-  set_rlimit(RLIMIT_MEMLOCK, 0, 0);
-  set_rlimit(RLIMIT_MSGQUEUE, 0, 0);
+  limit_resources();
   /* The bounding set before the capabilities: emptying it needs CAP_SETPCAP. */
   empty_bounding_set();
   gid_t groups[MAX_GROUPS];

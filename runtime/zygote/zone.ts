@@ -24,6 +24,9 @@ import {
 
 /** The agent gives up on a zygote after 30 s, and says so; this is for an agent that does not. */
 const readyWithinMs = 35_000;
+/** An agent is asked so often whether it still moves, and has so long to say so: a stopped one would have every run wait. */
+const pulseEveryMs = 3_000;
+const pulseWithinMs = 12_000;
 
 export interface ZoneOptions {
   /** Path of the launcher's Unix socket. */
@@ -66,6 +69,7 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
     clearTimeout(deadline);
     options.signal?.removeEventListener('abort', abort);
   }
+  zone.watch();
   if (options.init) zone.initMs = Math.min(zone.saidInitMs, performance.now() - openedAtMs);
   return zone;
 }
@@ -146,6 +150,30 @@ class ZygoteZone implements Zone {
     this.#socket.write(encodeFrame(frameType.STAT, 0));
     return new Promise((resolve, reject) => {
       this.#memoryWaiters.push({ resolve, reject });
+    });
+  }
+
+  /** To be called once it is ready. Its end ends that. */
+  watch(): void {
+    let deadline: NodeJS.Timeout | undefined;
+    const ask = setInterval(() => {
+      if (deadline !== undefined) return;
+      const silent = () => this.breach(`the zone's agent has not answered for ${pulseWithinMs} ms`);
+      // If it was us who stood still, its answer is there and waits for its turn, which comes before the second timer.
+      deadline = setTimeout(() => {
+        deadline = setTimeout(silent, pulseEveryMs).unref();
+      }, pulseWithinMs - pulseEveryMs).unref();
+      this.memory().then(
+        () => {
+          clearTimeout(deadline);
+          deadline = undefined;
+        },
+        () => {},
+      );
+    }, pulseEveryMs).unref();
+    void this.closed.then(() => {
+      clearInterval(ask);
+      clearTimeout(deadline);
     });
   }
 

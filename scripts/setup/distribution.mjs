@@ -46,6 +46,7 @@ const toolsOfTests = [
   },
   { what: 'bubblewrap', package: 'bubblewrap', isThere: () => onPath('bwrap') },
   { what: 'runc', package: 'runc', isThere: () => onPath('runc') },
+  { what: 'gVisor', package: 'runsc', isThere: () => onPath('runsc') },
   // Ubuntu has it as a snap only; there the test of the load tester's page is skipped.
   {
     what: 'chromium',

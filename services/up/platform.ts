@@ -5,7 +5,9 @@ import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack } from '../shared/shutdown.ts';
 import { environmentOf, gatewayChild, launcherChild, redisChild, workerChild } from './children.ts';
 import { checkPort, lockInstance } from './instance-lock.ts';
+import { endPredecessor, removeRedisLeftovers } from './predecessor.ts';
 import { Supervised } from './supervised.ts';
+import { syncAppendOnly } from './sync-append-only.ts';
 
 export interface PlatformLog {
   /** A step of the start or the stop is done. */
@@ -60,8 +62,10 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
   try {
     const lock = await lockInstance(config);
     undo.push(() => lock.release());
+    await endPredecessor(config);
     await checkPort(config);
     await prepareDirectories(config);
+    await removeRedisLeftovers(config);
 
     const socketUrl = `unix://${encodeURI(join(config.runDir, 'redis.sock'))}`;
     const redisUrl = config.ONCEBOX_REDIS_URL || socketUrl;
@@ -78,6 +82,10 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
     const worker = supervise(new Supervised(workerChild(environment, wiring('worker'))));
     const gateway = supervise(new Supervised(gatewayChild(environment, wiring('gateway'))));
 
+    if (redis) {
+      const sync = syncAppendOnly(config.redisDir);
+      undo.push(() => sync.stop());
+    }
     const redisStarted = redis && step('Redis answers', redis.start());
     // Loading code takes the services longer than Redis needs to open its socket; they reconnect anyway.
     const served = Promise.all([

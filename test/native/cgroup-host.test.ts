@@ -60,6 +60,18 @@ describe("the host's own cgroups", () => {
     await probe(mountinfo, 'remove', zone, 5);
   });
 
+  it('never swap, whatever the host does', async () => {
+    await probe(mountinfo, 'make', zone, 5);
+    if (layout.version === 1) {
+      expect(await value('memory', 'memory.swappiness')).toBe('0');
+      return;
+    }
+    // What is above counts for all below; absent where the kernel has no swap.
+    const mount = layout.mounts[0] as string;
+    const max = await readFile(join(mount, zone, 'memory.swap.max'), 'utf8').catch(() => '0');
+    expect(max.trim()).toBe('0');
+  });
+
   it('are left to the administrator of the zone, but for what bounds the zone and its zygote', async () => {
     const mount = layout.mounts[layout.version === 2 ? 0 : layout.memory] as string;
     const owner = async (file: string) =>

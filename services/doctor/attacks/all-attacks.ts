@@ -1,0 +1,31 @@
+import type { Attack } from './attack.ts';
+import { diskAttacks } from './disk.ts';
+import { fileNameAttacks } from './file-names.ts';
+import { imageAttacks } from './image.ts';
+import { memoryAttacks } from './memory.ts';
+import { networkAttacks } from './network.ts';
+import { outputAttacks } from './output.ts';
+import { privilegeAttacks } from './privileges.ts';
+import { procAttacks } from './proc.ts';
+import { processAttacks } from './processes.ts';
+import { residueAttacks } from './residue.ts';
+import { resultChannelAttacks } from './result-channel.ts';
+import { siblingAttacks } from './siblings.ts';
+import { systemCallAttacks } from './system-calls.ts';
+
+/** The table, in its order. */
+export const allAttacks: readonly Attack[] = [
+  ...processAttacks,
+  ...memoryAttacks,
+  ...diskAttacks,
+  ...outputAttacks,
+  ...resultChannelAttacks,
+  ...fileNameAttacks,
+  ...procAttacks,
+  ...systemCallAttacks,
+  ...privilegeAttacks,
+  ...imageAttacks,
+  ...residueAttacks,
+  ...siblingAttacks,
+  ...networkAttacks,
+];

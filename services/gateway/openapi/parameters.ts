@@ -1,0 +1,33 @@
+import { z } from 'zod';
+import { functionNameSchema } from '../../../sdk/contract/function.ts';
+import { named } from './named.ts';
+
+named('FunctionName', functionNameSchema);
+
+export const functionName = z.object({ name: functionNameSchema });
+export const invocationId = z.object({ id: named('InvocationId', z.string().regex(/^inv_[a-z2-7]{26}$/)) });
+
+/** RFC 7240. Any other preference is ignored, as that demands. */
+export const prefer = z.object({
+  prefer: z.union([z.literal('respond-async'), z.string()]).optional(),
+});
+
+const text = { type: 'string' };
+/** Of a reply that is about an invocation. */
+export const invocationHeaders = {
+  'oncebox-invocation-id': { description: 'Reads the record.', schema: text, required: true },
+};
+export const finishedHeaders = {
+  ...invocationHeaders,
+  'oncebox-start': {
+    description: '`warm`, `fork` or `cold`; absent where nothing was started.',
+    schema: { type: 'string', enum: ['warm', 'fork', 'cold'] },
+    required: false,
+  },
+  'server-timing': { description: 'Milliseconds of each phase.', schema: text, required: false },
+};
+export const acceptedHeaders = {
+  ...invocationHeaders,
+  location: { description: 'Of the record.', schema: text, required: true },
+  'preference-applied': { schema: { type: 'string', enum: ['respond-async'] }, required: true },
+};
