@@ -117,17 +117,23 @@ static void fork_shell(struct sandbox *sandbox) {
     return;
   }
   agent.forks_asked++;
+  agent.joining++;
   sandbox->state = FORKING;
   agent_watch(sandbox->result_fd, SOURCE_RESULT, agent_slot_of(sandbox), EPOLLIN);
 }
 
 void sandbox_fork_waiting(void) {
-  while (agent.forks_asked < MAX_FORKS_ASKED && agent.waiting_count > 0) {
+  while (agent.forks_asked < MAX_FORKS_ASKED && agent.joining < MAX_JOINING && agent.waiting_count > 0) {
     struct sandbox *sandbox = agent_find(agent.waiting[agent.waiting_first]);
     agent.waiting_first = (agent.waiting_first + 1) % (2 * MAX_SANDBOXES);
     agent.waiting_count--;
     if (sandbox && sandbox->state == BUILDING) fork_shell(sandbox);
   }
+}
+
+/* Who waits is looked at when this batch of events is through: the caller is in the middle of something. */
+void sandbox_leave_forking(const struct sandbox *sandbox) {
+  if (sandbox->state == FORKING) agent.joining--;
 }
 
 void sandbox_shell_is_ready(struct sandbox *sandbox) {
@@ -164,6 +170,7 @@ void sandbox_is_parked(struct sandbox *sandbox) {
     /* Those of its run, likely: writing them costs more than some runs. Set again, and told, when it runs. */
     sandbox->limits = (struct run_limits){0};
   }
+  sandbox_leave_forking(sandbox);
   sandbox->state = PARKED;
   agent_tell(FRAME_READY, sandbox->id, NULL, 0, NULL, 0);
 }

@@ -100,6 +100,7 @@ bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_typ
   uint64_t room = stream->cap - stream->kept;
   size_t keep = (uint64_t)got < room ? (size_t)got : (size_t)room;
   if (keep > 0 && sandbox->was_run) agent_tell(type, sandbox->id, chunk, keep, NULL, 0);
+  explicit_bzero(chunk, (size_t)got); /* as buffers do */
   stream->kept += keep;
   if (keep < (size_t)got) {
     stream->truncated = true;
@@ -140,6 +141,7 @@ void sandbox_take_result(struct sandbox *sandbox) {
       return;
     }
     buffer_append(&sandbox->result, chunk, (size_t)got);
+    explicit_bzero(chunk, (size_t)got);
     if (take_end(sandbox, (size_t)got)) return;
   }
 }

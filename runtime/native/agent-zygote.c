@@ -108,10 +108,11 @@ static bool hear_once(void) {
     sandbox_fork_waiting();
   }
   struct sandbox *sandbox = agent_find(event.sandbox);
-  if (!sandbox) {
-    /* Each sandbox can be gone before its end is told, once. */
+  bool is_over = !sandbox || (event.kind == ZYGOTE_EXITED && (sandbox->exited || sandbox->state >= DYING));
+  if (is_over) {
+    /* Each sandbox can be over before its end is told, once. More would keep us busy for nothing. */
     if (++agent.strays > agent.created + 1024) zygote_lost("the zygote speaks of sandboxes that are not there");
-    return true;
+    if (!sandbox) return true;
   }
   if (event.kind == ZYGOTE_FORK_FAILED && sandbox->state == FORKING) {
     char text[128];

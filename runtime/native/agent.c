@@ -134,6 +134,7 @@ static void hear_worker(void) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) _exit(0); /* the worker is gone; as init of the zone we take everything with us */
   buffer_append(&agent.inbox, chunk, (size_t)got);
+  explicit_bzero(chunk, (size_t)got); /* as buffers do */
   for (size_t size = 1; size > 0; buffer_drop_front(&agent.inbox, size)) {
     struct frame frame;
     const char *wrong = frame_next(agent.inbox.data + agent.inbox.start, agent.inbox.length, &frame, &size);
@@ -199,6 +200,7 @@ void agent_main(struct zone *zone) {
   agent_watch(agent.zygote.pidfd, SOURCE_ZYGOTE_END, 0, EPOLLIN);
   for (;;) {
     struct epoll_event events[64];
+    sandbox_fork_waiting();
     int patience = check_active();
     agent_flush();
     int count = epoll_wait(agent.epoll, events, 64, patience);

@@ -71,6 +71,7 @@ static void enter_root(const char *layers_dir, const char *layers, int workspace
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("cannot make mounts private: %m");
   /* Still by the host's root's file permissions: the store may lie where only he may look. */
   int count = root_take_layers(layers_dir, layers, trees);
+  if (count < 0) fail("cannot take a layer into the build: %m");
   if ((lost = root_take_system(dirs))) fail("cannot take %s into the build: %m", lost);
   root_take_devices(devices);
   if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
@@ -317,24 +318,6 @@ static void run_commands(void) {
   }
 }
 
-/* Everything the launcher has open, and that is the host's root's, but what is ours. */
-static void let_go_of_the_launcher(const struct build_start *start) {
-  int kept[4 + MAX_CGROUP_DIRS] = {start->connection, start->alive, start->workspace, start->mapped}, highest = 2;
-  for (int i = 0; i < start->cgroup.layout.count; i++) kept[4 + i] = start->cgroup.dir[i];
-  int count = 4 + start->cgroup.layout.count;
-  for (int i = 0; i < count; i++)
-    if (kept[i] > highest) highest = kept[i];
-  for (int fd = 3; fd < highest; fd++) {
-    bool is_kept = false;
-    for (int i = 0; i < count; i++) is_kept |= kept[i] == fd;
-    if (!is_kept) close(fd);
-  }
-  syscall(SYS_close_range, highest + 1, ~0u, 0);
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) fail("cannot let go of stdio: %m");
-  close(null);
-}
-
 void build_main(const struct build_start *start) {
   char go;
   build.limits = start->limits;
@@ -342,7 +325,9 @@ void build_main(const struct build_start *start) {
   build.alive = start->alive;
   build.cgroup = start->cgroup;
   if (read(start->mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
-  let_go_of_the_launcher(start);
+  int kept[4 + MAX_CGROUP_DIRS] = {start->connection, start->alive, start->workspace, start->mapped};
+  for (int i = 0; i < start->cgroup.layout.count; i++) kept[4 + i] = start->cgroup.dir[i];
+  if (descriptors_keep(kept, 4 + start->cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
   prctl(PR_SET_NAME, "build");
   signal(SIGPIPE, SIG_IGN);
   signal(SIGALRM, on_alarm);

@@ -46,7 +46,7 @@ static const char *start_build(int slot, struct build_start *start) {
     }
     /* Ids of images only: the services' and those of sandboxes are nobody in there. */
     if (pid < 0) failure = "cannot clone the build";
-    else if (write_id_map(pid, IMAGE_ID_COUNT) < 0) failure = "cannot map the build's ids";
+    else if (write_id_map(pid, IMAGE_ID_COUNT, 0) < 0) failure = "cannot map the build's ids";
     else if (cgroup_zone_enter(&start->cgroup, pid) < 0) failure = "cannot enter the build's cgroup";
     else if (write(mapped[1], "", 1) != 1) failure = "cannot start the build";
   }
@@ -83,7 +83,7 @@ const char *builds_start(int connection, uint8_t *payload, size_t length, const 
   builds[slot].directory = layers_hold_directory(&start.workspace);
   if (builds[slot].directory < 0) return "cannot make the build's directory";
   builds[slot].zone = launcher->next_zone();
-  failure = cgroup_zone_open(launcher->cgroups, launcher->instance, builds[slot].zone, &start.cgroup) < 0
+  failure = cgroup_zone_open(launcher->cgroups, launcher->instance, builds[slot].zone, 0, &start.cgroup) < 0
                 ? "cannot make the build's cgroup"
                 : start_build(slot, &start);
   int saved = errno;

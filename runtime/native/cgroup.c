@@ -171,8 +171,7 @@ void cgroup_sweep(const struct cgroup_layout *layout, const char *instance) {
 
 /* A leaf that the zone may enter, and whose caps it cannot change: it owns no other file of it. On v1 each hierarchy takes
  * the cap that is its own. */
-static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, int zone) {
-  const uint32_t owner = ID_BASE + ADMINISTRATOR_ID;
+static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, int zone, uint32_t owner) {
   const bool v2 = layout->version == 2;
   if (mkdirat(zone, "zygote", 0755) < 0 && errno != EEXIST) return -1;
   if ((v2 || hierarchy == layout->pids) && write_file_at(zone, "zygote/pids.max", ZYGOTE_PIDS) < 0) return -1;
@@ -211,7 +210,7 @@ void cgroup_zygote_enter(const struct cgroup_zone *zone) {
     if (write_file_at(zone->dir[i], "zygote/cgroup.procs", "0") < 0) die("cannot enter the zygote's cgroup: %m");
 }
 
-int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t id,
+int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t id, uint32_t owner,
                      struct cgroup_zone *zone) {
   zone->layout = *layout;
   char name[32];
@@ -228,10 +227,9 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     /* Sandboxes never swap: what they may hold is what the node has room for. Absent without swap support. */
     if (layout->version == 2) write_file_at(dir, "memory.swap.max", "0");
     else if (i == layout->memory) write_file_at(dir, "memory.swappiness", "0");
-    if (make_zygote_leaf(layout, i, dir) < 0) return -1;
+    if (make_zygote_leaf(layout, i, dir, owner) < 0) return -1;
     /* Delegation, as cgroup-v2.rst has it: the directory and the files through which processes move; not the
      * limits of the directory itself. */
-    const uint32_t owner = ID_BASE + ADMINISTRATOR_ID;
     if (fchown(dir, owner, owner) < 0) return -1;
     if (fchownat(dir, "cgroup.procs", owner, owner, 0) < 0) return -1;
     if (layout->version == 2 && fchownat(dir, "cgroup.subtree_control", owner, owner, 0) < 0) return -1;

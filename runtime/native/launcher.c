@@ -34,7 +34,6 @@
  * soon as it is connected; on a busy machine that may be a while. */
 #define MAX_PENDING 16
 #define PATIENCE 5000000u
-#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
 /* An agent ends as soon as it reads that its worker has gone. One that does not by then (it is stopped, or its machine
  * hangs) is killed, microseconds. */
 #define END_WITHIN 5000000u
@@ -189,13 +188,14 @@ static uint32_t next_zone(void) {
 }
 
 static const char *start_zone(int slot, int worker, const struct zone_request *request) {
-  uint32_t id = next_zone();
+  /* The slot is free when the last process of the zone before is gone, so nobody has these ids. */
+  uint32_t id = next_zone(), own = OWN_ID_BASE + (uint32_t)slot * OWN_ID_STRIDE;
   struct cgroup_zone cgroup;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) cgroup.dir[i] = -1;
   int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
   const char *failure = NULL;
   pid_t pid = -1;
-  if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, &cgroup) < 0) {
+  if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, own, &cgroup) < 0) {
     failure = "cannot make the zone's cgroup";
   } else if (cgroup_zygote_limit(&cgroup, request->trusted, request->memory) < 0) {
     failure = "cannot set the zygote's caps";
@@ -222,7 +222,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
       zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
-    else if (write_id_map(pid, ID_COUNT) < 0) failure = "cannot map the zone's ids";
+    else if (write_id_map(pid, SHARED_ID_COUNT, own) < 0) failure = "cannot map the zone's ids";
     else if (cgroup_zone_enter(&cgroup, pid) < 0) failure = "cannot enter the zone's cgroup";
     else if (write(mapped[1], "", 1) != 1) failure = "cannot start the zone";
   }

@@ -58,10 +58,11 @@ static struct {
   struct job jobs[MAX_UNPACKINGS];
 } layers = {.dir = -1, .program = -1};
 
-int write_id_map(pid_t pid, uint32_t count) {
+int write_id_map(pid_t pid, uint32_t shared, uint32_t own) {
   static const char *const names[] = {"gid_map", "uid_map"};
-  char path[64], text[64];
-  snprintf(text, sizeof(text), "0 %u %u", ID_BASE, count);
+  char path[64], text[128];
+  int length = snprintf(text, sizeof(text), "0 %u %u\n", ID_BASE, shared);
+  if (own != 0) snprintf(text + length, sizeof(text) - (size_t)length, "%u %u %u\n", ADMINISTRATOR_ID, own, OWN_ID_COUNT);
   for (int i = 0; i < 2; i++) {
     snprintf(path, sizeof(path), "/proc/%d/%s", pid, names[i]);
     if (write_file_at(AT_FDCWD, path, text) < 0) return -1;
@@ -173,7 +174,7 @@ static const char *start(struct job *job, uint32_t ids, const int *lowers, int c
     confined_main(alive[0], fds, UFD_LOWERS - UFD_CONNECTION + count, argv);
   }
   if (pid < 0) failure = "cannot clone a confined process";
-  else if (write_id_map(pid, ids) < 0) failure = "cannot map the ids of a confined process";
+  else if (write_id_map(pid, ids, 0) < 0) failure = "cannot map the ids of a confined process";
   else if (write(alive[1], "", 1) != 1) failure = "cannot start a confined process";
   int saved = errno;
   close(alive[0]);
@@ -210,7 +211,7 @@ static void start_removal(struct job *job) {
   job->alive = job->result = -1;
   job->state = REMOVING;
   /* Layers of deployed code may be the services' own. */
-  if (start(job, ID_COUNT, NULL, 0, argv) != NULL) answer_removed(job, false);
+  if (start(job, SHARED_ID_COUNT, NULL, 0, argv) != NULL) answer_removed(job, false);
 }
 
 /* In a state; FREE: in any. */

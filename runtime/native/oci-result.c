@@ -49,7 +49,7 @@ bool oci_result_end(int dir, int code, struct oci_end *out) {
   if (fd < 0) return false;
   bool whole = size == sizeof(end) && read(fd, &end, sizeof(end)) == sizeof(end);
   close(fd);
-  if (!whole || end.signal < 0 || end.signal > 64) return false;
+  if (!whole || end.signal < 0 || end.signal > 64 || end.pids_refused > 1) return false;
   /* A shell's way to say both in one number is all that comes through a runtime. */
   bool fits = end.signal > 0 ? end.exit_code == -1 && code == 128 + end.signal : end.exit_code == code;
   if (fits) *out = end;

@@ -143,6 +143,7 @@ int oci_root_enter(const struct oci_start *start, void (*fail)(const char *forma
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("cannot make mounts private: %m");
   /* Still by the host's root's file permissions: the store may lie where only he may look. */
   int count = root_take_layers(start->layers_dir, spec->layers, layers);
+  if (count < 0) fail("cannot take a layer into the sandbox (is it missing?): %m");
   snprintf(platform_path, sizeof(platform_path), "%s/.oncebox", start->platform_dir);
   int platform = root_clone_tree(platform_path), runtime = take_runtime(request->runtime);
   if (request->runtime == OCI_RUNC && (lost = root_take_system(system))) fail("cannot take %s: %m", lost);

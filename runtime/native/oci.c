@@ -85,24 +85,6 @@ static void fail(const char *format, ...) {
 
 /* ---- what it gives up ---- */
 
-/* Everything the launcher has open, and that is the host's root's, but what is ours. */
-static void let_go_of_the_launcher(const struct oci_start *start) {
-  int kept[3 + MAX_CGROUP_DIRS] = {start->connection, start->alive, start->mapped}, highest = 2;
-  for (int i = 0; i < start->cgroup.layout.count; i++) kept[3 + i] = start->cgroup.dir[i];
-  int count = 3 + start->cgroup.layout.count;
-  for (int i = 0; i < count; i++)
-    if (kept[i] > highest) highest = kept[i];
-  for (int fd = 3; fd < highest; fd++) {
-    bool is_kept = false;
-    for (int i = 0; i < count; i++) is_kept |= kept[i] == fd;
-    if (!is_kept) close(fd);
-  }
-  syscall(SYS_close_range, highest + 1, ~0u, 0);
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) fail("cannot let go of stdio: %m");
-  close(null);
-}
-
 static void raise_loopback(void) {
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
@@ -125,7 +107,8 @@ static void give_up_privileges(void) {
   raise_loopback(); /* needs CAP_NET_ADMIN */
   if (sethostname("sandbox", 7) < 0) fail("cannot set the host name: %m");
   set_limit(RLIMIT_CORE, 0);
-  set_limit(RLIMIT_NOFILE, 4096);
+  /* gVisor holds several for each file that its program has open. */
+  set_limit(RLIMIT_NOFILE, oci.request.runtime == OCI_GVISOR ? 32768 : 4096);
   /* On the account of the namespace's owner too, who is the host's root. */
   set_limit(RLIMIT_SIGPENDING, 1024);
   set_limit(RLIMIT_MEMLOCK, 0);
@@ -144,12 +127,13 @@ static void give_up_privileges(void) {
 /* ---- caps ---- */
 
 /* What the runtime has beyond the program's caps. runc is gone once the program runs, but for an init of ours. gVisor's
- * kernel lives with the program: its own memory, its threads, and three of the host's for each of the program's. */
+ * kernel lives with the program: its own memory, its threads, and the processes in which it has the program's. */
 static struct run_limits with_overhead(const struct run_limits *limits, bool runs) {
   struct run_limits total = *limits;
   if (oci.request.runtime == OCI_GVISOR) {
     total.memory_bytes += OCI_GVISOR_MEMORY;
-    total.pids = limits->pids * 3 + OCI_GVISOR_PIDS;
+    total.pids = limits->pids * OCI_GVISOR_PIDS_EACH + OCI_GVISOR_PIDS;
+    if (total.pids > OCI_GVISOR_PIDS_MOST) total.pids = OCI_GVISOR_PIDS_MOST;
   } else if (runs) {
     total.pids += 1;
   } else {
@@ -255,6 +239,9 @@ static void fail_as_said(const char *what) {
   char text[400];
   ssize_t got = read(oci.said, text, sizeof(text) - 1);
   while (got > 0 && text[got - 1] == '\n') got--;
+  /* It may name what the image has, and ends up in a log. */
+  for (ssize_t i = 0; i < got; i++)
+    if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) text[i] = ' ';
   errno = 0;
   if (got > 0) fail("cannot %s the container: %.*s", what, (int)got, text);
   fail("cannot %s the container", what);
@@ -281,6 +268,7 @@ static void command_ended(int status) {
     return;
   }
   /* A program that is over by now was started. */
+  if (failed && !oci.ended) oci.ended = waitpid(oci.main, &oci.status, WNOHANG | __WALL) == oci.main;
   if (failed && !oci.ended) fail_as_said("start");
   close(oci.said);
   oci.started_at = now_usec();
@@ -290,25 +278,24 @@ static void command_ended(int status) {
 
 /* ---- how it ends ---- */
 
-/* One read of a pipe; false at its end. What is beyond the cap is cut, and noted. */
-static bool pump(int fd, enum frame_type type, uint64_t cap, uint64_t *kept, bool *truncated) {
+/* One read of a pipe; returns as read(2) does. What is beyond the cap is cut, and noted. */
+static ssize_t pump(int fd, enum frame_type type, uint64_t cap, uint64_t *kept, bool *truncated) {
   static uint8_t chunk[65536];
   ssize_t got = read(fd, chunk, sizeof(chunk));
-  if (got < 0) return errno == EAGAIN || errno == EINTR;
-  if (got == 0) return false;
+  if (got <= 0) return got;
   uint64_t room = cap - *kept;
   size_t keep = (uint64_t)got < room ? (size_t)got : (size_t)room;
   if (keep > 0) tell(type, chunk, keep, NULL, 0);
   *kept += keep;
   if (keep < (size_t)got) *truncated = true;
-  return true;
+  return got;
 }
 
-static bool pump_stdout(void) {
+static ssize_t pump_stdout(void) {
   return pump(oci.out, FRAME_STDOUT, oci.request.limits.stdout_bytes, &oci.stdout_kept, &oci.stdout_truncated);
 }
 
-static bool pump_stderr(void) {
+static ssize_t pump_stderr(void) {
   return pump(oci.err, FRAME_STDERR, oci.request.limits.stderr_bytes, &oci.stderr_kept, &oci.stderr_truncated);
 }
 
@@ -329,10 +316,10 @@ static void end_others(void) {
     }
 }
 
-/* Everyone who could write is dead, so this ends; and the first cut ends it too. */
+/* Everyone who could write is dead, so what there is is all; and the first cut ends it too. */
 static void take_rest(void) {
-  while (oci.out >= 0 && !oci.stdout_truncated && pump_stdout()) flush();
-  while (oci.err >= 0 && !oci.stderr_truncated && pump_stderr()) flush();
+  while (oci.out >= 0 && !oci.stdout_truncated && pump_stdout() > 0) flush();
+  while (oci.err >= 0 && !oci.stderr_truncated && pump_stderr() > 0) flush();
 }
 
 static enum changes_state send_changes(void) {
@@ -354,7 +341,7 @@ static enum changes_state send_changes(void) {
     flush();
   }
   close(fd);
-  /* Writing on, it would get a SIGPIPE; if it does not write, it gets this. */
+  /* Whoever writes on ends with an error; who does not write gets this. */
   if (now_usec() >= until) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
   siginfo_t info = {0};
   if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0) return CHANGES_CUT;
@@ -402,7 +389,7 @@ static void report_and_end(enum end_cause cause) {
       .exit_code = end.exit_code,
       .signal = end.signal,
       .oom_kills = failed ? cgroup_sandbox_oom_kills(&oci.cgroup, SANDBOX) : 0,
-      .pids_refused = failed ? cgroup_sandbox_pids_refused(&oci.cgroup, SANDBOX) : 0,
+      .pids_refused = failed ? cgroup_sandbox_pids_refused(&oci.cgroup, SANDBOX) + end.pids_refused : 0,
       .disk_full = disk_known && disk.f_bfree == 0,
       .inodes_full = disk_known && disk.f_ffree == 0,
       .stdout_truncated = oci.stdout_truncated,
@@ -551,11 +538,11 @@ static uint64_t check_time(uint64_t now) {
 }
 
 static void take_output(struct pollfd *out, struct pollfd *err) {
-  if (out->revents && !pump_stdout()) {
+  if (out->revents && pump_stdout() == 0) {
     close(oci.out);
     oci.out = -1;
   }
-  if (err->revents && !pump_stderr()) {
+  if (err->revents && pump_stderr() == 0) {
     close(oci.err);
     oci.err = -1;
   }
@@ -573,6 +560,7 @@ static void serve(void) {
                               {.fd = listens ? oci.out : -1, .events = POLLIN},
                               {.fd = listens ? oci.err : -1, .events = POLLIN},
                               {.fd = runs ? oci.in : -1, .events = POLLOUT}};
+    if (next > now + 60000000) next = now + 60000000;
     if (poll(events, 6, next > now ? (int)((next - now) / 1000) + 1 : 0) < 0 && errno != EINTR) fail("cannot poll: %m");
     /* Whoever wanted the sandbox is gone, or the launcher is: all of it goes with us. */
     if ((events[0].revents & (POLLHUP | POLLERR)) || events[1].revents) _exit(0);
@@ -604,8 +592,9 @@ void oci_main(const struct oci_start *start_request) {
   oci.cgroup = start_request->cgroup;
   oci.in = oci.out = oci.err = -1;
   if (read(start_request->mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
-  let_go_of_the_launcher(start_request);
-  close(start_request->mapped);
+  int kept[2 + MAX_CGROUP_DIRS] = {oci.connection, oci.alive};
+  for (int i = 0; i < oci.cgroup.layout.count; i++) kept[2 + i] = oci.cgroup.dir[i];
+  if (descriptors_keep(kept, 2 + oci.cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
   prctl(PR_SET_NAME, "oci");
   signal(SIGPIPE, SIG_IGN);
   watch_children();

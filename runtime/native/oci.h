@@ -9,7 +9,11 @@
 #define OCI_RUNC_MEMORY (64u << 20)
 #define OCI_RUNC_PIDS 64u
 #define OCI_GVISOR_MEMORY (128u << 20)
-#define OCI_GVISOR_PIDS 96u
+/* Each process of the program is some of the host's, up to one for each thread of gVisor's kernel. How many the program may
+ * have, gVisor itself keeps (RLIMIT_NPROC in config.json); this is for the host's sake. */
+#define OCI_GVISOR_PIDS 256u
+#define OCI_GVISOR_PIDS_EACH 32u
+#define OCI_GVISOR_PIDS_MOST 16384u
 
 /* ---- oci-request.c: pure, so that it can be fuzzed ---- */
 struct oci_request {
@@ -50,6 +54,7 @@ int oci_root_enter(const struct oci_start *start, void (*fail)(const char *forma
 struct oci_end {
   int32_t exit_code; /* -1: ended by a signal */
   int32_t signal;
+  uint32_t pids_refused; /* at its end no process could be made: where the host's kernel does not see them */
 };
 /* The bytes of the result, at most `most`; *too_large when there are more. Nothing, where it is no file. */
 void oci_result_read(int dir, struct buffer *out, size_t most, bool *too_large);

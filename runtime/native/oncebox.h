@@ -21,11 +21,18 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-/* Ids on the host that zones map: from 0 those of images, then the services', who own the layers' directory, then the
- * administrator's, then sandboxes' own. */
+/* Ids on the host that all zones share, as the files of layers belong to them: from 0 those of images, then the services',
+ * who own the layers' directory. */
 #define ID_BASE 0x70000000u
-#define ID_COUNT 73730u
 #define IMAGE_ID_COUNT 65536u
+#define SERVICE_ID 65536u
+#define SHARED_ID_COUNT 65537u
+/* Then the administrator's and the sandboxes' own, which each zone has of its own on the node: what the kernel counts for a
+ * user (pipes, watches, sockets in flight, signals), no two sandboxes share. */
+#define OWN_ID_BASE 0x70020000u
+#define OWN_ID_STRIDE 0x4000u /* from a zone's to the next */
+#define OWN_ID_COUNT 8193u
+#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
 /* Inside a zone: agent, zygote and shells' inits. Not 0, which is the root of images: a program that runs as that may
  * neither signal nor trace them, owns nothing of theirs, and is on another account of per-user kernel limits. */
 #define ADMINISTRATOR_ID 65537u
@@ -187,6 +194,9 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
 int write_file_at(int dirfd, const char *path, const char *text);
 ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
 uint64_t now_usec(void);
+/* In a process cloned from the launcher: closes everything that it has open, and that is the host's root's, but these and
+ * stderr; stdin and stdout become /dev/null. -1 with errno. */
+int descriptors_keep(const int *kept, int count);
 /* Layers as they cross the wire: digests in hex with colons between, nothing that could be a path. */
 bool layers_are_names(const char *layers);
 /* The same with another cap than that of a sandbox: how many they are, or 0. */
@@ -210,7 +220,8 @@ struct cgroup_zone {
 };
 int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
-int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
+/* `owner`, on the host, is given what it takes to make sandboxes; 0: nobody is. */
+int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone, uint32_t owner,
                      struct cgroup_zone *out);
 /* Before the zygote starts. One that may run others' code gets one core and no more, and 2 GiB or what is
  * asked, whichever is less. */
@@ -282,7 +293,8 @@ struct system_dir {
 /* Programs and libraries. Both name the directory that failed, with errno, or NULL. */
 const char *root_take_system(struct system_dir dirs[SYSTEM_DIRS]);
 const char *root_place_system(const struct system_dir dirs[SYSTEM_DIRS]);
-/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many. */
+/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many, or -1 with
+ * errno. */
 int root_take_layers(const char *layers_dir, const char *layers, int *trees);
 void root_place_layers(const char *layers, const int *trees, int count);
 
@@ -430,7 +442,9 @@ void layers_end(void);
  * is removed at the release, and `connection` is told and closed when it is gone; or by whoever sweeps after us. */
 int layers_hold_directory(int *tree);
 void layers_release_directory(int handle, int connection);
-int write_id_map(pid_t pid, uint32_t count);
+/* Ids from 0 become those that are shared, `shared` of them; and those of a zone's own from `own` on the host, unless it is
+ * 0. */
+int write_id_map(pid_t pid, uint32_t shared, uint32_t own);
 
 /* ---- builds.c: the launcher's part of building images ---- */
 #define MAX_BUILD_LAYERS 192

@@ -51,7 +51,8 @@ int root_take_layers(const char *layers_dir, const char *layers, int *trees) {
   for (const char *at = layers; *at; count++) {
     char path[4096];
     snprintf(path, sizeof(path), "%s/%.*s", layers_dir, LAYER_NAME, at);
-    trees[count] = root_clone_tree(path);
+    trees[count] = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+    if (trees[count] < 0) return -1;
     at += LAYER_NAME + (at[LAYER_NAME] == ':');
   }
   return count;

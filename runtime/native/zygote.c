@@ -42,6 +42,7 @@ static struct {
   ino_t pipes[HIGHEST_FD + 1]; /* 0: not a pipe */
   int child_ended[2]; /* a pipe from the signal handler to the loop */
   struct sigaction on_child; /* the interpreter's own, for children */
+  sigset_t blocked;          /* and what it had blocked */
   uint8_t bpf[16384];
   size_t bpf_length;
   struct {
@@ -182,7 +183,8 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
     if (dup2(fds[ZFD_STDIN + i], i) < 0) fail("set stdio");
   for (int i = ZFD_STDIN; i <= ZFD_STDERR; i++) close(fds[i]);
   /* What a function's initialisation has started and waited for, libuv watches this way. */
-  if (sigaction(SIGCHLD, &zygote.on_child, NULL) < 0) fail("put the handler of SIGCHLD back");
+  if (sigaction(SIGCHLD, &zygote.on_child, NULL) < 0 || sigprocmask(SIG_SETMASK, &zygote.blocked, NULL) < 0)
+    fail("put the handler of SIGCHLD back");
   zygote.job = fds[ZFD_JOB];
   zygote.result = fds[ZFD_RESULT];
   zygote.self = getpid();
@@ -253,13 +255,14 @@ static bool fork_into_shell(const struct fork_request *request, int *fds, int co
   }
   int saved = errno;
   if (setns(ZYGOTE_PID_NS_FD, CLONE_NEWPID) < 0) fail("return to the zone's pid namespace");
-  for (int i = 0; i < count; i++) close(fds[i]);
+  /* Told before the pipes close: that would say that a child died. */
   if (pid < 0) {
     tell(ZYGOTE_FORK_FAILED, request->sandbox, 0, saved);
   } else {
     remember_child(pid, request->sandbox);
     tell(ZYGOTE_FORKED, request->sandbox, pid, 0);
   }
+  for (int i = 0; i < count; i++) close(fds[i]);
   return false;
 }
 
@@ -283,7 +286,12 @@ void zygote_serve(uint32_t init_usec) {
   if (pipe2(zygote.child_ended, O_CLOEXEC | O_NONBLOCK) < 0) fail("make a pipe");
   struct sigaction action = {.sa_handler = on_child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
   refuse_children();
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
   if (sigaction(SIGCHLD, &action, &zygote.on_child) < 0) fail("watch for children");
+  /* Initialisation may have blocked it, and every sandbox would wait for its child to be reaped. */
+  if (sigprocmask(SIG_UNBLOCK, &child, &zygote.blocked) < 0) fail("unblock SIGCHLD");
   int none[MAX_FDS], count;
   ssize_t length = receive(zygote.bpf, sizeof(zygote.bpf), none, &count);
   if (length <= 0) fail("receive the seccomp filter");

@@ -18,7 +18,7 @@ const interpreterBytes = 128 * 1024 * 1024;
 /** What the kernel spends on forks, under the zygote's cap, bytes. */
 const forksBytes = 256 * 1024 * 1024;
 /** What a parked fork may have, as the agent limits it: initialisation may have left code that runs in it, bytes. */
-const parkedBytes = 32 * 1024 * 1024;
+export const parkedBytes = 32 * 1024 * 1024;
 /** One zygote may have no more than this share of all of theirs. */
 const shareMax = 1 / 2;
 /** A fork that takes longer is not waited for. */

@@ -2,8 +2,8 @@ import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Interpreter } from '../interpreters/program-job.ts';
 import type { OciSandboxOptions } from '../sandbox/oci/oci-sandbox.ts';
 import type { OciWall } from '../sandbox/oci/wall.ts';
-import type { Sandbox } from '../sandbox/sandbox.ts';
-import type { LeasedSandbox, ListedSandbox, SandboxRequest } from './sandbox-source.ts';
+import type { Sandbox, SandboxSpec } from '../sandbox/sandbox.ts';
+import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
 
 /** A wall that an OCI runtime makes, and the caps that its sandbox is made with. */
 export interface OciRequest {
@@ -30,18 +30,19 @@ export class OciSandboxes {
   }
 
   async lease(
-    { runtime, image, spec }: SandboxRequest,
-    interpreter: Interpreter,
     { wall, limits }: OciRequest,
-  ): Promise<LeasedSandbox> {
+    interpreter: Interpreter,
+    searchPath: string,
+    spec: SandboxSpec,
+    purpose: PoolPurpose,
+  ): Promise<{ sandbox: Sandbox; start: 'cold' }> {
     if (!this.#isOpen) throw new Error('the sandboxes of OCI runtimes are closed');
     if (!this.#options.walls.includes(wall)) throw new Error(`this node has no runtime for "${wall}"`);
-    const { searchPath, digest: imageDigest } = image;
     const making = this.#options.create({ wall, interpreter, searchPath, spec, limits });
-    this.#making.set(making, imageDigest);
+    this.#making.set(making, purpose.imageDigest);
     try {
       const sandbox = await making;
-      this.#listed.set(sandbox, { runtime, imageDigest, sandbox, pool: 'leased', start: 'cold' });
+      this.#listed.set(sandbox, { ...purpose, sandbox, pool: 'leased', start: 'cold' });
       void sandbox.dead.then(() => this.#listed.delete(sandbox));
       if (!this.#isOpen) await sandbox.kill();
       return { sandbox, start: 'cold' };

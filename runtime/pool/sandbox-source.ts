@@ -173,7 +173,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       if (draining.has(image.digest)) throw removed(image.digest);
       const interpreter = runtime === undefined ? 'exec' : interpreterOf[runtime];
       const purpose: PoolPurpose = { imageDigest: image.digest, runtime };
-      if (request.oci) return oci.lease(request, interpreter, request.oci);
+      if (request.oci) return oci.lease(request.oci, interpreter, image.searchPath, spec, purpose);
       if (!functions || !request.function) return leaseOrdinary(interpreter, request, purpose);
       const sharing = { interpreter, image, spec, purpose, function: request.function };
       const shared = await functions.lease(sharing);

@@ -25,7 +25,7 @@ import { limitsOf, type RunOptions, snippetOf } from './programs.ts';
 
 const interpreters = { node: 'node', python: 'python', bash: 'exec' } as const;
 
-export interface Ran {
+interface Ran {
   outcome: Outcome;
   stdout: string;
   stderr: string;

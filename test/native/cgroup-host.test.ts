@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { administratorId, sandboxIdBase } from '../../runtime/image/ids.ts';
+import { ownIdBase } from '../../runtime/image/ids.ts';
 import { buildProbe, MiB, probe, program, run } from './cgroup-probe.ts';
 
 beforeAll(buildProbe);
@@ -76,7 +76,7 @@ describe("the host's own cgroups", () => {
     const mount = layout.mounts[layout.version === 2 ? 0 : layout.memory] as string;
     const owner = async (file: string) =>
       (await run('stat', ['-c', '%u', join(mount, zone, file)])).stdout.trim();
-    const administrator = String(sandboxIdBase + administratorId);
+    const administrator = String(ownIdBase);
     expect(await owner('.')).toBe(administrator);
     expect(await owner('cgroup.procs')).toBe(administrator);
     expect(await owner('zygote/cgroup.procs')).toBe(administrator);

@@ -109,6 +109,21 @@ test.each([
   ['pidfd_open', [1], 'allow', refused, 'allow'],
   ['pidfd_open', [0x1_0000_0001], 'allow', refused, 'allow'],
   ['pidfd_open', [2], 'allow', 'allow', 'allow'],
+  ...(['setuid', 'setgid', 'setfsuid', 'setfsgid'] as const).flatMap((call) => [
+    [call, [65536], 'allow', refused, 'allow'] as const,
+    [call, [65538], 'allow', 'allow', 'allow'] as const,
+  ]),
+  ...(['setreuid', 'setregid'] as const).flatMap((call) => [
+    [call, [1, 65536], 'allow', refused, 'allow'] as const,
+    [call, [65536, 1], 'allow', refused, 'allow'] as const,
+    [call, [1, 1], 'allow', 'allow', 'allow'] as const,
+  ]),
+  ...(['setresuid', 'setresgid'] as const).flatMap((call) => [
+    [call, [1, 1, 65536], 'allow', refused, 'allow'] as const,
+    [call, [1, 65536, 1], 'allow', refused, 'allow'] as const,
+    [call, [65536, 1, 1], 'allow', refused, 'allow'] as const,
+    [call, [1, 1, 1], 'allow', 'allow', 'allow'] as const,
+  ]),
   ['prlimit64', [1], 'allow', refused, 'allow'],
   ['prlimit64', [0], 'allow', 'allow', 'allow'],
   ...['sched_setaffinity', 'sched_setscheduler', 'sched_setparam', 'sched_setattr'].map(

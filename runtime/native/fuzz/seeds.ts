@@ -188,6 +188,7 @@ function procTexts() {
     '7f7ef7a5c000-7f7ef7a5d000 r--s 00000000 00:01 52017                      [anon_shmem:quiet]',
     '7f7ef7a5b000-7f7ef7a5c000 rw-s 00000000 00:01 3                          /memfd:x (deleted)',
     'ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]',
+    '  r--p xy3s',
   ];
   const lines = (first: string, list: string[]) =>
     text(`${first}${list.map((line) => `${line}\n`).join('')}`);

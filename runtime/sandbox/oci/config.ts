@@ -1,3 +1,4 @@
+import type { Limits } from '../../../sdk/contract/limits.ts';
 import { firstOwnId } from '../../image/ids.ts';
 import type { SandboxSpec } from '../sandbox.ts';
 import type { OciWall } from './wall.ts';
@@ -21,7 +22,7 @@ export interface OciConfig {
   linux: { namespaces: { type: string }[]; maskedPaths: string[]; readonlyPaths: string[] };
 }
 
-export interface OciMount {
+interface OciMount {
   destination: string;
   type: string;
   source: string;
@@ -65,7 +66,7 @@ const bind = (destination: string, source: string, ...options: string[]): OciMou
  * caps are no part of it: they are kept by cgroups and file systems that the runtime has no say in. Neither is the
  * program, which comes as a file once the container is there, nor seccomp: `entry` loads the filter of native sandboxes.
  */
-export function ociConfig(wall: OciWall, spec: SandboxSpec): OciConfig {
+export function ociConfig(wall: OciWall, spec: SandboxSpec, { pids }: Pick<Limits, 'pids'>): OciConfig {
   const { uid, gid, groups } = spec.user ?? { uid: firstOwnId, gid: firstOwnId, groups: [] };
   return {
     ociVersion: '1.0.2',
@@ -76,7 +77,9 @@ export function ociConfig(wall: OciWall, spec: SandboxSpec): OciConfig {
       env: [],
       cwd: '/',
       capabilities: { bounding: [], effective: [], inheritable: [], permitted: [], ambient: [] },
-      rlimits,
+      // gVisor's processes are not the host's, so it counts them itself. Its init is one more.
+      rlimits:
+        wall === 'gvisor' ? [...rlimits, { type: 'RLIMIT_NPROC', soft: pids + 1, hard: pids + 1 }] : rlimits,
       noNewPrivileges: true,
     },
     root: { path: '/shell/root', readonly: false },

@@ -57,7 +57,7 @@ export async function createOciSandbox(options: OciSandboxOptions): Promise<Sand
     },
   });
   listen(socket, sandbox);
-  const config = JSON.stringify(ociConfig(wall, spec));
+  const config = JSON.stringify(ociConfig(wall, spec, limits));
   socket.write(encodeFrame(frameType.OCI, 0, encodeOci(wall, limits, spec, config)));
   await sandbox.ready;
   return sandbox;

@@ -5,11 +5,7 @@ import type { Isolation } from '../../../sdk/contract/isolation.ts';
 /** Walls that an OCI runtime makes. */
 export type OciWall = Exclude<Isolation, 'native'>;
 
-/** The program of each, and where to have it from. */
-export const ociRuntimes: Record<OciWall, { program: string; package: string }> = {
-  runc: { program: 'runc', package: 'runc' },
-  gvisor: { program: 'runsc', package: 'runsc' },
-};
+const programs: Record<OciWall, string> = { runc: 'runc', gvisor: 'runsc' };
 
 /** What a wall takes of the node's memory beside the program's own cap (runtime/native/oci.h), bytes. */
 export const memoryOverheadBytes: Record<Isolation, number> = {
@@ -24,7 +20,7 @@ const directories = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin
 /** The walls that this machine has a runtime for. */
 export async function findOciWalls(places: readonly string[] = directories): Promise<OciWall[]> {
   const found: OciWall[] = [];
-  for (const [wall, { program }] of Object.entries(ociRuntimes)) {
+  for (const [wall, program] of Object.entries(programs)) {
     const tries = places.map((place) => access(join(place, program), constants.X_OK));
     if ((await Promise.allSettled(tries)).some(({ status }) => status === 'fulfilled'))
       found.push(wall as OciWall);
