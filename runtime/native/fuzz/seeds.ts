@@ -49,11 +49,12 @@ function launcherRequests() {
     wallMs: 6e5,
   };
   const user = { uid: 1000, gid: 1000, groups: [4, 27] };
+  const limits = defaultLimits();
   const oci = (wall: OciWall, spec: SandboxSpec) =>
     encodeFrame(
       frameType.OCI,
       0,
-      encodeOci(wall, defaultLimits(), spec, JSON.stringify(ociConfig(wall, spec))),
+      encodeOci(wall, limits, spec, JSON.stringify(ociConfig(wall, spec, limits))),
     );
   // What is no frame has a type that no frame has: see launcher-request.c.
   const typed = (type: number, payload: Uint8Array) =>
