@@ -92,8 +92,12 @@ static void raise_loopback(void) {
   close(fd);
 }
 
+/* Where the launcher may have less, it stays at that. */
 static void set_limit(int resource, rlim_t most) {
-  struct rlimit limit = {most, most};
+  struct rlimit limit;
+  if (getrlimit((__rlimit_resource_t)resource, &limit) < 0) fail("cannot read a resource limit: %m");
+  if (most > limit.rlim_max) most = limit.rlim_max;
+  limit = (struct rlimit){most, most};
   if (setrlimit((__rlimit_resource_t)resource, &limit) < 0) fail("cannot set a resource limit: %m");
 }
 
@@ -369,7 +373,8 @@ static struct oci_end program_end(void) {
 
 static void report_and_end(enum end_cause cause) __attribute__((noreturn));
 static void report_and_end(enum end_cause cause) {
-  uint64_t ended_at = now_usec();
+  /* A program can be over before the runtime says that it runs: then all of it was the run. */
+  uint64_t ended_at = now_usec(), started_at = oci.started_at ? oci.started_at : oci.run_at;
   struct statfs disk;
   bool disk_known = fstatfs(oci.tmpfs, &disk) == 0, result_too_large = false;
   struct buffer result = {0};
@@ -396,8 +401,8 @@ static void report_and_end(enum end_cause cause) {
       .stderr_truncated = oci.stderr_truncated,
       .cpu_usec = cgroup_sandbox_cpu_usec(&oci.cgroup, SANDBOX) - oci.cpu_before,
       .memory_peak_bytes = cgroup_sandbox_memory_peak(&oci.cgroup, SANDBOX),
-      .start_usec = since(oci.run_at, oci.started_at ? oci.started_at : ended_at),
-      .run_usec = since(oci.started_at, ended_at),
+      .start_usec = since(oci.run_at, started_at),
+      .run_usec = since(started_at, ended_at),
       .changes = (uint8_t)changes,
   };
   tell(FRAME_DONE, &report, sizeof(report), result.data, result.length);

@@ -178,10 +178,12 @@ export function sandboxConformance(isolation: Isolation, skips: Record<string, s
   });
 
   conforms('an endless loop is a wall timeout, with its output', async () => {
-    const ran = await snippet('node', 'console.log("partial"); while (true) {}', { limits: { wallMs: 700 } });
-    expect(ran.outcome).toMatchObject({ status: 'timeout', limit: 'wall', ms: 700 });
+    const ran = await snippet('node', 'console.log("partial"); while (true) {}', {
+      limits: { wallMs: 4_000 },
+    });
+    expect(ran.outcome).toMatchObject({ status: 'timeout', limit: 'wall', ms: 4_000 });
     expect(ran.stdout).toBe('partial\n');
-    expect(ran.report.runUsec / 1000).toBeLessThan(3_000);
+    expect(ran.report.runUsec / 1000).toBeLessThan(7_000);
   });
 
   conforms('neither stopping itself nor ignoring signals is a way around the wall time', async () => {
