@@ -7,6 +7,8 @@ let instances = 0;
 
 export interface TestLauncher {
   readonly pid: number;
+  /** What keeps its cgroups apart from others'. */
+  readonly instance: string;
   /** Path of its socket. */
   readonly socket: string;
   /** Ends it in order, or at once, and waits until it is gone. */
@@ -18,14 +20,14 @@ export async function startLauncher(
   directory: string,
   layersDir: string,
   workerUid = 0,
+  instance = `test-${process.pid}-${++instances}`,
 ): Promise<TestLauncher> {
   const socket = join(directory, 'launcher.sock');
-  instances += 1;
   const child = spawn(
     join(native, 'oncebox-launcher'),
     [
       ...['--socket', socket, '--layers', layersDir, '--platform', join(native, 'platform')],
-      ...['--worker-uid', `${workerUid}`, '--instance', `test-${process.pid}-${instances}`],
+      ...['--worker-uid', `${workerUid}`, '--instance', instance],
     ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );
@@ -34,6 +36,7 @@ export async function startLauncher(
   if (child.exitCode !== null) throw new Error(`the launcher ended with exit code ${child.exitCode}`);
   return {
     pid: child.pid as number,
+    instance,
     socket,
     async stop(signal = 'SIGTERM') {
       child.kill(signal);
