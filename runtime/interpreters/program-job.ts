@@ -35,16 +35,16 @@ export interface FunctionInit {
   env: Readonly<Record<string, string>>;
 }
 
-/** The kernel takes no argument of a program that is longer (MAX_ARG_STRLEN), bytes with its end. */
-const maxArgumentBytes = 131_072;
+/** The kernel takes no string in an environment that is longer (MAX_ARG_STRLEN), bytes with its name and its end. */
+const maxInitBytes = 131_072 - 'ONCEBOX_INIT='.length;
 
 /** The last argument of a function's zygote. Throws RangeError when the environment is too large for one. */
 export function encodeInit({ handler, env }: FunctionInit): string {
   const text = JSON.stringify({ handler, env: { ...baseEnvironment, ...env } });
   const bytes = Buffer.byteLength(text) + 1;
-  if (bytes > maxArgumentBytes) {
+  if (bytes > maxInitBytes) {
     throw new RangeError(
-      `the environment makes ${bytes} bytes; a function with a zygote may have ${maxArgumentBytes}`,
+      `the environment makes ${bytes} bytes; a function with a zygote may have ${maxInitBytes}`,
     );
   }
   return text;

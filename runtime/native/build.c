@@ -9,7 +9,7 @@
  * kernel drops every signal to it that comes from inside.
  */
 #define _GNU_SOURCE
-#include "oncebox.h"
+#include "requests.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,6 @@
 #include <unistd.h>
 
 #define MAX_COMMANDS_SIZE (256u << 10)
-#define MAX_ARGUMENTS 4096
 /* Beyond the wall time, for a worker that does not read what we send. */
 #define ALARM_GRACE_SEC 20u
 
@@ -145,6 +144,8 @@ static void give_up_privileges(const struct filter *filter) {
   set_limit(RLIMIT_SIGPENDING, 1024);
   set_limit(RLIMIT_MEMLOCK, 0);
   set_limit(RLIMIT_MSGQUEUE, 0);
+  set_limit(RLIMIT_NICE, 0);
+  set_limit(RLIMIT_RTPRIO, 0);
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
     if (!keeps(capability) && prctl(PR_CAPBSET_DROP, capability) < 0) fail("cannot drop a capability: %m");
   /* We alone hold more than the bounding set, and execute nothing. */
@@ -303,21 +304,17 @@ static void run(const struct command *command) {
 static void run_commands(void) {
   static char text[MAX_COMMANDS_SIZE + 1];
   static char *argv[MAX_ARGUMENTS + 1];
+  char *at = text;
   int fd = open("/build/commands", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   size_t length = 0;
   for (ssize_t got; fd >= 0 && (got = read(fd, text + length, sizeof(text) - length)) > 0;) length += (size_t)got;
-  if (length == 0 || length > MAX_COMMANDS_SIZE || text[length - 1] != '\0') fail("the build has no list of commands");
+  if (length == 0 || length > MAX_COMMANDS_SIZE) fail("the build has no list of commands");
   close(fd);
-  size_t count = 0;
-  for (char *at = text; at < text + length; at += strlen(at) + 1) {
-    if (*at && count == MAX_ARGUMENTS) fail("a command has too many arguments");
-    if (*at) {
-      argv[count++] = at;
-      continue;
-    }
-    argv[count] = NULL;
-    if (count > 0) run(&(struct command){.argv = argv, .in = -1, .out = FRAME_STDOUT});
-    count = 0;
+  for (;;) {
+    const char *wrong = request_read_command(&at, text + length, argv);
+    if (wrong) fail("the build's list of commands is malformed: %s", wrong);
+    if (!argv[0]) return;
+    run(&(struct command){.argv = argv, .in = -1, .out = FRAME_STDOUT});
   }
 }
 

@@ -3,10 +3,11 @@
  * not as pid 1, and reaps what that leaves behind, for no program expects to be an init. It is static and links no
  * library, so that it runs in any image. It runs as the program's own user and has nothing that the program has not.
  *
- * Its job: the working directory (u32 length, bytes), what exec-job.c reads, and then whatever is for the interpreter,
+ * Its job: the working directory (u32 length, bytes), what exec-job.h describes, and then whatever is for the interpreter,
  * who finds it at JOB_FD.
  */
 #define _GNU_SOURCE
+#include "exec-job.h"
 #include "oci.h"
 
 #include <errno.h>
@@ -67,7 +68,7 @@ static void run_job(void) {
   int fd = open(PLACE "/job/job", O_RDONLY);
   if (fd < 0 || fstat(fd, &file) < 0 || file.st_size < (off_t)sizeof(length)) fail("open the job");
   size_t size = (size_t)file.st_size;
-  uint8_t *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  uint8_t *bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
   if (bytes == MAP_FAILED) fail("read the job");
   memcpy(&length, bytes, sizeof(length));
   if (length > size - sizeof(length)) fail("understand the job");
@@ -75,7 +76,12 @@ static void run_job(void) {
   if (!directory) fail("find memory for the job");
   enter_working_dir(directory);
   size_t at = sizeof(length) + length;
-  at += exec_job_read(bytes + at, size - at, &job);
+  const char *wrong = exec_job_check(bytes + at, size - at, &job);
+  if (wrong) {
+    fprintf(stderr, "oncebox: malformed job: %s\n", wrong);
+    _exit(125);
+  }
+  at += job.size;
   if (lseek(fd, (off_t)at, SEEK_SET) < 0 || (fd != JOB_FD && dup2(fd, JOB_FD) < 0)) fail("hand the job on");
   if (fd != JOB_FD) close(fd);
   /* Nothing of it is for what is merely executed. */

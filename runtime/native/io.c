@@ -38,18 +38,28 @@ void die(const char *format, ...) {
   _exit(1);
 }
 
+/* Programs, their input and their results pass through buffers, and a shell is a copy of the agent. So what is taken out of
+ * a buffer is wiped: nothing of one sandbox is in the memory of the next one's init. */
+static void buffer_move(struct buffer *buffer, uint8_t *to, size_t capacity) {
+  if (buffer->length > 0) memcpy(to, buffer->data + buffer->start, buffer->length);
+  size_t length = buffer->length;
+  buffer_free(buffer);
+  *buffer = (struct buffer){.data = to, .length = length, .capacity = capacity};
+}
+
 void buffer_append(struct buffer *buffer, const void *data, size_t length) {
   if (length == 0) return;
-  if (length > buffer->capacity - buffer->start - buffer->length) {
-    if (buffer->length > 0) memmove(buffer->data, buffer->data + buffer->start, buffer->length);
+  if (length > buffer->capacity - buffer->start - buffer->length && buffer->start > 0) {
+    memmove(buffer->data, buffer->data + buffer->start, buffer->length);
+    explicit_bzero(buffer->data + buffer->length, buffer->start);
     buffer->start = 0;
   }
   if (length > buffer->capacity - buffer->length) {
     size_t capacity = buffer->capacity ? buffer->capacity : 4096;
     while (capacity < buffer->length + length) capacity *= 2;
-    buffer->data = realloc(buffer->data, capacity);
-    if (!buffer->data) die("cannot grow a buffer to %zu bytes: %m", capacity);
-    buffer->capacity = capacity;
+    uint8_t *larger = malloc(capacity);
+    if (!larger) die("cannot grow a buffer to %zu bytes: %m", capacity);
+    buffer_move(buffer, larger, capacity);
   }
   memcpy(buffer->data + buffer->start + buffer->length, data, length);
   buffer->length += length;
@@ -60,12 +70,14 @@ void buffer_drop_front(struct buffer *buffer, size_t length) {
   buffer->start += length;
   buffer->length -= length;
   if (buffer->length > 0) return;
+  explicit_bzero(buffer->data, buffer->start);
   buffer->start = 0;
   /* A large job must not keep its memory for the life of the agent. */
   if (buffer->capacity > (1u << 20)) buffer_free(buffer);
 }
 
 void buffer_free(struct buffer *buffer) {
+  if (buffer->data) explicit_bzero(buffer->data, buffer->start + buffer->length);
   free(buffer->data);
   *buffer = (struct buffer){0};
 }
@@ -86,8 +98,6 @@ int write_all(int fd, const void *data, size_t length) {
   }
   return 0;
 }
-
-#define FRAME_PREFIX 9
 
 static void frame_prefix(uint8_t prefix[FRAME_PREFIX], enum frame_type type, uint32_t sandbox, size_t length) {
   uint32_t rest = (uint32_t)(FRAME_PREFIX - 4 + length);

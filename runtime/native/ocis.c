@@ -18,6 +18,9 @@
 /* Of the runtime's short-lived commands, which are on another account than the program. */
 #define COMMANDS_MEMORY (512u << 20)
 
+/* Ids of its own on the host, beside those of zones. */
+static uint32_t own_ids(int slot) { return OWN_ID_BASE + (MAX_ZONES + (uint32_t)slot) * OWN_ID_STRIDE; }
+
 static struct {
   pid_t pid; /* 0: free */
   uint32_t zone;
@@ -44,7 +47,7 @@ static const char *start_oci(int slot, struct oci_start *start) {
       oci_main(start);
     }
     if (pid < 0) failure = "cannot clone the sandbox";
-    else if (write_id_map(pid, ID_COUNT) < 0) failure = "cannot map the sandbox's ids";
+    else if (write_id_map(pid, SHARED_ID_COUNT, own_ids(slot)) < 0) failure = "cannot map the sandbox's ids";
     else if (cgroup_zone_enter(&start->cgroup, pid) < 0) failure = "cannot enter the sandbox's cgroup";
     else if (write(mapped[1], "", 1) != 1) failure = "cannot start the sandbox";
   }
@@ -76,7 +79,8 @@ const char *ocis_start(int connection, const uint8_t *payload, size_t length, co
   while (slot < MAX_OCIS && ocis[slot].pid != 0) slot++;
   if (slot == MAX_OCIS) return "too many sandboxes of OCI runtimes at once; try again later";
   ocis[slot].zone = launcher->next_zone();
-  failure = cgroup_zone_open(launcher->cgroups, launcher->instance, ocis[slot].zone, &start.cgroup) < 0
+  failure = cgroup_zone_open(launcher->cgroups, launcher->instance, ocis[slot].zone, own_ids(slot),
+                             &start.cgroup) < 0
                 ? "cannot make the sandbox's cgroup"
                 : start_oci(slot, &start);
   int saved = errno;

@@ -21,11 +21,18 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-/* Ids on the host that zones map: from 0 those of images, then the services', who own the layers' directory, then the
- * administrator's, then sandboxes' own. */
+/* Ids on the host that all zones share, as the files of layers belong to them: from 0 those of images, then the services',
+ * who own the layers' directory. */
 #define ID_BASE 0x70000000u
-#define ID_COUNT 73730u
 #define IMAGE_ID_COUNT 65536u
+#define SERVICE_ID 65536u
+#define SHARED_ID_COUNT 65537u
+/* Then the administrator's and the sandboxes' own, which each zone has of its own on the node: what the kernel counts for a
+ * user (pipes, watches, sockets in flight, signals), no two sandboxes share. */
+#define OWN_ID_BASE 0x70020000u
+#define OWN_ID_STRIDE 0x4000u /* from a zone's to the next */
+#define OWN_ID_COUNT 8193u
+#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
 /* Inside a zone: agent, zygote and shells' inits. Not 0, which is the root of images: a program that runs as that may
  * neither signal nor trace them, owns nothing of theirs, and is on another account of per-user kernel limits. */
 #define ADMINISTRATOR_ID 65537u
@@ -161,6 +168,8 @@ struct build_report {
   uint32_t pids_refused;
 } __attribute__((packed));
 
+#define FRAME_PREFIX 9 /* length, type, sandbox */
+
 /* ---- io.c ---- */
 struct buffer {
   uint8_t *data;
@@ -197,10 +206,11 @@ void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- cgroup.c ---- */
+#define MAX_CGROUP_PATH 256 /* of a hierarchy's mount point, with its NUL */
 struct cgroup_layout {
   int version;                     /* 1 or 2 */
   int count;                       /* distinct hierarchies */
-  char mount[MAX_CGROUP_DIRS][256];
+  char mount[MAX_CGROUP_DIRS][MAX_CGROUP_PATH];
   int cpu, cpuacct, memory, pids;  /* index into mount */
 };
 /* A zone's directories, one a hierarchy, owned by the zone's administrator: it makes the sandboxes' below them itself. */
@@ -210,7 +220,8 @@ struct cgroup_zone {
 };
 int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
-int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
+/* `owner`, on the host, is given what it takes to make sandboxes; 0: nobody is. */
+int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone, uint32_t owner,
                      struct cgroup_zone *out);
 /* Before the zygote starts. One that may run others' code gets one core and no more, and 2 GiB or what is
  * asked, whichever is less. */
@@ -248,7 +259,12 @@ struct filter {
   size_t length; /* bytes */
 };
 struct filters {
-  struct filter sandbox, zygote, build, runtime;
+  struct filter sandbox; /* all that user code is held to, in one */
+  struct filter zygote;
+  struct filter child; /* of a zygote: with that it has its zygote's, and the two together are `sandbox` */
+  struct filter init;  /* of a sandbox */
+  struct filter build;
+  struct filter runtime; /* gVisor's, around its own kernel */
 };
 bool seccomp_compile(struct filters *filters);
 
@@ -262,6 +278,10 @@ void root_make_dir(const char *path);
 void root_make_link(const char *target, const char *path);
 void root_take_devices(int trees[ROOT_DEVICES]);
 void root_place_devices(const int trees[ROOT_DEVICES]);
+/* What is to lie over parts of each /proc that is made below; `proc` is one of this kernel. */
+void root_make_masks(const char *proc);
+/* Over the proc that is the working directory. -1 with errno. */
+int root_mask_proc(void);
 void root_pivot(const char *root);
 
 /* ---- root-host.c: what of the host builds and OCI runtimes stand on, read-only ---- */
@@ -293,6 +313,8 @@ struct zone {
   bool trusted; /* the zygote is the platform's own */
   char **zygote_argv; /* empty: the built-in exec zygote */
 };
+/* In its zygote's environment: not an argument, which everyone on the host could read. */
+#define INIT_VARIABLE "ONCEBOX_INIT="
 void zone_enter_root(const char *layers_dir, const char *platform_dir);
 /* What the agent has of its zygote. It hears it through pipes: over a socket it could be sent descriptors, and those
  * can be made to take for ever to close. */
@@ -356,6 +378,8 @@ struct zygote_event {
   int32_t pid;
   int32_t status; /* of 2 as waitpid() has it, of 3 microseconds of initialisation, of 4 errno */
 };
+/* Of a message with so many bytes and descriptors: NULL, or what is wrong with it. Pure. */
+const char *fork_request_check(const struct fork_request *request, size_t got, int descriptors);
 enum { ZYGOTE_FORKED = 1, ZYGOTE_EXITED = 2, ZYGOTE_READY = 3, ZYGOTE_FORK_FAILED = 4 };
 #define ZYGOTE_SOCKET_FD 3 /* fork requests come here */
 #define ZYGOTE_EVENTS_FD 4 /* a pipe: events go there */
@@ -393,14 +417,6 @@ void changes_note_platform(int tmpfs, struct platform_files *out);
 int changes_start(int tmpfs, const char *layers, bool scratch, const struct platform_files *platform,
                   const struct filter *filter, uint64_t max_bytes, int *pidfd);
 
-/* ---- exec-job.c: in the sandbox, as its user. Whatever fails is said on stderr, and ends the process ---- */
-struct exec_job {
-  char **arguments, **environment;
-};
-/* Writes the job's files into the working directory; returns how many bytes the job had, more may follow. */
-size_t exec_job_read(uint8_t *bytes, size_t length, struct exec_job *job);
-void exec_job_run(const struct exec_job *job) __attribute__((noreturn));
-
 /* ---- exec.c ---- */
 void exec_zygote_main(void) __attribute__((noreturn));
 
@@ -426,7 +442,9 @@ void layers_end(void);
  * is removed at the release, and `connection` is told and closed when it is gone; or by whoever sweeps after us. */
 int layers_hold_directory(int *tree);
 void layers_release_directory(int handle, int connection);
-int write_id_map(pid_t pid, uint32_t count);
+/* Ids from 0 become those that are shared, `shared` of them; and those of a zone's own from `own` on the host, unless it is
+ * 0. */
+int write_id_map(pid_t pid, uint32_t shared, uint32_t own);
 
 /* ---- builds.c: the launcher's part of building images ---- */
 #define MAX_BUILD_LAYERS 192

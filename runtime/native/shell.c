@@ -185,7 +185,13 @@ void shell_mount_root(int ready, int tmpfs, const struct sandbox_spec *spec) {
   int proc = open_inside(root, "/proc", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   char path[FD_PATH_SIZE];
   if (proc < 0) shell_fail(ready, "mount /proc: the image has a link there");
-  if (mount("proc", fd_path(proc, path), "proc", MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0) shell_fail(ready, "mount /proc");
+  /* Read-only as a whole: /proc/sys and what else acts on the machine, and a process has nothing to write of itself that
+   * has no system call. */
+  if (mount("proc", fd_path(proc, path), "proc", MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0) shell_fail(ready, "mount /proc");
+  close(proc);
+  /* On top of it now; what was opened before lies below. */
+  proc = open_inside(root, "/proc", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  if (proc < 0 || fchdir(proc) < 0 || root_mask_proc() < 0) shell_fail(ready, "mask /proc");
   close(proc);
   close(root);
 }

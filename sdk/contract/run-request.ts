@@ -16,8 +16,9 @@ const userSchema = z
 const workdirSchema = z
   .string()
   .max(4096)
-  .refine(
-    (path) => path.startsWith('/') && !path.includes('\0') && !path.split('/').includes('..'),
+  .regex(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what is refused
+    /^(?![\s\S]*\/\.\.(?:\/|$))\/[^\x00]*$/,
     'must be an absolute path without ".." and NUL',
   );
 

@@ -21,6 +21,7 @@ test("the README's defaults of the configuration are the schema's", () => {
   // What follows the machine or another table is put in words there.
   const inWords = [
     'ONCEBOX_STORE_DIR',
+    'ONCEBOX_REDIS_MEMORY_BYTES',
     'ONCEBOX_ZYGOTE_MEMORY_BYTES',
     'ONCEBOX_CONCURRENCY',
     'ONCEBOX_MEMORY_BYTES',

@@ -9,6 +9,9 @@ import {
 import {
   administratorId,
   firstOwnId,
+  maxZones,
+  ownIdBase,
+  ownIdStride,
   sandboxIdBase,
   sandboxIdCount,
   serviceId,
@@ -98,7 +101,11 @@ test('ids and sizes are the same in C and in TypeScript', () => {
   expect(header).toContain(`#define ID_BASE 0x${sandboxIdBase.toString(16)}u`);
   expect(header).toContain(`#define ADMINISTRATOR_ID ${administratorId}u`);
   expect(header).toContain(`#define FIRST_SANDBOX_ID ${firstOwnId}u`);
-  expect(header).toContain(`#define ID_COUNT ${firstOwnId + maxSandboxes}u`);
+  expect(header).toContain(`#define SHARED_ID_COUNT ${administratorId}u`);
+  expect(header).toContain(`#define OWN_ID_BASE 0x${ownIdBase.toString(16)}u`);
+  expect(header).toContain(`#define OWN_ID_STRIDE 0x${ownIdStride.toString(16)}u`);
+  expect(header).toContain(`#define OWN_ID_COUNT ${1 + maxSandboxes}u`);
+  expect(header).toContain(`#define MAX_ZONES ${maxZones} `);
   expect(header).toContain(`#define MAX_RESULT (${maxResultBytes / 1024 / 1024}u << 20)`);
   expect(header).toContain(`#define CHANGES_OVERHEAD (${changesOverheadBytes / 1024 / 1024}u << 20)`);
   expect(header).toContain(`#define CHANGES_WITHIN ${changesWithinMs * 1000}u`);
@@ -106,6 +113,13 @@ test('ids and sizes are the same in C and in TypeScript', () => {
   expect(header).toContain(`#define IMAGE_ID_COUNT ${sandboxIdCount}u`);
   expect(header).toContain(`#define MAX_SANDBOXES ${maxSandboxes}`);
   expect(header).toContain(`#define MAX_FRAME (${maxFrameBytes / 1024 / 1024}u << 20)`);
+});
+
+test('the ids of zones lie apart from each other, from those that are shared and from what the kernel takes for none', () => {
+  // The gateway's is the one behind the services'.
+  expect(ownIdBase).toBeGreaterThan(serviceId + 1);
+  expect(ownIdStride).toBeGreaterThan(maxSandboxes);
+  expect(ownIdBase + maxZones * ownIdStride).toBeLessThan(2 ** 31);
 });
 
 test('the flags are the same in C and in TypeScript', () => {

@@ -10,7 +10,7 @@ import { type CodeFile, unpackBundle } from '../../registry/code-layer.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
-import { readBody, readJson } from '../read-body.ts';
+import { readBody, readJson, wellFormed } from '../read-body.ts';
 import { requireIsolation } from '../require-isolation.ts';
 
 /** How much larger than a request body its unpacked files may be: source code compresses about fourfold. */
@@ -32,7 +32,9 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
       const base = await catalogue.resolve(image ?? baseImageOf(query.runtime));
       return registry.deploy({ name, image: base, ...query, env: {}, limits: {}, files });
     }
-    const { value } = await readJson(c, maxBytes);
+    // What the body says goes; but what is malformed is refused wherever it stands.
+    deployQuerySchema.partial().parse(c.req.query());
+    const { text, value } = await readJson(c, maxBytes);
     const {
       image,
       runtime,
@@ -43,7 +45,7 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
       isolation,
       files,
       bundle,
-    } = requestSchema.parse(value);
+    } = requestSchema.parse(wellFormed(value, text));
     await requireIsolation(directory, isolation);
     if (runtime === undefined || handler === undefined)
       return registry.deployImage(name, await catalogue.resolve(image ?? ''));
