@@ -94,8 +94,12 @@ static void raise_loopback(void) {
   close(fd);
 }
 
+/* Where the launcher may have less, it stays at that. */
 static void set_limit(int resource, rlim_t most) {
-  struct rlimit limit = {most, most};
+  struct rlimit limit;
+  if (getrlimit((__rlimit_resource_t)resource, &limit) < 0) fail("cannot read a resource limit: %m");
+  if (most > limit.rlim_max) most = limit.rlim_max;
+  limit = (struct rlimit){most, most};
   if (setrlimit((__rlimit_resource_t)resource, &limit) < 0) fail("cannot set a resource limit: %m");
 }
 
@@ -384,7 +388,8 @@ static void look_at_disk(bool *bytes_full, bool *inodes_full) {
 
 static void report_and_end(enum end_cause cause) __attribute__((noreturn));
 static void report_and_end(enum end_cause cause) {
-  uint64_t ended_at = now_usec();
+  /* A program can be over before the runtime says that it runs: then all of it was the run. */
+  uint64_t ended_at = now_usec(), started_at = oci.started_at ? oci.started_at : oci.run_at;
   bool disk_full = false, inodes_full = false, result_too_large = false;
   look_at_disk(&disk_full, &inodes_full);
   struct buffer result = {0};
@@ -413,8 +418,8 @@ static void report_and_end(enum end_cause cause) {
       .stderr_truncated = oci.stderr_truncated,
       .cpu_usec = since_before(oci.before.cpu_usec, usage.cpu_usec),
       .memory_peak_bytes = usage.memory_peak_bytes,
-      .start_usec = since(oci.run_at, oci.started_at ? oci.started_at : ended_at),
-      .run_usec = since(oci.started_at, ended_at),
+      .start_usec = since(oci.run_at, started_at),
+      .run_usec = since(started_at, ended_at),
       .changes = (uint8_t)changes,
       .cpu_user_usec = since_before(oci.before.cpu_user_usec, usage.cpu_user_usec),
       .cpu_system_usec = since_before(oci.before.cpu_system_usec, usage.cpu_system_usec),
