@@ -30,7 +30,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
+#define MAX_ZONES 96 /* 48 of functions, 16 of images, the runtimes' own, and what is on its way out */
 #define MAX_FIRST_FRAME 163840 /* layers, and one argument as long as the kernel takes them */
 
 static struct {

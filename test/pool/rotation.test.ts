@@ -251,3 +251,24 @@ test('all zones are gone when the source is closed, those on their way out and t
   expect(signal?.aborted).toBe(true);
   await Promise.all(zones.map(({ closed }) => closed));
 });
+
+test('zones on their way out are bounded for all images together; who has to wait serves on', async () => {
+  const { source, zones } = await useSource({ forksMax: 2, target: 0 });
+  const images = Array.from({ length: 6 }, (_, index) => ({
+    ...foreign,
+    digest: `sha256:${index}`,
+    layers: [`ground${index}`],
+  }));
+  for (let leases = 0; leases < 20; leases++) {
+    for (const image of images) {
+      const { sandbox } = await source.lease({ runtime: 'node', image, spec: scratchSpec(image.layers) });
+      expect(sandbox.state).toBe('created');
+    }
+    await nextTurn();
+  }
+  const { zonesRetired, zones: open } = (await source.stats()).groups.image;
+  expect(zonesRetired).toBeGreaterThan(2);
+  expect(zonesRetired).toBeLessThanOrEqual(6 + images.length);
+  expect(open).toBe(zones.length - 1);
+  await source.close();
+});
