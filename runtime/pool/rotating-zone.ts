@@ -135,8 +135,8 @@ class RotatingZone implements Zone {
         return;
       }
       if (!this.#isOver) this.#options.tally.zoneFailures += 1;
+      // Those on their way out go on, and close by themselves.
       this.#end();
-      for (const { zone: old } of this.#retired) void old.close();
       this.#settleClosed();
     });
   }
