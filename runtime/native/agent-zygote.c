@@ -2,6 +2,7 @@
  * and costs the agent little. */
 #define _GNU_SOURCE
 #include "agent.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -85,7 +86,8 @@ static bool hear_once(void) {
   ssize_t got = read(agent.zygote.events, &event, sizeof(event));
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got == 0) zygote_ended();
-  if (got != sizeof(event)) zygote_lost("the zygote sent what is no event");
+  const char *wrong = event_check(&event, got < 0 ? 0 : (size_t)got);
+  if (wrong) zygote_lost(wrong);
   if (event.kind == ZYGOTE_READY) {
     if (agent.zygote_ready) zygote_lost("the zygote was ready twice");
     const char *unfit = agent.zone->init[0] ? leftovers_of(ZYGOTE_PID) : NULL;
@@ -102,9 +104,9 @@ static bool hear_once(void) {
     /* Every request is answered by one of the two. */
     if (agent.forks_asked == 0) zygote_lost("the zygote answered what it was not asked");
     agent.forks_asked--;
+    agent.zygote_heard_at = now_usec();
     sandbox_fork_waiting();
   }
-  if (event.kind < ZYGOTE_FORKED || event.kind > ZYGOTE_FORK_FAILED) zygote_lost("the zygote sent what is no event");
   struct sandbox *sandbox = agent_find(event.sandbox);
   bool is_over = !sandbox || (event.kind == ZYGOTE_EXITED && (sandbox->exited || sandbox->state >= DYING));
   if (is_over) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -98,8 +99,6 @@ int write_all(int fd, const void *data, size_t length) {
   return 0;
 }
 
-#define FRAME_PREFIX 9
-
 static void frame_prefix(uint8_t prefix[FRAME_PREFIX], enum frame_type type, uint32_t sandbox, size_t length) {
   uint32_t rest = (uint32_t)(FRAME_PREFIX - 4 + length);
   memcpy(prefix, &rest, 4);
@@ -170,6 +169,21 @@ uint64_t now_usec(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+int descriptors_keep(const int *kept, int count) {
+  int highest = STDERR_FILENO;
+  for (int i = 0; i < count; i++)
+    if (kept[i] > highest) highest = kept[i];
+  for (int fd = STDERR_FILENO + 1; fd < highest; fd++) {
+    bool is_kept = false;
+    for (int i = 0; i < count; i++) is_kept |= kept[i] == fd;
+    if (!is_kept) close(fd);
+  }
+  syscall(SYS_close_range, highest + 1, ~0u, 0);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) return -1;
+  return close(null);
 }
 
 ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, int count) {

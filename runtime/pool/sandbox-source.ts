@@ -9,13 +9,14 @@ import {
 } from '../sandbox/sandbox.ts';
 import { type FunctionVersionRequest, FunctionZones } from './function-zones.ts';
 import { ImageZones, type ZoneRequest } from './image-zones.ts';
+import { type OciRequest, OciSandboxes, type OciSandboxesOptions } from './oci-sandboxes.ts';
 import { RefillGate } from './refill-gate.ts';
 import { openRotatingZone, type Rotation } from './rotating-zone.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
 import { type SourceStats, Tally } from './stats.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
-export type { FunctionVersionRequest, ListedSandbox, ZoneRequest };
+export type { FunctionVersionRequest, ListedSandbox, OciRequest, ZoneRequest };
 
 export interface SandboxSourceOptions {
   openZone: (request: ZoneRequest) => Promise<Zone>;
@@ -35,6 +36,8 @@ export interface SandboxSourceOptions {
   };
   /** When a zygote is replaced by a new one. Absent: never. */
   rotation?: Rotation;
+  /** Walls that OCI runtimes make. Absent: there are none. */
+  oci?: OciSandboxesOptions;
   /** Told what could not be made: a runtime, or an interpreter and an image's digest. */
   onError: (error: unknown, what: string) => void;
 }
@@ -48,6 +51,8 @@ export interface SandboxRequest {
   spec: SandboxSpec;
   /** A function whose initialisation may run in a zygote of its own. */
   function?: FunctionVersionRequest | undefined;
+  /** Another wall than ours; absent: ours. */
+  oci?: OciRequest | undefined;
 }
 
 export interface LeasedSandbox {
@@ -134,6 +139,9 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       isDraining: (imageDigest) => draining.has(imageDigest),
       onError,
     });
+  const oci = new OciSandboxes(
+    options.oci ?? { walls: [], create: () => Promise.reject(new Error('no walls')) },
+  );
   await Promise.all(
     runtimes.map((runtime) => {
       const { digest, layers } = options.images[runtime];
@@ -146,6 +154,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
     ...[...bases.values()].flatMap(({ pools }) => pools.list()),
     ...images.list(),
     ...(functions?.list() ?? []),
+    ...oci.list(),
   ];
 
   function leaseOrdinary(
@@ -167,6 +176,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       if (draining.has(image.digest)) throw removed(image.digest);
       const interpreter = runtime === undefined ? 'exec' : interpreterOf[runtime];
       const purpose: PoolPurpose = { imageDigest: image.digest, runtime };
+      if (request.oci) return oci.lease(request.oci, interpreter, image.searchPath, spec, purpose);
       if (!functions || !request.function) return leaseOrdinary(interpreter, request, purpose);
       const sharing = { interpreter, image, spec, purpose, function: request.function };
       const shared = await functions.lease(sharing);
@@ -204,7 +214,12 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
         throw new Error(`cannot drain image ${imageDigest}: ${used.join(' and ')} run on it on this node`);
       draining.add(imageDigest);
       const drains = [...bases.values()].map(({ pools }) => pools.drain(imageDigest));
-      await Promise.all([...drains, images.drain(imageDigest), functions?.drain(imageDigest)]);
+      await Promise.all([
+        ...drains,
+        images.drain(imageDigest),
+        functions?.drain(imageDigest),
+        oci.drain(imageDigest),
+      ]);
       return () => void draining.delete(imageDigest);
     },
 
@@ -212,6 +227,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       await Promise.all([
         images.close(),
         functions?.close(),
+        oci.close(),
         ...[...bases.values()].map(async ({ keeper, pools }) => {
           await pools.close();
           await keeper.close();

@@ -15,7 +15,7 @@ export interface PoolPurpose {
 export interface ListedSandbox extends PoolPurpose {
   sandbox: Sandbox;
   pool: PoolState;
-  start: 'warm' | 'fork';
+  start: 'warm' | 'fork' | 'cold';
 }
 
 export interface SpecPoolsOptions {

@@ -21,14 +21,16 @@ const commands = [
   ...[inspectCommand, historyCommand, tagCommand, rmCommand, pruneCommand, dfCommand],
 ];
 
-export function createProgram(session: Session): Command {
+export type MakeCommand = (session: Session) => Command;
+
+export function createProgram(session: Session, more: readonly MakeCommand[] = []): Command {
   const { stdout, stderr } = session.io;
   const program = new Command('oncebox')
     .description('Runs programs in fresh containers, and keeps their images.')
     // What follows the image of `run` is the program's, whatever it looks like.
     .enablePositionalOptions()
     .hook('preAction', (_, command) => session.begin(command.optsWithGlobals()));
-  for (const make of commands) program.addCommand(make(session));
+  for (const make of [...commands, ...more]) program.addCommand(make(session));
   for (const command of [program, ...program.commands]) {
     command
       .option('--url <address>', `where oncebox listens (ONCEBOX_URL, else ${defaultUrl})`)

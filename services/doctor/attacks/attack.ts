@@ -1,0 +1,22 @@
+import type { Ground } from './ground.ts';
+
+/** One hostile act, and the proof that it is an act at all. */
+export interface Attack {
+  /** Unique, in kebab-case. */
+  id: string;
+  /** The row of the table that it belongs to. */
+  group: string;
+  /** What is tried, as a sentence without a full stop. */
+  title: string;
+  /** What must happen. */
+  must: string;
+  /** Runs the act against the platform. Rejects with a `Breach` when a wall did not hold, with `NotHere` to be skipped. */
+  attack(ground: Ground): Promise<void>;
+  /**
+   * The same act where no wall is: it must succeed, or the attack proves nothing. Harmless to the machine. Rejects
+   * with a `Breach` when it did not succeed, with `NotHere` to be skipped.
+   */
+  control(ground: Ground): Promise<void>;
+  /** It takes long by its nature, such as a client that sends slowly: begun before the others, and judged after them. */
+  takesLong?: boolean;
+}

@@ -1,0 +1,190 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { access, mkdir, mkdtemp, rm, rmdir, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { sandboxIdBase, serviceId } from '../../runtime/image/ids.ts';
+import { type AuditOptions, auditNode, type Leak } from '../../services/doctor/leaks/audit-node.ts';
+import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
+import type { Config } from '../../services/shared/config.ts';
+import { type Platform, startPlatform } from '../../services/up/platform.ts';
+import { ownStoreConfig } from '../support/platform.ts';
+
+const sleeper = ['setpriv', '--pdeathsig', 'KILL'];
+let config: Config;
+let platform: Platform;
+let scope: AuditOptions;
+
+beforeAll(async () => {
+  config = await ownStoreConfig();
+  platform = await startPlatform(config, { log: { step: () => {}, event: () => {}, line: () => {} } });
+  scope = {
+    instance: config.instance,
+    url: platform.url,
+    settleMs: 2000,
+    // Others may work on this machine.
+    known: await auditNode({ instance: config.instance, settleMs: 0 }),
+  };
+});
+
+afterAll(async () => {
+  await platform?.close();
+  await rm(config.ONCEBOX_DATA_DIR, { recursive: true });
+});
+
+test('a platform at rest has nothing left over, and was looked at', async () => {
+  const { leaks, looked, unseen } = await auditNode(scope);
+  expect(leaks).toEqual([]);
+  expect(unseen).toEqual([]);
+  expect(looked.compared).toEqual([config.instance]);
+  expect(looked.dataDirs).toContain(config.ONCEBOX_DATA_DIR);
+  expect(looked.storeDirs).toContain(config.storeDir);
+});
+
+test('in the middle of load nothing is taken for left over', async () => {
+  let isOver = false;
+  const codes = [
+    ['bash', '(sleep 100 &); echo 1'],
+    ['node', 'console.log(1)'],
+    ['python', 'import time; time.sleep(0.1)'],
+  ] as const;
+  let ran = 0;
+  const caller = async (at: number) => {
+    while (!isOver) {
+      const [runtime, code] = codes[(at + ran++) % codes.length] as (typeof codes)[number];
+      await fetch(`${platform.url}/v1/run`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ runtime, code }),
+      }).then((response) => response.json());
+    }
+  };
+  const callers = Array.from({ length: 6 }, (_, at) => caller(at));
+  for (let audits = 0; audits < 5; audits++) expect((await auditNode(scope)).leaks).toEqual([]);
+  isOver = true;
+  await Promise.all(callers);
+  expect(ran).toBeGreaterThan(10);
+});
+
+test('a process under an id of sandboxes is found', async () => {
+  const pid = await plantProcess('--reuid', `${sandboxIdBase + 70_000}`, '--clear-groups');
+  expect(await leaks()).toEqual([expect.objectContaining({ kind: 'stray process', pid })]);
+});
+
+test('a service is one of ours with a parent, and found when its supervisor is gone', async () => {
+  const id = `${serviceId}`;
+  await plantProcess('--reuid', id, '--regid', id, '--clear-groups');
+  expect(await leaks(), 'with a parent').toEqual([]);
+  const script = `setpriv --reuid ${id} --regid ${id} --clear-groups sleep 60 & echo $!`;
+  const shell = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const pid = Number(String((await once(shell.stdout, 'data'))[0]));
+  onTestFinished(() => void process.kill(pid, 'SIGKILL'));
+  expect(await leaks()).toEqual([expect.objectContaining({ kind: 'orphan service', pid })]);
+});
+
+test('a process in a cgroup of ours that descends from no launcher is found', async () => {
+  const pid = await plantProcess();
+  const zone = await someZone();
+  await writeFile(join(zone, 'agent/cgroup.procs'), `${pid}`);
+  expect(await leaks()).toEqual([
+    expect.objectContaining({ kind: 'orphan agent', pid, instance: config.instance }),
+  ]);
+});
+
+test('cgroups of an instance, of a zone and of a sandbox that are gone are found', async () => {
+  const zone = await someZone();
+  const ours = zone.replace(/\/[^/]*$/, '');
+  await plantDirectory(join(zone, 's999999999'));
+  await plantDirectory(join(ours, 'zone99'));
+  expect((await leaks()).map(({ kind, path }) => [kind, path])).toEqual([
+    ['empty sandbox cgroup', join(zone, 's999999999')],
+    ['cgroup of no zone', join(ours, 'zone99')],
+  ]);
+  const other = join(ours, '../planted');
+  await plantDirectory(other);
+  const audit = await auditNode({ ...scope, instance: 'planted' });
+  expect(audit.leaks).toMatchObject([{ kind: 'cgroup of no instance', path: other, instance: 'planted' }]);
+});
+
+test('a mount of the layers that somebody else holds is found', async () => {
+  const place = join(config.ONCEBOX_DATA_DIR, 'place');
+  await mkdir(place);
+  const script = `mount --bind ${config.storeDir}/layers ${place} && echo mounted && exec sleep 60`;
+  const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  onTestFinished(() => end(child.pid));
+  await once(child.stdout, 'data');
+  expect(await leaks()).toEqual([expect.objectContaining({ kind: 'mount', pid: child.pid, path: place })]);
+});
+
+test('half-done files and a socket on which nobody listens are found', async () => {
+  const dead = spawn('true');
+  await once(dead, 'exit');
+  const planted = [
+    join(config.storeDir, 'layers', `.unpacking-${'0'.repeat(32)}`),
+    join(config.storeDir, 'scratch', `${dead.pid}-0000`),
+    join(config.storeDir, 'layer-info', `x.${dead.pid}-0000.tmp`),
+    join(config.redisDir, `temp-${dead.pid}.rdb`),
+  ];
+  // What a living process makes is nobody's business.
+  const kept = join(config.storeDir, 'scratch', `${process.pid}-0000`);
+  for (const path of [...planted, kept]) await plantDirectory(path);
+  const socket = join(config.runDir, 'left.sock');
+  await leaveSocket(socket);
+  expect(new Set((await leaks()).map(({ path }) => path))).toEqual(new Set([...planted, socket]));
+});
+
+test('the directory of a platform of its own that was killed is found, once it is not young', async () => {
+  const left = await mkdtemp(join(tmpdir(), 'oncebox-loadtest-'));
+  onTestFinished(() => rmdir(left));
+  const isFound = async () => (await auditNode({ settleMs: 0 })).leaks.some(({ path }) => path === left);
+  expect(await isFound()).toBe(false);
+  await utimes(left, 0, 0);
+  expect(await isFound()).toBe(true);
+});
+
+async function leaks(): Promise<Leak[]> {
+  return (await auditNode(scope)).leaks;
+}
+
+async function plantProcess(...identity: string[]): Promise<number> {
+  const child = spawn(sleeper[0] as string, [...sleeper.slice(1), ...identity, 'sleep', '60'], {
+    stdio: 'ignore',
+  });
+  onTestFinished(() => end(child.pid));
+  await once(child, 'spawn');
+  return child.pid as number;
+}
+
+async function plantDirectory(path: string): Promise<void> {
+  await mkdir(path);
+  onTestFinished(() => rmdir(path).catch(() => {}));
+}
+
+async function end(pid: number | undefined): Promise<void> {
+  if (pid !== undefined) process.kill(pid, 'SIGKILL');
+}
+
+/** A zone's cgroup, in the hierarchy that counts processes. */
+async function someZone(): Promise<string> {
+  for (const mount of cgroupRoots()) {
+    const zone = join(mount, 'oncebox', config.instance, 'zone1');
+    if (
+      await access(join(zone, 'pids.max')).then(
+        () => true,
+        () => false,
+      )
+    )
+      return zone;
+  }
+  throw new Error('no zone has a cgroup');
+}
+
+/** Node removes the sockets that it closes, and a killed process does not. */
+async function leaveSocket(path: string): Promise<void> {
+  const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`;
+  await once(spawn(process.execPath, ['-e', script]), 'exit');
+  onTestFinished(() => rm(path));
+}
