@@ -20,7 +20,7 @@ export interface TestLauncher {
 interface LauncherSettings {
   /** Of its command line, besides. */
   options?: readonly string[];
-  instance?: string;
+  instance?: string | undefined;
 }
 
 /** A launcher with a socket in `directory`; resolves when it listens. */
