@@ -11,6 +11,7 @@ import { nativeBuild } from './setup/native-build.mjs';
 import { npmPackages } from './setup/npm-packages.mjs';
 import { describePlatform, refuseImpossible } from './setup/platform.mjs';
 import { CommandError, StoppedError, seconds, showStep } from './setup/progress.mjs';
+import { pythonTools } from './setup/python-tools.mjs';
 import { testTools } from './setup/test-tools.mjs';
 
 const repo = fileURLToPath(new URL('..', import.meta.url));
@@ -34,7 +35,7 @@ async function setUp() {
 
   const steps = [npmPackages(repo), nativeBuild(repo), baseImages(repo, storeDir)];
   const forTests = process.argv.includes('--tests');
-  if (forTests) steps.push(testTools(storeDir));
+  if (forTests) steps.push(testTools(storeDir), pythonTools(repo, storeDir));
   const tools = missingTools({ forTests });
   const needed = steps.filter((step) => !step.isDone());
   if (tools.length === 0 && needed.length === 0) return;

@@ -1,7 +1,7 @@
 import type { Program } from '../../sdk/contract/program.ts';
 import type { Zone } from '../sandbox/sandbox.ts';
 
-type Interpreter = Zone['interpreter'];
+export type Interpreter = Zone['interpreter'];
 
 /** Where programs are in an image that does not say it. */
 export const defaultSearchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -35,16 +35,16 @@ export interface FunctionInit {
   env: Readonly<Record<string, string>>;
 }
 
-/** The kernel takes no argument of a program that is longer (MAX_ARG_STRLEN), bytes with its end. */
-const maxArgumentBytes = 131_072;
+/** The kernel takes no string in an environment that is longer (MAX_ARG_STRLEN), bytes with its name and its end. */
+const maxInitBytes = 131_072 - 'ONCEBOX_INIT='.length;
 
 /** The last argument of a function's zygote. Throws RangeError when the environment is too large for one. */
 export function encodeInit({ handler, env }: FunctionInit): string {
   const text = JSON.stringify({ handler, env: { ...baseEnvironment, ...env } });
   const bytes = Buffer.byteLength(text) + 1;
-  if (bytes > maxArgumentBytes) {
+  if (bytes > maxInitBytes) {
     throw new RangeError(
-      `the environment makes ${bytes} bytes; a function with a zygote may have ${maxArgumentBytes}`,
+      `the environment makes ${bytes} bytes; a function with a zygote may have ${maxInitBytes}`,
     );
   }
   return text;
@@ -54,13 +54,13 @@ export function encodeInit({ handler, env }: FunctionInit): string {
 export function encodeJob(interpreter: Interpreter, program: Program): Buffer {
   const env: Record<string, string> = { ...baseEnvironment, ...program.env };
   if (interpreter !== 'exec') return Buffer.from(JSON.stringify({ ...program, env }));
-  if (program.kind === 'command') return encodeExecJob(program.argv, program.env, program.files);
+  if (program.kind === 'command') return encodeExecutable(program.argv, program.env, program.files);
   if (program.kind !== 'snippet') throw new Error('exec runs snippets and commands only');
-  return encodeExecJob(['/bin/bash', program.entry, ...program.args], env, program.files);
+  return encodeExecutable(['/bin/bash', program.entry, ...program.args], env, program.files);
 }
 
-/** Read by runtime/native/exec.c: counted lists of length-prefixed strings. */
-function encodeExecJob(
+/** Read by runtime/native/exec-job.c: counted lists of length-prefixed strings. */
+export function encodeExecutable(
   argv: readonly string[],
   env: Readonly<Record<string, string>>,
   files: Extract<Program, { kind: 'snippet' }>['files'],

@@ -1,6 +1,7 @@
 /* agent-create.c: a sandbox from the worker's wish until it is parked. */
 #define _GNU_SOURCE
 #include "agent.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,31 +13,16 @@
 #include <unistd.h>
 
 /* Reads the frame into the sandbox, which keeps a copy of its texts. Returns what is wrong with it. */
-static const char *parse_spec(struct sandbox *sandbox, const uint8_t *payload, size_t length) {
+static const char *take_spec(struct sandbox *sandbox, const uint8_t *payload, size_t length) {
   struct sandbox_spec *spec = &sandbox->spec;
-  struct spec_head head;
-  if (length < sizeof(head)) return "the spec is too short";
-  memcpy(&head, payload, sizeof(head));
-  if (head.groups > MAX_GROUPS) return "the spec has too many groups";
-  size_t texts = sizeof(head) + 4 * (size_t)head.groups;
-  if (length <= texts || payload[length - 1] != '\0') return "the spec has no texts";
-  memcpy(spec->groups, payload + sizeof(head), 4 * (size_t)head.groups);
-  if (head.uid >= IMAGE_ID_COUNT || head.gid >= IMAGE_ID_COUNT) return "the user is no id of an image";
-  for (uint32_t i = 0; i < head.groups; i++)
-    if (spec->groups[i] >= IMAGE_ID_COUNT) return "a group is no id of an image";
-  sandbox->texts = malloc(length - texts);
+  const char *wrong = frame_read_spec(payload, length, spec);
+  if (wrong) return wrong;
+  size_t path = strlen(spec->working_dir) + 1, layers = strlen(spec->layers) + 1;
+  sandbox->texts = malloc(path + layers);
   if (!sandbox->texts) die("cannot find memory for a sandbox's spec");
-  memcpy(sandbox->texts, payload + texts, length - texts);
-  spec->working_dir = sandbox->texts;
-  spec->layers = sandbox->texts + strlen(sandbox->texts) + 1;
-  if (spec->layers >= sandbox->texts + (length - texts)) return "the spec has no layers";
-  if (spec->working_dir[0] != '/' || strlen(spec->working_dir) >= MAX_PATH) return "the working directory is no absolute path";
-  if (!layers_are_names(spec->layers)) return "a layer's name is no digest, or there are too many";
-  spec->scratch = (head.flags & SPEC_SCRATCH) != 0;
-  spec->own_user = (head.flags & SPEC_OWN_USER) != 0;
-  spec->uid = spec->own_user ? FIRST_SANDBOX_ID + agent_slot_of(sandbox) : head.uid;
-  spec->gid = spec->own_user ? spec->uid : head.gid;
-  spec->group_count = spec->own_user ? 0 : head.groups;
+  spec->working_dir = memcpy(sandbox->texts, spec->working_dir, path);
+  spec->layers = memcpy(sandbox->texts + path, spec->layers, layers);
+  if (spec->own_user) spec->uid = spec->gid = FIRST_SANDBOX_ID + agent_slot_of(sandbox);
   return NULL;
 }
 
@@ -44,7 +30,7 @@ static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* Code that a function registered runs right after the fork (os.register_at_fork), before there is a job with its caps. */
 static const struct run_limits parked_limits = {
-    .memory_bytes = 128u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 16, .cpu_milli = 500};
+    .memory_bytes = 32u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 16, .cpu_milli = 500};
 
 void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   struct sandbox *sandbox = &agent.sandboxes[id % MAX_SANDBOXES];
@@ -55,7 +41,7 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   sandbox->limits.disk_bytes = larger(agent.usual.disk_bytes, parked_limits.disk_bytes);
   sandbox->limits.disk_inodes = larger(agent.usual.disk_inodes, parked_limits.disk_inodes);
   errno = 0;
-  const char *failure = parse_spec(sandbox, payload, length);
+  const char *failure = take_spec(sandbox, payload, length);
   if (!failure && cgroup_sandbox_make(&agent.zone->cgroup, id) < 0) failure = "cannot make the sandbox's cgroup";
   if (!failure && agent.zone->init[0] && cgroup_sandbox_limit(&agent.zone->cgroup, id, &parked_limits) < 0) {
     failure = "cannot set the caps of a parked sandbox";
@@ -63,7 +49,7 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
     cgroup_sandbox_remove(&agent.zone->cgroup, id);
     errno = saved;
   }
-  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.sandbox, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes,
+  if (!failure && shell_start(&sandbox->spec, &agent.zone->filters.init, sandbox->limits.disk_bytes, sandbox->limits.disk_inodes,
                               &sandbox->shell) < 0) {
     failure = "cannot start the shell";
     int saved = errno;
@@ -111,7 +97,7 @@ static int request_fork(struct sandbox *sandbox) {
       static struct fork_request request;
       request = (struct fork_request){sandbox->id, spec->uid, spec->gid, spec->group_count, {0}, ""};
       memcpy(request.groups, spec->groups, sizeof(request.groups));
-      strcpy(request.working_dir, spec->working_dir); /* parse_spec() has measured it */
+      strcpy(request.working_dir, spec->working_dir); /* frame_read_spec() has measured it */
       size_t size = offsetof(struct fork_request, working_dir) + strlen(request.working_dir) + 1;
       if (send_fds(agent.zygote.requests, &request, size, fds, count) == (ssize_t)size) result = 0;
     }
@@ -131,17 +117,23 @@ static void fork_shell(struct sandbox *sandbox) {
     return;
   }
   agent.forks_asked++;
+  agent.joining++;
   sandbox->state = FORKING;
   agent_watch(sandbox->result_fd, SOURCE_RESULT, agent_slot_of(sandbox), EPOLLIN);
 }
 
 void sandbox_fork_waiting(void) {
-  while (agent.forks_asked < MAX_FORKS_ASKED && agent.waiting_count > 0) {
+  while (agent.forks_asked < MAX_FORKS_ASKED && agent.joining < MAX_JOINING && agent.waiting_count > 0) {
     struct sandbox *sandbox = agent_find(agent.waiting[agent.waiting_first]);
     agent.waiting_first = (agent.waiting_first + 1) % (2 * MAX_SANDBOXES);
     agent.waiting_count--;
     if (sandbox && sandbox->state == BUILDING) fork_shell(sandbox);
   }
+}
+
+/* Who waits is looked at when this batch of events is through: the caller is in the middle of something. */
+void sandbox_leave_forking(const struct sandbox *sandbox) {
+  if (sandbox->state == FORKING) agent.joining--;
 }
 
 void sandbox_shell_is_ready(struct sandbox *sandbox) {
@@ -178,6 +170,7 @@ void sandbox_is_parked(struct sandbox *sandbox) {
     /* Those of its run, likely: writing them costs more than some runs. Set again, and told, when it runs. */
     sandbox->limits = (struct run_limits){0};
   }
+  sandbox_leave_forking(sandbox);
   sandbox->state = PARKED;
   agent_tell(FRAME_READY, sandbox->id, NULL, 0, NULL, 0);
 }

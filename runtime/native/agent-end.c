@@ -43,6 +43,7 @@ void sandbox_discard(struct sandbox *sandbox, enum end_cause cause) {
     sandbox->disk_full = disk.f_bfree == 0;
     sandbox->inodes_full = disk.f_ffree == 0;
   }
+  sandbox_leave_forking(sandbox);
   sandbox->state = DYING;
   agent_close(&sandbox->stdin_fd);
   agent_close(&sandbox->job_fd);
@@ -148,6 +149,7 @@ void sandbox_bury(struct sandbox *sandbox) {
     sandbox->ended_at = now_usec();
     if (sandbox->state != RUNNING) agent_tell(FRAME_FAILED, sandbox->id, "the shell died", 14, NULL, 0);
   }
+  sandbox_leave_forking(sandbox);
   sandbox->state = DYING;
   /* That is all there will ever be, unless the zygote is an image's own: it had the other ends too, and may write on. */
   take_output(sandbox);

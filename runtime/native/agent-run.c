@@ -1,6 +1,7 @@
 /* agent-run.c: the run itself: what goes in, what comes out, and how long it may take. */
 #define _GNU_SOURCE
 #include "agent.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,26 +53,22 @@ bool sandbox_limit(struct sandbox *sandbox, const struct run_limits *limits) {
 }
 
 void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length) {
-  uint32_t flags, input_length, job_length;
+  struct run_request request;
   if (sandbox->state != PARKED) return; /* it died on the way; the worker is being told */
-  if (length < sizeof(struct run_limits) + 8) die("the worker sent a short run request");
+  const char *wrong = frame_read_run(payload, length, &request);
+  if (wrong) {
+    sandbox_fail(sandbox, wrong);
+    return;
+  }
   sandbox->run_at = now_usec();
-  memcpy(&agent.usual, payload, sizeof(agent.usual));
-  payload += sizeof(struct run_limits);
-  length -= sizeof(struct run_limits);
-  memcpy(&flags, payload, 4);
-  memcpy(&input_length, payload + 4, 4);
-  payload += 8;
-  length -= 8;
-  if (input_length > length) die("the worker sent a malformed run request");
-  job_length = (uint32_t)(length - input_length);
+  agent.usual = request.limits;
   if (!sandbox_limit(sandbox, &agent.usual)) {
     char text[128];
     snprintf(text, sizeof(text), "cannot set the sandbox's caps: %m");
     sandbox_fail(sandbox, text);
     return;
   }
-  if (flags & RUN_CHANGES) {
+  if (request.changes) {
     sandbox->platform = malloc(sizeof(*sandbox->platform));
     if (!sandbox->platform) die("cannot find memory for a run");
     changes_note_platform(sandbox->shell.tmpfs, sandbox->platform);
@@ -81,9 +78,9 @@ void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length)
   sandbox->output.cap = sandbox->limits.stdout_bytes;
   sandbox->error.cap = sandbox->limits.stderr_bytes;
   sandbox->cpu_check_at = sandbox->run_at + (uint64_t)sandbox->limits.cpu_ms * 1000 / 64;
-  buffer_append(&sandbox->input, payload, input_length);
-  buffer_append(&sandbox->job, &job_length, 4);
-  buffer_append(&sandbox->job, payload + input_length, job_length);
+  buffer_append(&sandbox->input, request.input, request.input_length);
+  buffer_append(&sandbox->job, &request.job_length, sizeof(request.job_length));
+  buffer_append(&sandbox->job, request.job, request.job_length);
   agent_activate(sandbox);
   agent_watch(sandbox->output.fd, SOURCE_OUTPUT, agent_slot_of(sandbox), EPOLLIN);
   agent_watch(sandbox->error.fd, SOURCE_ERROR, agent_slot_of(sandbox), EPOLLIN);
@@ -103,6 +100,7 @@ bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_typ
   uint64_t room = stream->cap - stream->kept;
   size_t keep = (uint64_t)got < room ? (size_t)got : (size_t)room;
   if (keep > 0 && sandbox->was_run) agent_tell(type, sandbox->id, chunk, keep, NULL, 0);
+  explicit_bzero(chunk, (size_t)got); /* as buffers do */
   stream->kept += keep;
   if (keep < (size_t)got) {
     stream->truncated = true;
@@ -143,6 +141,7 @@ void sandbox_take_result(struct sandbox *sandbox) {
       return;
     }
     buffer_append(&sandbox->result, chunk, (size_t)got);
+    explicit_bzero(chunk, (size_t)got);
     if (take_end(sandbox, (size_t)got)) return;
   }
 }

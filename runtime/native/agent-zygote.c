@@ -2,6 +2,7 @@
  * and costs the agent little. */
 #define _GNU_SOURCE
 #include "agent.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -85,7 +86,8 @@ static bool hear_once(void) {
   ssize_t got = read(agent.zygote.events, &event, sizeof(event));
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
   if (got == 0) zygote_ended();
-  if (got != sizeof(event)) zygote_lost("the zygote sent what is no event");
+  const char *wrong = event_check(&event, got < 0 ? 0 : (size_t)got);
+  if (wrong) zygote_lost(wrong);
   if (event.kind == ZYGOTE_READY) {
     if (agent.zygote_ready) zygote_lost("the zygote was ready twice");
     const char *unfit = agent.zone->init[0] ? leftovers_of(ZYGOTE_PID) : NULL;
@@ -102,13 +104,15 @@ static bool hear_once(void) {
     /* Every request is answered by one of the two. */
     if (agent.forks_asked == 0) zygote_lost("the zygote answered what it was not asked");
     agent.forks_asked--;
+    agent.zygote_heard_at = now_usec();
     sandbox_fork_waiting();
   }
   struct sandbox *sandbox = agent_find(event.sandbox);
-  if (!sandbox) {
-    /* Each sandbox can be gone before its end is told, once. */
+  bool is_over = !sandbox || (event.kind == ZYGOTE_EXITED && (sandbox->exited || sandbox->state >= DYING));
+  if (is_over) {
+    /* Each sandbox can be over before its end is told, once. More would keep us busy for nothing. */
     if (++agent.strays > agent.created + 1024) zygote_lost("the zygote speaks of sandboxes that are not there");
-    return true;
+    if (!sandbox) return true;
   }
   if (event.kind == ZYGOTE_FORK_FAILED && sandbox->state == FORKING) {
     char text[128];

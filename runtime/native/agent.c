@@ -1,6 +1,7 @@
 /* agent.c: the loop, and what all of the agent shares. agent.h says what it is. */
 #define _GNU_SOURCE
 #include "agent.h"
+#include "frames.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -81,6 +82,10 @@ static int check_active(void) {
     next = agent.started_at + READY_WITHIN;
     if (now >= next) zygote_lost("the zygote was not ready in time");
   }
+  /* One that stands still would have every sandbox fail, for ever. */
+  if (agent.forks_asked == 0) agent.zygote_heard_at = now;
+  else if (now >= agent.zygote_heard_at + READY_WITHIN) zygote_lost("the zygote does not answer");
+  else if (agent.zygote_heard_at + READY_WITHIN < next) next = agent.zygote_heard_at + READY_WITHIN;
   for (uint32_t i = 0; i < agent.active_count;) {
     struct sandbox *sandbox = &agent.sandboxes[agent.active[i]];
     if (sandbox->state == REMOVING) {
@@ -107,36 +112,35 @@ static int check_active(void) {
 
 /* ---- who talks to us ---- */
 
+static void obey(const struct frame *frame) {
+  struct sandbox *sandbox = agent_find(frame->sandbox);
+  switch (frame->type) {
+    case FRAME_CREATE: sandbox_create(frame->sandbox, frame->payload, frame->length); break;
+    case FRAME_RUN:
+      if (sandbox) sandbox_run(sandbox, frame->payload, frame->length);
+      break;
+    case FRAME_KILL:
+      if (sandbox && sandbox->state == CAPTURING) sandbox_stop_changes(sandbox);
+      else if (sandbox) sandbox_discard(sandbox, END_KILLED);
+      break;
+    case FRAME_STAT: send_stat(frame->sandbox); break;
+    default: die("the worker sent a frame that frame_next() let pass");
+  }
+}
+
 static void hear_worker(void) {
   static uint8_t chunk[262144];
   ssize_t got = recv(agent.zone->worker, chunk, sizeof(chunk), MSG_DONTWAIT);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) _exit(0); /* the worker is gone; as init of the zone we take everything with us */
   buffer_append(&agent.inbox, chunk, (size_t)got);
-  size_t at = 0;
-  while (agent.inbox.length - at >= 9) {
-    uint8_t *frame = agent.inbox.data + agent.inbox.start + at;
-    uint32_t rest, id;
-    memcpy(&rest, frame, 4);
-    memcpy(&id, frame + 5, 4);
-    if (rest < 5 || rest > MAX_FRAME) die("the worker sent a malformed frame");
-    if (agent.inbox.length - at < 4 + (size_t)rest) break;
-    struct sandbox *sandbox = agent_find(id);
-    switch (frame[4]) {
-      case FRAME_CREATE: sandbox_create(id, frame + 9, rest - 5); break;
-      case FRAME_RUN:
-        if (sandbox) sandbox_run(sandbox, frame + 9, rest - 5);
-        break;
-      case FRAME_KILL:
-        if (sandbox && sandbox->state == CAPTURING) sandbox_stop_changes(sandbox);
-        else if (sandbox) sandbox_discard(sandbox, END_KILLED);
-        break;
-      case FRAME_STAT: send_stat(id); break;
-      default: die("the worker sent a frame of unknown type %u", frame[4]);
-    }
-    at += 4 + (size_t)rest;
+  explicit_bzero(chunk, (size_t)got); /* as buffers do */
+  for (size_t size = 1; size > 0; buffer_drop_front(&agent.inbox, size)) {
+    struct frame frame;
+    const char *wrong = frame_next(agent.inbox.data + agent.inbox.start, agent.inbox.length, &frame, &size);
+    if (wrong) die("the worker sent what is no frame: %s", wrong);
+    if (size > 0) obey(&frame);
   }
-  if (at > 0) buffer_drop_front(&agent.inbox, at);
 }
 
 static void hear_result(struct sandbox *sandbox) {
@@ -196,6 +200,7 @@ void agent_main(struct zone *zone) {
   agent_watch(agent.zygote.pidfd, SOURCE_ZYGOTE_END, 0, EPOLLIN);
   for (;;) {
     struct epoll_event events[64];
+    sandbox_fork_waiting();
     int patience = check_active();
     agent_flush();
     int count = epoll_wait(agent.epoll, events, 64, patience);

@@ -27,6 +27,8 @@ enum source {
 
 /* Forks asked of the zygote and not answered yet, at most: both ends of its socket block when it is full. */
 #define MAX_FORKS_ASKED 32
+/* Children that have not left the zygote's cgroup yet, at most: it has room for 512 processes. */
+#define MAX_JOINING 256
 /* A sandbox or a zygote that is not ready by then never will be, microseconds. */
 #define READY_WITHIN 30000000u
 /* What is held back of what the worker is told, bytes. */
@@ -63,13 +65,14 @@ struct agent {
   struct zygote_link zygote;
   bool zygote_ready;
   uint64_t created, strays; /* sandboxes so far; events of the zygote about none of them */
-  uint64_t started_at;
+  uint64_t started_at, zygote_heard_at; /* when it last answered a fork, or owed no answer */
   struct run_limits usual; /* of the last run: the next is likely to have the same */
   struct buffer inbox, outbox;
   struct sandbox sandboxes[MAX_SANDBOXES];
   /* Ids whose shell is ready and whose fork has to wait. One may be dead by the time it comes up. */
   uint32_t waiting[2 * MAX_SANDBOXES];
   uint32_t waiting_first, waiting_count, forks_asked;
+  uint32_t joining; /* in FORKING */
   /* Slots in all states but PARKED and DYING, so that timers look at few. */
   uint32_t active[MAX_SANDBOXES];
   uint32_t active_count;
@@ -91,6 +94,8 @@ void agent_activate(struct sandbox *sandbox);
 void sandbox_create(uint32_t id, const uint8_t *payload, size_t length);
 void sandbox_shell_is_ready(struct sandbox *sandbox);
 void sandbox_fork_waiting(void);
+/* It is no longer FORKING, or about to be something else. */
+void sandbox_leave_forking(const struct sandbox *sandbox);
 void sandbox_is_parked(struct sandbox *sandbox);
 
 /* ---- agent-run.c ---- */

@@ -9,7 +9,7 @@
  * kernel drops every signal to it that comes from inside.
  */
 #define _GNU_SOURCE
-#include "oncebox.h"
+#include "requests.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,6 @@
 #include <unistd.h>
 
 #define MAX_COMMANDS_SIZE (256u << 10)
-#define MAX_ARGUMENTS 4096
 /* Beyond the wall time, for a worker that does not read what we send. */
 #define ALARM_GRACE_SEC 20u
 
@@ -65,80 +64,23 @@ static void fail(const char *format, ...) {
 
 /* ---- its root ---- */
 
-/* What the builder and its tools are made of. Where the distribution has merged /usr, the others are links. */
-static const char *const system_dirs[] = {"/usr/bin", "/usr/sbin", "/usr/lib",  "/usr/lib32", "/usr/lib64", "/usr/libx32",
-                                          "/bin",     "/sbin",     "/lib", "/lib32",    "/lib64", "/libx32"};
-#define SYSTEM_DIRS (sizeof(system_dirs) / sizeof(system_dirs[0]))
-
-struct system_dir {
-  int tree; /* -1: not a directory */
-  char target[256];
-};
-
-static void take_system_dirs(struct system_dir dirs[SYSTEM_DIRS]) {
-  for (size_t i = 0; i < SYSTEM_DIRS; i++) {
-    dirs[i] = (struct system_dir){.tree = -1};
-    ssize_t length = readlink(system_dirs[i], dirs[i].target, sizeof(dirs[i].target) - 1);
-    if (length > 0) continue;
-    dirs[i].tree = (int)syscall(SYS_open_tree, AT_FDCWD, system_dirs[i],
-                                OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
-    if (dirs[i].tree < 0 && errno != ENOENT) fail("cannot take %s into the build: %m", system_dirs[i]);
-  }
-}
-
-static void place_system_dirs(const struct system_dir dirs[SYSTEM_DIRS]) {
-  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV};
-  root_make_dir(ROOT_PLACE "/usr");
-  for (size_t i = 0; i < SYSTEM_DIRS; i++) {
-    char path[64];
-    snprintf(path, sizeof(path), ROOT_PLACE "%s", system_dirs[i]);
-    if (dirs[i].target[0]) root_make_link(dirs[i].target, path);
-    if (dirs[i].tree < 0) continue;
-    root_make_dir(path);
-    if (syscall(SYS_mount_setattr, dirs[i].tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 ||
-        syscall(SYS_move_mount, dirs[i].tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-      fail("cannot place %s: %m", system_dirs[i]);
-    close(dirs[i].tree);
-  }
-}
-
-/* Each layer alone: the others of the node are none of this build's business. */
-static int take_layers(const char *layers_dir, const char *layers, int *trees) {
-  int count = 0;
-  for (const char *at = layers; *at; count++) {
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/%.*s", layers_dir, LAYER_NAME, at);
-    trees[count] = root_clone_tree(path);
-    at += LAYER_NAME + (at[LAYER_NAME] == ':');
-  }
-  return count;
-}
-
-static void place_layers(const char *layers, const int *trees, int count) {
-  root_make_dir(ROOT_PLACE "/layers");
-  for (int i = 0; i < count; i++) {
-    char path[128];
-    snprintf(path, sizeof(path), ROOT_PLACE "/layers/%.*s", LAYER_NAME, layers + (size_t)i * (LAYER_NAME + 1));
-    root_make_dir(path);
-    root_place_tree(trees[i], path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  }
-}
-
 static void enter_root(const char *layers_dir, const char *layers, int workspace) {
   static int trees[MAX_BUILD_LAYERS], devices[ROOT_DEVICES];
   static struct system_dir dirs[SYSTEM_DIRS];
+  const char *lost;
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("cannot make mounts private: %m");
   /* Still by the host's root's file permissions: the store may lie where only he may look. */
-  int count = take_layers(layers_dir, layers, trees);
-  take_system_dirs(dirs);
+  int count = root_take_layers(layers_dir, layers, trees);
+  if (count < 0) fail("cannot take a layer into the build: %m");
+  if ((lost = root_take_system(dirs))) fail("cannot take %s into the build: %m", lost);
   root_take_devices(devices);
   if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
     fail("cannot become the build's root: %m");
   umask(022);
   if (mount("tmpfs", ROOT_PLACE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755,size=1m,nr_inodes=2048") < 0)
     fail("cannot mount the build's root: %m");
-  place_system_dirs(dirs);
-  place_layers(layers, trees, count);
+  if ((lost = root_place_system(dirs))) fail("cannot place %s: %m", lost);
+  root_place_layers(layers, trees, count);
   root_make_dir(ROOT_PLACE "/build");
   /* Set-id and device files may be made here, as an image may hold them; no_new_privs and the user namespace make
    * neither of any use. */
@@ -202,6 +144,8 @@ static void give_up_privileges(const struct filter *filter) {
   set_limit(RLIMIT_SIGPENDING, 1024);
   set_limit(RLIMIT_MEMLOCK, 0);
   set_limit(RLIMIT_MSGQUEUE, 0);
+  set_limit(RLIMIT_NICE, 0);
+  set_limit(RLIMIT_RTPRIO, 0);
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++)
     if (!keeps(capability) && prctl(PR_CAPBSET_DROP, capability) < 0) fail("cannot drop a capability: %m");
   /* We alone hold more than the bounding set, and execute nothing. */
@@ -360,40 +304,18 @@ static void run(const struct command *command) {
 static void run_commands(void) {
   static char text[MAX_COMMANDS_SIZE + 1];
   static char *argv[MAX_ARGUMENTS + 1];
+  char *at = text;
   int fd = open("/build/commands", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   size_t length = 0;
   for (ssize_t got; fd >= 0 && (got = read(fd, text + length, sizeof(text) - length)) > 0;) length += (size_t)got;
-  if (length == 0 || length > MAX_COMMANDS_SIZE || text[length - 1] != '\0') fail("the build has no list of commands");
+  if (length == 0 || length > MAX_COMMANDS_SIZE) fail("the build has no list of commands");
   close(fd);
-  size_t count = 0;
-  for (char *at = text; at < text + length; at += strlen(at) + 1) {
-    if (*at && count == MAX_ARGUMENTS) fail("a command has too many arguments");
-    if (*at) {
-      argv[count++] = at;
-      continue;
-    }
-    argv[count] = NULL;
-    if (count > 0) run(&(struct command){.argv = argv, .in = -1, .out = FRAME_STDOUT});
-    count = 0;
+  for (;;) {
+    const char *wrong = request_read_command(&at, text + length, argv);
+    if (wrong) fail("the build's list of commands is malformed: %s", wrong);
+    if (!argv[0]) return;
+    run(&(struct command){.argv = argv, .in = -1, .out = FRAME_STDOUT});
   }
-}
-
-/* Everything the launcher has open, and that is the host's root's, but what is ours. */
-static void let_go_of_the_launcher(const struct build_start *start) {
-  int kept[4 + MAX_CGROUP_DIRS] = {start->connection, start->alive, start->workspace, start->mapped}, highest = 2;
-  for (int i = 0; i < start->cgroup.layout.count; i++) kept[4 + i] = start->cgroup.dir[i];
-  int count = 4 + start->cgroup.layout.count;
-  for (int i = 0; i < count; i++)
-    if (kept[i] > highest) highest = kept[i];
-  for (int fd = 3; fd < highest; fd++) {
-    bool is_kept = false;
-    for (int i = 0; i < count; i++) is_kept |= kept[i] == fd;
-    if (!is_kept) close(fd);
-  }
-  syscall(SYS_close_range, highest + 1, ~0u, 0);
-  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) fail("cannot let go of stdio: %m");
-  close(null);
 }
 
 void build_main(const struct build_start *start) {
@@ -403,7 +325,9 @@ void build_main(const struct build_start *start) {
   build.alive = start->alive;
   build.cgroup = start->cgroup;
   if (read(start->mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
-  let_go_of_the_launcher(start);
+  int kept[4 + MAX_CGROUP_DIRS] = {start->connection, start->alive, start->workspace, start->mapped};
+  for (int i = 0; i < start->cgroup.layout.count; i++) kept[4 + i] = start->cgroup.dir[i];
+  if (descriptors_keep(kept, 4 + start->cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
   prctl(PR_SET_NAME, "build");
   signal(SIGPIPE, SIG_IGN);
   signal(SIGALRM, on_alarm);

@@ -3,7 +3,7 @@
  * of them. What is built, and by what, it does not know; build.c is in there with it.
  */
 #define _GNU_SOURCE
-#include "oncebox.h"
+#include "requests.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,15 +26,6 @@ static struct {
   int directory;  /* of layers.c */
 } builds[MAX_BUILDS];
 
-/* struct build_limits, then the layers, "a:b" or "" when the image stands on nothing. */
-static bool parse_request(uint8_t *payload, size_t length, struct build_start *start) {
-  if (length <= sizeof(start->limits) || payload[length - 1] != '\0') return false;
-  memcpy(&start->limits, payload, sizeof(start->limits));
-  start->layers = (char *)payload + sizeof(start->limits);
-  if (strlen(start->layers) + 1 + sizeof(start->limits) != length) return false;
-  return start->layers[0] == '\0' || layer_names_count(start->layers, MAX_BUILD_LAYERS) > 0;
-}
-
 static const char *start_build(int slot, struct build_start *start) {
   int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
   const char *failure = NULL;
@@ -55,7 +46,7 @@ static const char *start_build(int slot, struct build_start *start) {
     }
     /* Ids of images only: the services' and those of sandboxes are nobody in there. */
     if (pid < 0) failure = "cannot clone the build";
-    else if (write_id_map(pid, IMAGE_ID_COUNT) < 0) failure = "cannot map the build's ids";
+    else if (write_id_map(pid, IMAGE_ID_COUNT, 0) < 0) failure = "cannot map the build's ids";
     else if (cgroup_zone_enter(&start->cgroup, pid) < 0) failure = "cannot enter the build's cgroup";
     else if (write(mapped[1], "", 1) != 1) failure = "cannot start the build";
   }
@@ -78,20 +69,23 @@ static const char *start_build(int slot, struct build_start *start) {
 
 const char *builds_start(int connection, uint8_t *payload, size_t length, const struct launcher_view *launcher) {
   static struct build_start start;
+  struct build_request request;
   int slot = 0;
-  start = (struct build_start){.connection = connection, .layers_dir = launcher->layers_dir,
+  const char *failure = request_read_build(payload, length, &request);
+  if (failure) return failure;
+  start = (struct build_start){.limits = request.limits, .layers = request.layers,
+                               .connection = connection, .layers_dir = launcher->layers_dir,
                                .filter = &launcher->filters->build,
                                .hide_command_line = launcher->hide_command_line};
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) start.cgroup.dir[i] = -1;
-  if (!parse_request(payload, length, &start)) return "the request to build is malformed";
   while (slot < MAX_BUILDS && builds[slot].pid != 0) slot++;
   if (slot == MAX_BUILDS) return "too many images are built at once; try again later";
   builds[slot].directory = layers_hold_directory(&start.workspace);
   if (builds[slot].directory < 0) return "cannot make the build's directory";
   builds[slot].zone = launcher->next_zone();
-  const char *failure = cgroup_zone_open(launcher->cgroups, launcher->instance, builds[slot].zone, &start.cgroup) < 0
-                            ? "cannot make the build's cgroup"
-                            : start_build(slot, &start);
+  failure = cgroup_zone_open(launcher->cgroups, launcher->instance, builds[slot].zone, 0, &start.cgroup) < 0
+                ? "cannot make the build's cgroup"
+                : start_build(slot, &start);
   int saved = errno;
   close(start.workspace);
   for (int i = 0; i < MAX_CGROUP_DIRS; i++)

@@ -62,7 +62,7 @@ int main(int argc, char **argv) {
   if (strcmp(command, "detect") == 0) {
     print_layout(&layout);
   } else if (strcmp(command, "zone-open") == 0 && count == 2) {
-    if (cgroup_zone_open(&layout, rest[0], number(rest[1]), &zone) < 0) die("cannot open the zone: %m");
+    if (cgroup_zone_open(&layout, rest[0], number(rest[1]), OWN_ID_BASE, &zone) < 0) die("cannot open the zone: %m");
   } else if (strcmp(command, "zone-remove") == 0 && count == 2) {
     cgroup_zone_remove(&layout, rest[0], number(rest[1]));
   } else if (strcmp(command, "sweep") == 0 && count == 1) {

@@ -9,6 +9,7 @@
  * whose caps are root's.
  */
 #define _GNU_SOURCE
+#include "mountinfo.h"
 #include "oncebox.h"
 
 #include <dirent.h>
@@ -29,52 +30,23 @@
 #define ZYGOTE_MEMORY (2ull << 30)
 #define ZYGOTE_PIDS "512"
 
-static int add_mount(struct cgroup_layout *layout, const char *path) {
-  for (int i = 0; i < layout->count; i++)
-    if (strcmp(layout->mount[i], path) == 0) return i;
-  if (layout->count == MAX_CGROUP_DIRS) return -1;
-  snprintf(layout->mount[layout->count], sizeof(layout->mount[0]), "%s", path);
-  return layout->count++;
-}
-
-static bool has_word(const char *list, const char *word) {
-  size_t length = strlen(word);
-  for (const char *at = list; (at = strstr(at, word)); at += length) {
-    bool starts = at == list || at[-1] == ',' || at[-1] == ' ';
-    char end = at[length];
-    if (starts && (end == '\0' || end == ',' || end == ' ' || end == '\n')) return true;
-  }
-  return false;
-}
-
 /* A controller that is on v1, or disabled on the kernel's command line, is missing here. Said at the start, not by
  * every zone. */
 static bool has_controllers(const char *mount) {
   char path[320], text[256];
   snprintf(path, sizeof(path), "%s/cgroup.controllers", mount);
   if (read_file_at(AT_FDCWD, path, text, sizeof(text)) < 0) return false;
-  return has_word(text, "cpu") && has_word(text, "memory") && has_word(text, "pids");
+  return mountinfo_has_word(text, "cpu") && mountinfo_has_word(text, "memory") && mountinfo_has_word(text, "pids");
 }
 
-/* proc(5), /proc/[pid]/mountinfo: fields up to " - ", then file system type, source, super options. */
 int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout) {
-  *layout = (struct cgroup_layout){.cpu = -1, .cpuacct = -1, .memory = -1, .pids = -1};
-  char v2[256] = "";
+  char v2[MAX_CGROUP_PATH], *line = NULL;
+  size_t size = 0;
   FILE *file = fopen(mountinfo, "re");
   if (!file) return -1;
-  char line[4096];
-  while (fgets(line, sizeof(line), file)) {
-    char mount[256], type[32], options[1024];
-    char *tail = strstr(line, " - ");
-    if (!tail || sscanf(line, "%*s %*s %*s %*s %255s", mount) != 1) continue;
-    if (sscanf(tail, " - %31s %*s %1023s", type, options) != 2) continue;
-    if (strcmp(type, "cgroup2") == 0 && v2[0] == '\0') snprintf(v2, sizeof(v2), "%s", mount);
-    if (strcmp(type, "cgroup") != 0) continue;
-    if (has_word(options, "cpu")) layout->cpu = add_mount(layout, mount);
-    if (has_word(options, "cpuacct")) layout->cpuacct = add_mount(layout, mount);
-    if (has_word(options, "memory")) layout->memory = add_mount(layout, mount);
-    if (has_word(options, "pids")) layout->pids = add_mount(layout, mount);
-  }
+  mountinfo_begin(layout, v2);
+  while (getline(&line, &size, file) >= 0) mountinfo_line(line, layout, v2);
+  free(line);
   fclose(file);
   if (layout->cpu >= 0 && layout->cpuacct >= 0 && layout->memory >= 0 && layout->pids >= 0) {
     layout->version = 1;
@@ -199,8 +171,7 @@ void cgroup_sweep(const struct cgroup_layout *layout, const char *instance) {
 
 /* A leaf that the zone may enter, and whose caps it cannot change: it owns no other file of it. On v1 each hierarchy takes
  * the cap that is its own. */
-static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, int zone) {
-  const uint32_t owner = ID_BASE + ADMINISTRATOR_ID;
+static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, int zone, uint32_t owner) {
   const bool v2 = layout->version == 2;
   if (mkdirat(zone, "zygote", 0755) < 0 && errno != EEXIST) return -1;
   if ((v2 || hierarchy == layout->pids) && write_file_at(zone, "zygote/pids.max", ZYGOTE_PIDS) < 0) return -1;
@@ -239,7 +210,7 @@ void cgroup_zygote_enter(const struct cgroup_zone *zone) {
     if (write_file_at(zone->dir[i], "zygote/cgroup.procs", "0") < 0) die("cannot enter the zygote's cgroup: %m");
 }
 
-int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t id,
+int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t id, uint32_t owner,
                      struct cgroup_zone *zone) {
   zone->layout = *layout;
   char name[32];
@@ -256,10 +227,9 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     /* Sandboxes never swap: what they may hold is what the node has room for. Absent without swap support. */
     if (layout->version == 2) write_file_at(dir, "memory.swap.max", "0");
     else if (i == layout->memory) write_file_at(dir, "memory.swappiness", "0");
-    if (make_zygote_leaf(layout, i, dir) < 0) return -1;
+    if (make_zygote_leaf(layout, i, dir, owner) < 0) return -1;
     /* Delegation, as cgroup-v2.rst has it: the directory and the files through which processes move; not the
      * limits of the directory itself. */
-    const uint32_t owner = ID_BASE + ADMINISTRATOR_ID;
     if (fchown(dir, owner, owner) < 0) return -1;
     if (fchownat(dir, "cgroup.procs", owner, owner, 0) < 0) return -1;
     if (layout->version == 2 && fchownat(dir, "cgroup.subtree_control", owner, owner, 0) < 0) return -1;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,18 +38,28 @@ void die(const char *format, ...) {
   _exit(1);
 }
 
+/* Programs, their input and their results pass through buffers, and a shell is a copy of the agent. So what is taken out of
+ * a buffer is wiped: nothing of one sandbox is in the memory of the next one's init. */
+static void buffer_move(struct buffer *buffer, uint8_t *to, size_t capacity) {
+  if (buffer->length > 0) memcpy(to, buffer->data + buffer->start, buffer->length);
+  size_t length = buffer->length;
+  buffer_free(buffer);
+  *buffer = (struct buffer){.data = to, .length = length, .capacity = capacity};
+}
+
 void buffer_append(struct buffer *buffer, const void *data, size_t length) {
   if (length == 0) return;
-  if (length > buffer->capacity - buffer->start - buffer->length) {
-    if (buffer->length > 0) memmove(buffer->data, buffer->data + buffer->start, buffer->length);
+  if (length > buffer->capacity - buffer->start - buffer->length && buffer->start > 0) {
+    memmove(buffer->data, buffer->data + buffer->start, buffer->length);
+    explicit_bzero(buffer->data + buffer->length, buffer->start);
     buffer->start = 0;
   }
   if (length > buffer->capacity - buffer->length) {
     size_t capacity = buffer->capacity ? buffer->capacity : 4096;
     while (capacity < buffer->length + length) capacity *= 2;
-    buffer->data = realloc(buffer->data, capacity);
-    if (!buffer->data) die("cannot grow a buffer to %zu bytes: %m", capacity);
-    buffer->capacity = capacity;
+    uint8_t *larger = malloc(capacity);
+    if (!larger) die("cannot grow a buffer to %zu bytes: %m", capacity);
+    buffer_move(buffer, larger, capacity);
   }
   memcpy(buffer->data + buffer->start + buffer->length, data, length);
   buffer->length += length;
@@ -59,12 +70,14 @@ void buffer_drop_front(struct buffer *buffer, size_t length) {
   buffer->start += length;
   buffer->length -= length;
   if (buffer->length > 0) return;
+  explicit_bzero(buffer->data, buffer->start);
   buffer->start = 0;
   /* A large job must not keep its memory for the life of the agent. */
   if (buffer->capacity > (1u << 20)) buffer_free(buffer);
 }
 
 void buffer_free(struct buffer *buffer) {
+  if (buffer->data) explicit_bzero(buffer->data, buffer->start + buffer->length);
   free(buffer->data);
   *buffer = (struct buffer){0};
 }
@@ -85,8 +98,6 @@ int write_all(int fd, const void *data, size_t length) {
   }
   return 0;
 }
-
-#define FRAME_PREFIX 9
 
 static void frame_prefix(uint8_t prefix[FRAME_PREFIX], enum frame_type type, uint32_t sandbox, size_t length) {
   uint32_t rest = (uint32_t)(FRAME_PREFIX - 4 + length);
@@ -158,6 +169,21 @@ uint64_t now_usec(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+int descriptors_keep(const int *kept, int count) {
+  int highest = STDERR_FILENO;
+  for (int i = 0; i < count; i++)
+    if (kept[i] > highest) highest = kept[i];
+  for (int fd = STDERR_FILENO + 1; fd < highest; fd++) {
+    bool is_kept = false;
+    for (int i = 0; i < count; i++) is_kept |= kept[i] == fd;
+    if (!is_kept) close(fd);
+  }
+  syscall(SYS_close_range, highest + 1, ~0u, 0);
+  int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0) return -1;
+  return close(null);
 }
 
 ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, int count) {

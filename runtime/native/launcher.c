@@ -1,11 +1,12 @@
 /*
- * launcher.c: the only part of oncebox that is root. It listens on a Unix socket for its worker; every connection
- * starts with one frame. FRAME_ZONE makes it the socket of a new zone's agent; the launcher makes the zone's cgroup,
- * waits for the zone to end and takes the cgroup away. FRAME_UNPACK and FRAME_REMOVE_LAYER are for layers.c, and
- * FRAME_BUILD for builds.c. It reads nothing else, from anyone.
+ * launcher.c: the only part of oncebox that is root. It listens on a Unix socket for its worker and for no one else;
+ * every connection starts with one frame. FRAME_ZONE makes it the socket of a new zone's agent; the launcher makes the
+ * zone's cgroup, waits for the zone to end and takes the cgroup away. FRAME_UNPACK and FRAME_REMOVE_LAYER are for
+ * layers.c, FRAME_BUILD for builds.c, and FRAME_OCI for ocis.c. It reads nothing else, from anyone.
  */
 #define _GNU_SOURCE
-#include "oncebox.h"
+#include "oci.h"
+#include "requests.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +26,17 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
-#define MAX_FIRST_FRAME 163840 /* layers, and one argument as long as the kernel takes them */
+/* An agent ends as soon as it reads that its worker has gone. One that does not by then (it is stopped, or its machine
+ * hangs) is killed, microseconds. */
+#define END_WITHIN 5000000u
+/* Connections whose request is not whole yet, and how long each may take, microseconds: the worker sends its request with
+ * the connection. */
+#define MAX_PENDING 16
+#define PATIENCE 1000000u
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
@@ -44,11 +49,27 @@ static struct {
     uint32_t id;
     int alive;      /* write end of the pipe whose closing tells the agent that we are gone */
     int connection; /* the worker sees it close only when nothing of the zone is left */
+    uint64_t left_at; /* when the worker closed its end; 0: it has not */
   } zones[MAX_ZONES];
+  struct pending {
+    int connection; /* -1: free */
+    uint64_t until;
+    size_t got; /* bytes of the frame so far */
+    struct request_head head; /* once its prefix is there */
+    uint8_t frame[FRAME_PREFIX + MAX_REQUEST];
+  } pending[MAX_PENDING];
   uint32_t next_zone;
   char **argv;
   int argc;
 } launcher;
+
+/* -1, which is nobody, for what is no id. */
+static uid_t parse_uid(const char *text) {
+  char *end;
+  errno = 0;
+  unsigned long number = strtoul(text, &end, 10);
+  return text[0] < '0' || text[0] > '9' || *end || errno || number >= (uid_t)-1 ? (uid_t)-1 : (uid_t)number;
+}
 
 static void parse_arguments(int argc, char **argv) {
   static const struct option options[] = {
@@ -58,11 +79,12 @@ static void parse_arguments(int argc, char **argv) {
   launcher.argc = argc;
   launcher.argv = argv;
   launcher.worker_uid = (uid_t)-1;
+  for (int i = 0; i < MAX_PENDING; i++) launcher.pending[i].connection = -1;
   for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (option) {
       case 's': launcher.socket_path = optarg; break;
       case 'l': launcher.layers_dir = optarg; break;
       case 'p': launcher.platform_dir = optarg; break;
-      case 'u': launcher.worker_uid = (uid_t)strtoul(optarg, NULL, 10); break;
+      case 'u': launcher.worker_uid = parse_uid(optarg); break;
       case 'i': launcher.instance = optarg; break;
       default: exit(2);
     }
@@ -110,43 +132,6 @@ static void enter_mount_namespace(void) {
 
 /* ---- one zone ---- */
 
-struct zone_request {
-  char *layers, *search_path, *init;
-  bool trusted;    /* the interpreter is the platform's own, and knows nobody's code */
-  uint64_t memory; /* bytes that its zygote may have, if it is not; 0: the most that such a zygote gets */
-  char **argv;
-};
-
-/* A NUL-terminated list inside the frame: layers, search path, init, trust, then argv. Everything is checked: we are root. */
-static const char *parse_zone_request(uint8_t *payload, size_t length, struct zone_request *request) {
-  static char *argv[MAX_ZYGOTE_ARGS + 1];
-  if (length == 0 || payload[length - 1] != '\0') return "the request is not a list of strings";
-  request->layers = (char *)payload;
-  if (!layers_are_names(request->layers)) return "a layer's name is no digest";
-  size_t at = strlen(request->layers) + 1;
-  if (at == length) return "the search path is missing";
-  request->search_path = (char *)payload + at;
-  at += strlen(request->search_path) + 1;
-  if (at - strlen(request->layers) > MAX_PATH) return "the search path is too long";
-  if (at == length) return "what to initialise is missing";
-  request->init = (char *)payload + at;
-  at += strlen(request->init) + 1;
-  if (at == length) return "whether the zygote is trusted is missing";
-  request->trusted = strcmp((char *)payload + at, "trusted") == 0 && !request->init[0];
-  request->memory = strtoull((char *)payload + at, NULL, 10);
-  at += strlen((char *)payload + at) + 1;
-  size_t count = 0;
-  while (at < length) {
-    if (count == MAX_ZYGOTE_ARGS) return "too many arguments";
-    argv[count++] = (char *)payload + at;
-    at += strlen((char *)payload + at) + 1;
-  }
-  argv[count] = NULL;
-  request->argv = argv;
-  if (count == 0) request->trusted = true; /* it is built into us */
-  return NULL;
-}
-
 /* The agent's command line is visible in every sandbox as that of pid 1: no path of the host may stand there. */
 static void hide_command_line(void) {
   char *start = launcher.argv[0], *end = launcher.argv[launcher.argc - 1];
@@ -181,10 +166,21 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   snprintf(zone.search_path, sizeof(zone.search_path), "%s", request->search_path);
   zone.init = request->init;
   zone.trusted = request->trusted;
-  zone.zygote_argv = request->argv;
+  zone.zygote_argv = (char **)request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
+  /* Who runs reads the end of `alive`; who is stopped does not. After the change of ids, which takes this back. */
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) die("cannot be told of the launcher's end: %m");
   hide_command_line();
   agent_main(&zone);
+}
+
+/* A function's environment may hold secrets, and the next zone is a copy of us. */
+static void drop(struct pending *pending) {
+  if (pending->connection >= 0) close(pending->connection);
+  explicit_bzero(pending->frame, pending->got);
+  pending->connection = -1;
+  pending->got = 0;
+  pending->head = (struct request_head){0};
 }
 
 static uint32_t next_zone(void) {
@@ -192,13 +188,14 @@ static uint32_t next_zone(void) {
 }
 
 static const char *start_zone(int slot, int worker, const struct zone_request *request) {
-  uint32_t id = next_zone();
+  /* The slot is free when the last process of the zone before is gone, so nobody has these ids. */
+  uint32_t id = next_zone(), own = OWN_ID_BASE + (uint32_t)slot * OWN_ID_STRIDE;
   struct cgroup_zone cgroup;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) cgroup.dir[i] = -1;
   int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
   const char *failure = NULL;
   pid_t pid = -1;
-  if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, &cgroup) < 0) {
+  if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, own, &cgroup) < 0) {
     failure = "cannot make the zone's cgroup";
   } else if (cgroup_zygote_limit(&cgroup, request->trusted, request->memory) < 0) {
     failure = "cannot set the zygote's caps";
@@ -217,12 +214,15 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
           close(launcher.zones[i].alive);
           close(launcher.zones[i].connection);
         }
+      for (int i = 0; i < MAX_PENDING; i++)
+        if (launcher.pending[i].connection != worker) drop(&launcher.pending[i]);
       layers_leave();
       builds_leave();
+      ocis_leave();
       zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
-    else if (write_id_map(pid, ID_COUNT) < 0) failure = "cannot map the zone's ids";
+    else if (write_id_map(pid, SHARED_ID_COUNT, own) < 0) failure = "cannot map the zone's ids";
     else if (cgroup_zone_enter(&cgroup, pid) < 0) failure = "cannot enter the zone's cgroup";
     else if (write(mapped[1], "", 1) != 1) failure = "cannot start the zone";
   }
@@ -236,6 +236,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     launcher.zones[slot].pid = pid;
     launcher.zones[slot].id = id;
     launcher.zones[slot].alive = alive[1];
+    launcher.zones[slot].left_at = 0;
     launcher.zones[slot].connection = fcntl(worker, F_DUPFD_CLOEXEC, 0);
     if (failure) kill(pid, SIGKILL);
   } else {
@@ -249,6 +250,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
 static const struct launcher_view *view(void) {
   static struct launcher_view view;
   view = (struct launcher_view){.layers_dir = launcher.layers_dir,
+                                .platform_dir = launcher.platform_dir,
                                 .instance = launcher.instance,
                                 .cgroups = &launcher.cgroups,
                                 .filters = &launcher.filters,
@@ -257,58 +259,115 @@ static const struct launcher_view *view(void) {
   return &view;
 }
 
-static const char *serve_connection(int connection) {
-  struct ucred peer;
-  socklen_t size = sizeof(peer);
-  if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return "cannot tell who connects";
-  if (peer.uid != launcher.worker_uid && peer.uid != 0) return "only the worker may connect";
-  /* The worker sends its frame with the connection; one that does not is not waited for long. */
-  struct timeval patience = {.tv_sec = 1}, none = {0};
-  setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  static uint8_t frame[9 + MAX_FIRST_FRAME];
-  uint32_t length;
-  if (recv(connection, frame, 9, MSG_WAITALL) != 9) return "the request is incomplete";
-  memcpy(&length, frame, 4);
-  if (length < 5 || length - 5 > MAX_FIRST_FRAME) return "the request is too long";
-  if (recv(connection, frame + 9, length - 5, MSG_WAITALL) != (ssize_t)(length - 5)) return "the request is incomplete";
-  setsockopt(connection, SOL_SOCKET, SO_RCVTIMEO, &none, sizeof(none));
-  if (frame[4] == FRAME_UNPACK) return layers_unpack(connection, frame + 9, length - 5);
-  if (frame[4] == FRAME_REMOVE_LAYER) return layers_remove(connection, frame + 9, length - 5);
-  if (frame[4] == FRAME_BUILD) return builds_start(connection, frame + 9, length - 5, view());
-  if (frame[4] != FRAME_ZONE) return "the request is for nothing we do";
-  struct zone_request request;
-  const char *failure = parse_zone_request(frame + 9, length - 5, &request);
+/* Everything in it has been checked when it is used, in requests.c: we are root. */
+static const char *serve_request(int connection, uint8_t type, uint8_t *payload, size_t length) {
+  static struct zone_request request;
+  if (type == FRAME_UNPACK) return layers_unpack(connection, payload, length);
+  if (type == FRAME_REMOVE_LAYER) return layers_remove(connection, payload, length);
+  if (type == FRAME_BUILD) return builds_start(connection, payload, length, view());
+  if (type == FRAME_OCI) return ocis_start(connection, payload, length, view());
+  if (type != FRAME_ZONE) return "the request is for nothing we do";
+  const char *failure = request_read_zone(payload, length, &request);
   if (failure) return failure;
-  failure = "too many zones";
   for (int slot = 0; slot < MAX_ZONES; slot++)
-    if (launcher.zones[slot].pid == 0) {
-      failure = start_zone(slot, connection, &request);
-      break;
+    if (launcher.zones[slot].pid == 0) return start_zone(slot, connection, &request);
+  return "too many zones";
+}
+
+/* ---- who connects ---- */
+
+static void refuse(int connection, const char *failure) {
+  char text[256];
+  if (errno) snprintf(text, sizeof(text), "%s: %s", failure, strerror(errno));
+  else snprintf(text, sizeof(text), "%s", failure);
+  log_line("oncebox-launcher: refused a request: %s", text);
+  frame_post(connection, FRAME_FAILED, 0, text, strlen(text), NULL, 0);
+}
+
+/* Reads what has come of a request, and no byte of what follows it. True when it is whole; else a reason, or NULL while
+ * there is more to come. */
+static bool receive(struct pending *pending, const char **failure) {
+  for (*failure = NULL; !*failure;) {
+    size_t whole = FRAME_PREFIX + (pending->got < FRAME_PREFIX ? 0 : pending->head.length);
+    ssize_t got = recv(pending->connection, pending->frame + pending->got, whole - pending->got, MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (got <= 0) {
+      *failure = "the request is incomplete";
+      return false;
     }
-  /* A function's environment may hold secrets, and the next zone is a copy of us. */
-  explicit_bzero(request.init, strlen(request.init));
-  return failure;
+    pending->got += (size_t)got;
+    if (pending->got == FRAME_PREFIX) {
+      errno = 0;
+      *failure = request_read_head(pending->frame, &pending->head);
+    }
+    if (pending->got >= FRAME_PREFIX && pending->got == FRAME_PREFIX + pending->head.length) return !*failure;
+  }
+  return false;
+}
+
+/* Serves it if it is whole, gives it up if it is late. One that waits costs the others nothing. */
+static void hear(struct pending *pending) {
+  const char *failure;
+  errno = 0;
+  if (receive(pending, &failure)) {
+    errno = 0;
+    failure = serve_request(pending->connection, pending->head.type, pending->frame + FRAME_PREFIX, pending->head.length);
+  } else if (!failure) {
+    errno = 0;
+    if (now_usec() < pending->until) return;
+    failure = "the request is incomplete";
+  }
+  if (failure) refuse(pending->connection, failure);
+  drop(pending); /* Who serves it has a copy of the connection, and we another. */
+}
+
+static struct pending *free_pending(void) {
+  struct pending *oldest = &launcher.pending[0];
+  for (int i = 0; i < MAX_PENDING; i++) {
+    if (launcher.pending[i].connection < 0) return &launcher.pending[i];
+    if (launcher.pending[i].until < oldest->until) oldest = &launcher.pending[i];
+  }
+  /* The one that has been silent for longest is the least likely to be served. */
+  errno = 0;
+  refuse(oldest->connection, "too many connections wait for their request");
+  drop(oldest);
+  return oldest;
 }
 
 static void accept_connection(void) {
+  struct ucred peer;
+  socklen_t size = sizeof(peer);
   int connection = accept4(launcher.listener, NULL, NULL, SOCK_CLOEXEC);
   if (connection < 0) return;
   errno = 0;
-  const char *failure = serve_connection(connection);
+  const char *failure = NULL;
+  /* Not the gateway, which speaks with strangers, and not even root: what a root process wants of us it can do itself. */
+  if (getsockopt(connection, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) failure = "cannot tell who connects";
+  else if (peer.uid != launcher.worker_uid) failure = "only the worker may connect";
   if (failure) {
-    char text[256];
-    if (errno) snprintf(text, sizeof(text), "%s: %s", failure, strerror(errno));
-    else snprintf(text, sizeof(text), "%s", failure);
-    log_line("oncebox-launcher: refused a request: %s", text);
-    frame_post(connection, FRAME_FAILED, 0, text, strlen(text), NULL, 0);
+    refuse(connection, failure);
+    close(connection);
+    return;
   }
-  close(connection); /* Who serves it has a copy of his own, and we another. */
+  struct pending *pending = free_pending();
+  pending->connection = connection;
+  pending->until = now_usec() + PATIENCE;
+  hear(pending);
+}
+
+/* Milliseconds until the next one is late; -1 when none is awaited. */
+static int until_next_is_late(void) {
+  uint64_t next = UINT64_MAX, now = now_usec();
+  for (int i = 0; i < MAX_PENDING; i++)
+    if (launcher.pending[i].connection >= 0 && launcher.pending[i].until < next) next = launcher.pending[i].until;
+  if (next == UINT64_MAX) return -1;
+  return next <= now ? 0 : (int)((next - now) / 1000 + 1);
 }
 
 static void reap(void) {
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-    if (layers_reap(pid, status) || builds_reap(pid, view())) continue;
+    if (layers_reap(pid, status) || builds_reap(pid, view()) || ocis_reap(pid, view())) continue;
     for (int i = 0; i < MAX_ZONES; i++)
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
@@ -319,13 +378,48 @@ static void reap(void) {
   }
 }
 
+/* Adds the zones that have a worker, kills those that outstay theirs. Returns milliseconds until it wants to be called
+ * again, -1 for never. */
+static int watch_zones(struct pollfd *events, size_t *count) {
+  uint64_t now = now_usec();
+  int next = -1;
+  for (int i = 0; i < MAX_ZONES; i++) {
+    const uint64_t left_at = launcher.zones[i].left_at;
+    if (launcher.zones[i].pid == 0) continue;
+    if (left_at == 0) {
+      events[(*count)++] = (struct pollfd){.fd = launcher.zones[i].connection, .events = POLLRDHUP};
+    } else if (now >= left_at + END_WITHIN) {
+      kill(launcher.zones[i].pid, SIGKILL);
+    } else {
+      int wait = (int)((left_at + END_WITHIN - now + 999) / 1000);
+      if (next < 0 || wait < next) next = wait;
+    }
+  }
+  return next;
+}
+
+static void zones_heard(const struct pollfd *events, size_t count) {
+  for (size_t at = 0; at < count; at++)
+    for (int i = 0; events[at].revents && i < MAX_ZONES; i++)
+      if (launcher.zones[i].pid != 0 && launcher.zones[i].connection == events[at].fd) launcher.zones[i].left_at = now_usec();
+}
+
 static void serve(void) {
   for (;;) {
-    struct pollfd events[3 + MAX_UNPACKINGS] = {{.fd = launcher.listener, .events = POLLIN},
-                                                {.fd = launcher.signals, .events = POLLIN},
-                                                {.fd = STDIN_FILENO, .events = POLLIN}};
-    size_t watched = layers_watch(events + 3);
-    if (poll(events, 3 + watched, -1) < 0 && errno != EINTR) die("cannot poll: %m");
+    struct pollfd events[3 + MAX_PENDING + MAX_UNPACKINGS + MAX_ZONES] = {{.fd = launcher.listener, .events = POLLIN},
+                                                                           {.fd = launcher.signals, .events = POLLIN},
+                                                                           {.fd = STDIN_FILENO, .events = POLLIN}};
+    struct pollfd *requests = events + 3, *unpacked = requests + MAX_PENDING;
+    for (int i = 0; i < MAX_PENDING; i++) /* of -1 nothing is ever heard */
+      requests[i] = (struct pollfd){.fd = launcher.pending[i].connection, .events = POLLIN};
+    size_t watched = layers_watch(unpacked), zones = 0;
+    int late = until_next_is_late(), outstays = watch_zones(unpacked + watched, &zones);
+    int patience = late < 0 || (outstays >= 0 && outstays < late) ? outstays : late;
+    if (poll(events, 3 + MAX_PENDING + watched + zones, patience) < 0) {
+      if (errno != EINTR) die("cannot poll: %m");
+      continue; /* it has not said what is there */
+    }
+    zones_heard(unpacked + watched, zones); /* before any of them is reaped, and its descriptor another's */
     if (events[1].revents & POLLIN) {
       struct signalfd_siginfo signal_info;
       if (read(launcher.signals, &signal_info, sizeof(signal_info)) == sizeof(signal_info)) {
@@ -333,7 +427,11 @@ static void serve(void) {
         reap();
       }
     }
-    layers_heard(events + 3, watched);
+    layers_heard(unpacked, watched);
+    for (int i = 0; i < MAX_PENDING; i++) {
+      struct pending *pending = &launcher.pending[i];
+      if (pending->connection >= 0 && (requests[i].revents != 0 || now_usec() >= pending->until)) hear(pending);
+    }
     if (events[0].revents & POLLIN) accept_connection();
     if (events[2].revents) {
       char ignored[64];
@@ -351,6 +449,7 @@ static void end_zones(void) {
     launcher.zones[i].pid = 0;
   }
   builds_end();
+  ocis_end();
   layers_end();
   cgroup_sweep(&launcher.cgroups, launcher.instance);
   unlink(launcher.socket_path);

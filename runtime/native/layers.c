@@ -9,7 +9,7 @@
  * directories: one that can be locked belongs to nobody who lives.
  */
 #define _GNU_SOURCE
-#include "oncebox.h"
+#include "requests.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -35,10 +35,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TEMPORARY ".unpacking-"
-#define TEMPORARY_DIGITS 32
-#define TEMPORARY_LENGTH (sizeof(TEMPORARY) - 1 + TEMPORARY_DIGITS)
-
 enum state { FREE, UNPACKING, UNPACKED, REMOVING, HELD };
 
 struct job {
@@ -62,10 +58,11 @@ static struct {
   struct job jobs[MAX_UNPACKINGS];
 } layers = {.dir = -1, .program = -1};
 
-int write_id_map(pid_t pid, uint32_t count) {
+int write_id_map(pid_t pid, uint32_t shared, uint32_t own) {
   static const char *const names[] = {"gid_map", "uid_map"};
-  char path[64], text[64];
-  snprintf(text, sizeof(text), "0 %u %u", ID_BASE, count);
+  char path[64], text[128];
+  int length = snprintf(text, sizeof(text), "0 %u %u\n", ID_BASE, shared);
+  if (own != 0) snprintf(text + length, sizeof(text) - (size_t)length, "%u %u %u\n", ADMINISTRATOR_ID, own, OWN_ID_COUNT);
   for (int i = 0; i < 2; i++) {
     snprintf(path, sizeof(path), "/proc/%d/%s", pid, names[i]);
     if (write_file_at(AT_FDCWD, path, text) < 0) return -1;
@@ -84,11 +81,6 @@ void layers_open(const char *layers_dir) {
   strcpy(strrchr(path, '/') + 1, "oncebox-unpack");
   layers.program = open(path, O_PATH | O_CLOEXEC);
   if (layers.program < 0) die("cannot open %s: %m", path);
-}
-
-static bool is_temporary(const char *name) {
-  return strncmp(name, TEMPORARY, sizeof(TEMPORARY) - 1) == 0 && strlen(name) == TEMPORARY_LENGTH &&
-         strspn(name + sizeof(TEMPORARY) - 1, "0123456789abcdef") == TEMPORARY_DIGITS;
 }
 
 static void choose_name(char name[TEMPORARY_LENGTH + 1]) {
@@ -182,7 +174,7 @@ static const char *start(struct job *job, uint32_t ids, const int *lowers, int c
     confined_main(alive[0], fds, UFD_LOWERS - UFD_CONNECTION + count, argv);
   }
   if (pid < 0) failure = "cannot clone a confined process";
-  else if (write_id_map(pid, ids) < 0) failure = "cannot map the ids of a confined process";
+  else if (write_id_map(pid, ids, 0) < 0) failure = "cannot map the ids of a confined process";
   else if (write(alive[1], "", 1) != 1) failure = "cannot start a confined process";
   int saved = errno;
   close(alive[0]);
@@ -219,7 +211,7 @@ static void start_removal(struct job *job) {
   job->alive = job->result = -1;
   job->state = REMOVING;
   /* Layers of deployed code may be the services' own. */
-  if (start(job, ID_COUNT, NULL, 0, argv) != NULL) answer_removed(job, false);
+  if (start(job, SHARED_ID_COUNT, NULL, 0, argv) != NULL) answer_removed(job, false);
 }
 
 /* In a state; FREE: in any. */
@@ -232,10 +224,8 @@ static bool is_ours(const char *name, enum state state) {
 }
 
 const char *layers_remove(int connection, uint8_t *payload, size_t length) {
-  const char *name = (const char *)payload;
-  bool is_string = length > 0 && payload[length - 1] == '\0' && strlen(name) == length - 1;
-  if (!is_string || (!is_temporary(name) && (strchr(name, ':') || !layers_are_names(name))))
-    return "the layer's name is no digest";
+  const char *name, *failure = request_read_removal(payload, length, &name);
+  if (failure) return failure;
   if (is_ours(name, UNPACKING) || is_ours(name, HELD)) return "the layer's directory is in use";
   struct job *job = free_job();
   if (!job) return "too many layers are unpacked or removed at once; try again later";
@@ -266,7 +256,7 @@ void layers_sweep(void) {
   DIR *list = fd < 0 ? NULL : fdopendir(fd);
   if (!list) return;
   for (struct dirent *entry; (entry = readdir(list));) {
-    if (!is_temporary(entry->d_name) || is_ours(entry->d_name, FREE)) continue;
+    if (!request_is_temporary(entry->d_name) || is_ours(entry->d_name, FREE)) continue;
     int dir = open_layer(entry->d_name);
     if (dir < 0) continue;
     struct job *job = free_job();
@@ -321,35 +311,21 @@ static int open_lowers(const char *names, int *lowers) {
   return count;
 }
 
-/* Lowers, then bytes, entries and stall time as decimal numbers, which the program reads itself. */
-static bool parse_request(char *payload, size_t length, char *parts[4]) {
-  if (length == 0 || payload[length - 1] != '\0') return false;
-  char *at = payload;
-  for (int i = 0; i < 4; i++) {
-    if (at >= payload + length) return false;
-    parts[i] = at;
-    at += strlen(at) + 1;
-    if (i > 0 && (parts[i][0] == '\0' || strlen(parts[i]) > 18 ||
-                  strspn(parts[i], "0123456789") != strlen(parts[i])))
-      return false;
-  }
-  return at == payload + length && (parts[0][0] == '\0' || layers_are_names(parts[0]));
-}
-
 const char *layers_unpack(int connection, uint8_t *payload, size_t length) {
-  char *parts[4];
+  struct unpack_request request;
   int lowers[MAX_LAYERS];
-  if (!parse_request((char *)payload, length, parts)) return "the request to unpack is malformed";
+  const char *failure = request_read_unpack(payload, length, &request);
+  if (failure) return failure;
   struct job *job = free_job();
   if (!job) return "too many layers are unpacked or removed at once; try again later";
-  int count = open_lowers(parts[0], lowers);
+  int count = open_lowers(request.lowers, lowers);
   if (count < 0) return "cannot open a layer below";
   job->dir = make_directory(job->name);
-  const char *failure = job->dir < 0 ? "cannot make the layer's directory" : NULL;
+  if (job->dir < 0) failure = "cannot make the layer's directory";
   if (!failure) {
     char number[16];
     snprintf(number, sizeof(number), "%d", count);
-    char *argv[] = {"oncebox-unpack", "unpack", number, parts[1], parts[2], parts[3], NULL};
+    char *argv[] = {"oncebox-unpack", "unpack", number, request.max_bytes, request.max_entries, request.stall_ms, NULL};
     job->state = UNPACKING;
     job->connection = fcntl(connection, F_DUPFD_CLOEXEC, 0);
     /* The name comes from us and before there is anyone else who could say one. */
@@ -369,8 +345,7 @@ const char *layers_unpack(int connection, uint8_t *payload, size_t length) {
 /* What it left, checked: it has read the archive, and may be anyone's by now. */
 static void judge(struct job *job, int status, struct unpack_result *result) {
   ssize_t got = pread(job->result, result, sizeof(*result), 0);
-  size_t head = offsetof(struct unpack_result, text);
-  bool said = got >= (ssize_t)head && result->text_length <= (size_t)got - head && result->fault <= FAULT_LOST;
+  bool said = got > 0 && request_read_unpack_result(result, (size_t)got);
   bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
   if (said && done && result->fault == 0) return;
   if (said && result->fault != 0) {

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "agent.h"
+#include "maps.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -25,8 +26,17 @@ static bool is_harmless(int fd, const char *target) {
   return strcmp(target, "/dev/null") == 0 || strcmp(target, "/dev/urandom") == 0 || strcmp(target, "/dev/random") == 0;
 }
 
-static const char *open_file_of(int proc) {
+/* Names are the function's choice, and logs are read in terminals. */
+static const char *left(const char *what, const char *name, size_t length) {
   static char text[512];
+  int size = snprintf(text, sizeof(text), "initialisation left %s: ", what);
+  for (size_t i = 0; i < length && (size_t)size < sizeof(text) - 1; i++, size++)
+    text[size] = (unsigned char)name[i] < ' ' || name[i] == 0x7f ? '?' : name[i];
+  text[size] = '\0';
+  return text;
+}
+
+static const char *open_file_of(int proc) {
   int dir = openat(proc, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *entries = dir < 0 ? NULL : fdopendir(dir);
   if (!entries) {
@@ -40,35 +50,29 @@ static const char *open_file_of(int proc) {
     ssize_t length = readlinkat(dirfd(entries), entry->d_name, target, sizeof(target) - 1);
     target[length > 0 ? length : 0] = '\0';
     if (is_harmless(atoi(entry->d_name), target)) continue;
-    snprintf(text, sizeof(text), "initialisation left a file open: %s", target);
-    found = text;
+    found = left("a file open", target, strlen(target));
   }
   closedir(entries);
   return found;
 }
 
-/* proc(5), /proc/[pid]/maps: address, permissions with 's' for shared, offset, device, inode, name. A shared mapping of a
- * layer's file is as read-only as the file. */
 static const char *shared_memory_of(int proc) {
-  static char text[512];
   int fd = openat(proc, "maps", O_RDONLY | O_CLOEXEC);
   FILE *maps = fd < 0 ? NULL : fdopen(fd, "r");
   if (!maps) {
     if (fd >= 0) close(fd);
     return "cannot see what memory initialisation left shared";
   }
-  char line[8192], permissions[8], name[256];
-  const char *found = NULL;
-  size_t lines = 0;
-  while (!found && fgets(line, sizeof(line), maps)) {
-    lines++;
-    name[0] = '\0';
-    if (sscanf(line, "%*s %7s %*s %*s %*s %255[^\n]", permissions, name) < 1 || strchr(permissions, 's') == NULL) continue;
-    bool is_kernel_object = starts_with(name, "/dev/") || starts_with(name, "/memfd:") || starts_with(name, "/SYSV");
-    if (strchr(permissions, 'w') == NULL && !is_kernel_object) continue;
-    snprintf(text, sizeof(text), "initialisation left shared memory: %s", name[0] ? name : "without a name");
-    found = text;
+  char *line = NULL;
+  const char *found = NULL, *name;
+  size_t lines = 0, size = 0;
+  /* However long: names are the process's choice. */
+  for (; !found && getline(&line, &size, maps) >= 0; lines++) {
+    if (!maps_line_shares_memory(line, &name)) continue;
+    size_t length = strcspn(name, "\n");
+    found = length > 0 ? left("shared memory", name, length) : left("shared memory", "without a name", 14);
   }
+  free(line);
   fclose(maps);
   return found || lines > 0 ? found : "cannot see what memory initialisation left shared";
 }

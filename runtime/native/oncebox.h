@@ -21,11 +21,18 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-/* Ids on the host that zones map: from 0 those of images, then the services', who own the layers' directory, then the
- * administrator's, then sandboxes' own. */
+/* Ids on the host that all zones share, as the files of layers belong to them: from 0 those of images, then the services',
+ * who own the layers' directory. */
 #define ID_BASE 0x70000000u
-#define ID_COUNT 73730u
 #define IMAGE_ID_COUNT 65536u
+#define SERVICE_ID 65536u
+#define SHARED_ID_COUNT 65537u
+/* Then the administrator's and the sandboxes' own, which each zone has of its own on the node: what the kernel counts for a
+ * user (pipes, watches, sockets in flight, signals), no two sandboxes share. */
+#define OWN_ID_BASE 0x70020000u
+#define OWN_ID_STRIDE 0x4000u /* from a zone's to the next */
+#define OWN_ID_COUNT 8193u
+#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
 /* Inside a zone: agent, zygote and shells' inits. Not 0, which is the root of images: a program that runs as that may
  * neither signal nor trace them, owns nothing of theirs, and is on another account of per-user kernel limits. */
 #define ADMINISTRATOR_ID 65537u
@@ -67,8 +74,14 @@ enum frame_type {
   FRAME_CHANGES = 15, /* agent: bytes of a tar, before DONE */
   /* Images: the first frame of a connection of its own. */
   FRAME_BUILD = 16, /* worker: struct build_limits, layers "a:b" or "", NUL; then a tar for /build, then EOF */
-  FRAME_BUILT = 17  /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
+  FRAME_BUILT = 17, /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
+  /* A sandbox of an OCI runtime: the first frame of a connection of its own. READY answers it, and from then on the
+   * connection speaks as a zone does of its one sandbox, 1, until it closes: then nothing of it is left. */
+  FRAME_OCI = 18 /* worker: u32 enum oci_runtime, struct run_limits, struct spec_head, u32 groups, strings: directory,
+                    layers, config.json */
 };
+
+enum oci_runtime { OCI_RUNC = 1, OCI_GVISOR = 2 };
 
 enum spec_flags {
   SPEC_SCRATCH = 1, /* /work and /tmp are directories of the writable layer itself */
@@ -155,6 +168,8 @@ struct build_report {
   uint32_t pids_refused;
 } __attribute__((packed));
 
+#define FRAME_PREFIX 9 /* length, type, sandbox */
+
 /* ---- io.c ---- */
 struct buffer {
   uint8_t *data;
@@ -179,6 +194,9 @@ ssize_t send_fds(int socket, const void *data, size_t length, const int *fds, in
 int write_file_at(int dirfd, const char *path, const char *text);
 ssize_t read_file_at(int dirfd, const char *path, char *text, size_t size);
 uint64_t now_usec(void);
+/* In a process cloned from the launcher: closes everything that it has open, and that is the host's root's, but these and
+ * stderr; stdin and stdout become /dev/null. -1 with errno. */
+int descriptors_keep(const int *kept, int count);
 /* Layers as they cross the wire: digests in hex with colons between, nothing that could be a path. */
 bool layers_are_names(const char *layers);
 /* The same with another cap than that of a sandbox: how many they are, or 0. */
@@ -188,10 +206,11 @@ void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* ---- cgroup.c ---- */
+#define MAX_CGROUP_PATH 256 /* of a hierarchy's mount point, with its NUL */
 struct cgroup_layout {
   int version;                     /* 1 or 2 */
   int count;                       /* distinct hierarchies */
-  char mount[MAX_CGROUP_DIRS][256];
+  char mount[MAX_CGROUP_DIRS][MAX_CGROUP_PATH];
   int cpu, cpuacct, memory, pids;  /* index into mount */
 };
 /* A zone's directories, one a hierarchy, owned by the zone's administrator: it makes the sandboxes' below them itself. */
@@ -201,7 +220,8 @@ struct cgroup_zone {
 };
 int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
-int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone,
+/* `owner`, on the host, is given what it takes to make sandboxes; 0: nobody is. */
+int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone, uint32_t owner,
                      struct cgroup_zone *out);
 /* Before the zygote starts. One that may run others' code gets one core and no more, and 2 GiB or what is
  * asked, whichever is less. */
@@ -239,7 +259,12 @@ struct filter {
   size_t length; /* bytes */
 };
 struct filters {
-  struct filter sandbox, zygote, build;
+  struct filter sandbox; /* all that user code is held to, in one */
+  struct filter zygote;
+  struct filter child; /* of a zygote: with that it has its zygote's, and the two together are `sandbox` */
+  struct filter init;  /* of a sandbox */
+  struct filter build;
+  struct filter runtime; /* gVisor's, around its own kernel */
 };
 bool seccomp_compile(struct filters *filters);
 
@@ -253,7 +278,25 @@ void root_make_dir(const char *path);
 void root_make_link(const char *target, const char *path);
 void root_take_devices(int trees[ROOT_DEVICES]);
 void root_place_devices(const int trees[ROOT_DEVICES]);
+/* What is to lie over parts of each /proc that is made below; `proc` is one of this kernel. */
+void root_make_masks(const char *proc);
+/* Over the proc that is the working directory. -1 with errno. */
+int root_mask_proc(void);
 void root_pivot(const char *root);
+
+/* ---- root-host.c: what of the host builds and OCI runtimes stand on, read-only ---- */
+#define SYSTEM_DIRS 12
+struct system_dir {
+  int tree; /* -1: not a directory */
+  char target[256];
+};
+/* Programs and libraries. Both name the directory that failed, with errno, or NULL. */
+const char *root_take_system(struct system_dir dirs[SYSTEM_DIRS]);
+const char *root_place_system(const struct system_dir dirs[SYSTEM_DIRS]);
+/* Each layer alone: the others of the node are none of the business of whoever is in there. Returns how many, or -1 with
+ * errno. */
+int root_take_layers(const char *layers_dir, const char *layers, int *trees);
+void root_place_layers(const char *layers, const int *trees, int count);
 
 /* ---- zone.c: what the agent does once, before it serves ---- */
 struct zone {
@@ -270,6 +313,8 @@ struct zone {
   bool trusted; /* the zygote is the platform's own */
   char **zygote_argv; /* empty: the built-in exec zygote */
 };
+/* In its zygote's environment: not an argument, which everyone on the host could read. */
+#define INIT_VARIABLE "ONCEBOX_INIT="
 void zone_enter_root(const char *layers_dir, const char *platform_dir);
 /* What the agent has of its zygote. It hears it through pipes: over a socket it could be sent descriptors, and those
  * can be made to take for ever to close. */
@@ -315,6 +360,10 @@ int shell_start(const struct sandbox_spec *spec, const struct filter *filter, ui
 /* Opens the layers' directories; returns how many, or -1 with errno. */
 int shell_open_layers(const char *layers, int fds[MAX_LAYERS]);
 int shell_resize(const struct shell *shell, uint64_t bytes, uint64_t inodes);
+/* A tmpfs of that size that is in no mount table yet, or -1 with errno. */
+int shell_make_tmpfs(uint64_t bytes, uint64_t inodes);
+/* Puts the sandbox's root together at /shell/root, above /layers. A failure is written to `ready`, and ends the process. */
+void shell_mount_root(int ready, int tmpfs, const struct sandbox_spec *spec);
 
 /* ---- zygote.c: the only part that is also loaded into interpreters; it needs nothing of the above ---- */
 enum zygote_fd { ZFD_SHELL, ZFD_STDIN, ZFD_STDOUT, ZFD_STDERR, ZFD_JOB, ZFD_RESULT, ZFD_CGROUP };
@@ -329,6 +378,8 @@ struct zygote_event {
   int32_t pid;
   int32_t status; /* of 2 as waitpid() has it, of 3 microseconds of initialisation, of 4 errno */
 };
+/* Of a message with so many bytes and descriptors: NULL, or what is wrong with it. Pure. */
+const char *fork_request_check(const struct fork_request *request, size_t got, int descriptors);
 enum { ZYGOTE_FORKED = 1, ZYGOTE_EXITED = 2, ZYGOTE_READY = 3, ZYGOTE_FORK_FAILED = 4 };
 #define ZYGOTE_SOCKET_FD 3 /* fork requests come here */
 #define ZYGOTE_EVENTS_FD 4 /* a pipe: events go there */
@@ -391,13 +442,15 @@ void layers_end(void);
  * is removed at the release, and `connection` is told and closed when it is gone; or by whoever sweeps after us. */
 int layers_hold_directory(int *tree);
 void layers_release_directory(int handle, int connection);
-int write_id_map(pid_t pid, uint32_t count);
+/* Ids from 0 become those that are shared, `shared` of them; and those of a zone's own from `own` on the host, unless it is
+ * 0. */
+int write_id_map(pid_t pid, uint32_t shared, uint32_t own);
 
 /* ---- builds.c: the launcher's part of building images ---- */
 #define MAX_BUILD_LAYERS 192
 /* What of the launcher it needs. */
 struct launcher_view {
-  const char *layers_dir, *instance;
+  const char *layers_dir, *platform_dir, *instance;
   const struct cgroup_layout *cgroups;
   const struct filters *filters;
   uint32_t (*next_zone)(void);

@@ -71,6 +71,58 @@ void root_place_devices(const int trees[ROOT_DEVICES]) {
     die("cannot make /dev read-only: %m");
 }
 
+/* What tells of the host, or is dangerous where a kernel has a bug: all of it is of no use to a program in a sandbox. Most
+ * of it only the host's root may open anyhow. What interpreters and tools read of the machine stays: cpuinfo, meminfo,
+ * stat, loadavg, uptime, version, filesystems, sys. */
+static const char *const masked[] = {
+    /* memory, symbols and logs of the kernel; the keys of others */
+    "kcore", "kmsg", "kallsyms", "keys", "key-users", "config.gz", "modules", "iomem",
+    /* what acts on the machine */
+    "sysrq-trigger", "acpi", "scsi", "asound", "bus", "irq", "fs",
+    /* what others on the machine do: their timers, tasks, locks, disks, interrupts; and how it was started */
+    "timer_list", "timer_stats", "sched_debug", "latency_stats", "locks", "interrupts", "diskstats", "partitions", "swaps", "pressure",
+    "cmdline",
+};
+#define MASKED (sizeof(masked) / sizeof(masked[0]))
+#define MASK_FILE "/masked/file"
+#define MASK_DIRECTORY "/masked/directory"
+
+static enum { NOT_THERE, A_FILE, A_DIRECTORY } masked_kinds[MASKED];
+
+/* In a new root, before it is entered: what masks are clones of. Nobody may read it but its owner, who is nobody's user. */
+void root_make_masks(const char *proc) {
+  root_make_dir(ROOT_PLACE "/masked");
+  int fd = open(ROOT_PLACE MASK_FILE, O_WRONLY | O_CREAT | O_CLOEXEC, 0);
+  if (fd < 0 || fchmod(fd, 0) < 0) die("cannot make what masks files of /proc: %m");
+  close(fd);
+  root_make_dir(ROOT_PLACE MASK_DIRECTORY);
+  if (chmod(ROOT_PLACE MASK_DIRECTORY, 0) < 0) die("cannot make what masks directories of /proc: %m");
+  /* A mount of its own: each clone of it has its flags. */
+  root_place_tree(root_clone_tree(ROOT_PLACE "/masked"), ROOT_PLACE "/masked",
+                  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  /* Every proc of a kernel has the same, so it is asked once and not for each sandbox. */
+  int dir = open(proc, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) die("cannot open %s: %m", proc);
+  for (size_t i = 0; i < MASKED; i++) {
+    struct stat file;
+    if (fstatat(dir, masked[i], &file, AT_SYMLINK_NOFOLLOW) < 0) {
+      if (errno != ENOENT) die("cannot look at %s of /proc: %m", masked[i]);
+      continue;
+    }
+    masked_kinds[i] = S_ISDIR(file.st_mode) ? A_DIRECTORY : A_FILE;
+  }
+  close(dir);
+}
+
+/* The working directory is a proc that the sandbox or zygote is to see. -1 with errno. */
+int root_mask_proc(void) {
+  for (size_t i = 0; i < MASKED; i++)
+    if (masked_kinds[i] != NOT_THERE &&
+        mount(masked_kinds[i] == A_FILE ? MASK_FILE : MASK_DIRECTORY, masked[i], NULL, MS_BIND, NULL) < 0)
+      return -1;
+  return 0;
+}
+
 void root_pivot(const char *root) {
   if (chdir(root) < 0) die("cannot enter %s: %m", root);
   if (syscall(SYS_pivot_root, ".", ".") < 0) die("cannot pivot into %s: %m", root);

@@ -1,140 +1,116 @@
 /*
- * seccomp.c: system calls no sandbox needs. Everything here is also stopped by missing capabilities or by the user
- * namespace; the filter is there for the kernel's bugs, not for its rules. Compiled once by the launcher; the
- * program is inherited through zones and loaded by each child as the last step.
+ * seccomp.c: makes filters of seccomp-profile.h. Compiled once by the launcher; the programs are inherited through zones
+ * and loaded by each child as its last step.
  */
 #define _GNU_SOURCE
 #include "oncebox.h"
 
 #include <errno.h>
 #include <linux/ioprio.h>
+#include <linux/netlink.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <seccomp.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+/* What clone takes; CLONE_NEWTIME is clone3's alone, for here it is part of a signal's number. */
+#define NEW_NAMESPACES \
+  (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define SOCKET_TYPE 0xf /* above it are SOCK_CLOEXEC and SOCK_NONBLOCK */
+#ifndef TCP_ULP
+#define TCP_ULP 31
+#endif
 
-/* What only makers of containers need: the mount table, the names of the machine. */
-static const int refused_but_to_builders[] = {
-    SCMP_SYS(mount),  SCMP_SYS(umount2),     SCMP_SYS(pivot_root),
-    SCMP_SYS(chroot), SCMP_SYS(sethostname), SCMP_SYS(setdomainname),
+enum who { SANDBOX = 1, ZYGOTE = 2, BUILD = 4, RUNTIME = 8, EVERYBODY = SANDBOX | ZYGOTE | BUILD | RUNTIME };
+
+struct rule {
+  unsigned who;
+  uint32_t action;
+  const char *name;
+  int call;
+  unsigned count;
+  struct scmp_arg_cmp when[3];
 };
 
-static const int refused[] = {
-    /* the newer interface to the mount table, swap, quotas */
-    SCMP_SYS(open_tree), SCMP_SYS(move_mount), SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(fspick),
-    SCMP_SYS(mount_setattr), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(quotactl), SCMP_SYS(quotactl_fd),
-    /* other processes' memory, tracing, code in the kernel */
-    SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(pidfd_getfd),
-    SCMP_SYS(process_madvise), SCMP_SYS(process_mrelease), SCMP_SYS(kcmp), SCMP_SYS(bpf),
-    SCMP_SYS(perf_event_open), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
-    SCMP_SYS(io_uring_register), SCMP_SYS(init_module), SCMP_SYS(finit_module), SCMP_SYS(delete_module),
-    SCMP_SYS(kexec_load), SCMP_SYS(kexec_file_load), SCMP_SYS(lookup_dcookie),
-    /* keyrings are not namespaced by anything we make */
-    SCMP_SYS(add_key), SCMP_SYS(request_key), SCMP_SYS(keyctl),
-    /* files by handle reach past the mount namespace */
-    SCMP_SYS(open_by_handle_at), SCMP_SYS(name_to_handle_at),
-    /* the machine itself */
-    SCMP_SYS(reboot), SCMP_SYS(syslog), SCMP_SYS(acct), SCMP_SYS(settimeofday), SCMP_SYS(clock_settime),
-    SCMP_SYS(clock_adjtime), SCMP_SYS(adjtimex), SCMP_SYS(iopl), SCMP_SYS(ioperm), SCMP_SYS(vhangup),
-    SCMP_SYS(nfsservctl), SCMP_SYS(fanotify_init),
-    SCMP_SYS(vmsplice), SCMP_SYS(set_mempolicy), SCMP_SYS(mbind), SCMP_SYS(move_pages), SCMP_SYS(migrate_pages),
-    SCMP_SYS(personality),
+/* What a call gets that has no rule, of whatever number. */
+#define UNKNOWN SCMP_ACT_ERRNO(ENOSYS)
+#define ALLOWED SCMP_ACT_ALLOW
+#define ERRNO(number) SCMP_ACT_ERRNO(number)
+/* Parts of an argument: `BITS` of it are so, or its lower half is. */
+#define BITS(number, mask, value) {number, SCMP_CMP_MASKED_EQ, mask, value}
+#define INT(number, value) BITS(number, 0xffffffffu, (uint32_t)(value))
+/* libseccomp asks the last argument first, and the first one last; of one argument it asks for bits before it asks what is
+ * greater. So this, which always holds, is for all whom no other rule has caught. The tests check that it is so. */
+#define ALWAYS {0, SCMP_CMP_GE, 0, 0}
+
+#define COUNT(...) (sizeof((struct scmp_arg_cmp[]){__VA_ARGS__}) / sizeof(struct scmp_arg_cmp))
+#define RULE(who, action, name, ...) {who, action, #name, SCMP_SYS(name), COUNT(__VA_ARGS__), {__VA_ARGS__}},
+#define WHEN(who, action, name, ...) RULE(who, action, name, __VA_ARGS__)
+#define ELSE(who, action, name) RULE(who, action, name, ALWAYS)
+#define ALLOW(name) RULE(EVERYBODY, ALLOWED, name)
+#define REFUSE(name) RULE(EVERYBODY, ERRNO(EPERM), name)
+#define REFUSE_SANDBOX(name) RULE(SANDBOX, ERRNO(EPERM), name)
+#define ABSENT(name) RULE(EVERYBODY, UNKNOWN, name)
+#define ANSWER(name, number) RULE(EVERYBODY, ERRNO(number), name)
+#define BUILDERS(name) RULE(SANDBOX | ZYGOTE, ERRNO(EPERM), name) RULE(BUILD | RUNTIME, ALLOWED, name)
+#define TRACERS(name) RULE(SANDBOX | ZYGOTE | BUILD, ERRNO(EPERM), name) RULE(RUNTIME, ALLOWED, name)
+
+static const struct rule profile[] = {
+#include "seccomp-profile.h"
 };
 
-static int refuse(scmp_filter_ctx filter, int call) {
-  /* Not every architecture has every call; libseccomp says so with EDOM. */
-  int result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), call, 0);
-  return result < 0 && result != -EDOM ? -1 : 0;
-}
+/* The init of a sandbox, which waits and does nothing else. */
+static const struct rule idle[] = {
+    {SANDBOX, ALLOWED, "write", SCMP_SYS(write), 0, {{0}}},
+    {SANDBOX, ALLOWED, "close_range", SCMP_SYS(close_range), 0, {{0}}},
+    {SANDBOX, ALLOWED, "pause", SCMP_SYS(pause), 0, {{0}}},
+    {SANDBOX, ALLOWED, "ppoll", SCMP_SYS(ppoll), 0, {{0}}}, /* pause(3) where there is no pause(2) */
+    {SANDBOX, ALLOWED, "restart_syscall", SCMP_SYS(restart_syscall), 0, {{0}}},
+    {SANDBOX, ALLOWED, "exit_group", SCMP_SYS(exit_group), 0, {{0}}},
+};
 
-static int refuse_all(scmp_filter_ctx filter, const int *calls, size_t count) {
-  for (size_t i = 0; i < count; i++)
-    if (refuse(filter, calls[i]) < 0) return -1;
-  return 0;
-}
+/* Those of `who`, but for what is of `but` too. */
+struct choice {
+  const struct rule *rules;
+  size_t count;
+  unsigned who, but;
+  uint32_t otherwise; /* what all else gets */
+};
 
-/* Inotify instances are few, and on the account of the host's root too; and a watch on a device node tells what others
- * do. As if the limit were reached, which programs know. */
-static int refuse_inotify(scmp_filter_ctx filter) {
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init1), 0) < 0) return -1;
-  int old = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EMFILE), SCMP_SYS(inotify_init), 0);
-  return old < 0 && old != -EDOM ? -1 : 0;
-}
-
-/* What neither a sandbox nor a zygote may. */
-static int add_common_rules(scmp_filter_ctx filter) {
-  const uint64_t new_namespaces = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
-                                  CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME;
-  if (refuse_all(filter, refused, COUNT(refused)) < 0 ||
-      refuse_all(filter, refused_but_to_builders, COUNT(refused_but_to_builders)) < 0)
-    return -1;
-  for (int bit = 0; bit < 32; bit++) {
-    uint64_t flag = 1ull << bit;
-    if ((new_namespaces & flag) == 0 || flag == CLONE_NEWTIME) continue; /* NEWTIME is clone3's alone */
-    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                         SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag)) < 0)
-      return -1;
+static bool add_rules(scmp_filter_ctx filter, const struct choice *choice) {
+  for (size_t i = 0; i < choice->count; i++) {
+    const struct rule *rule = &choice->rules[i];
+    if ((rule->who & choice->who) == 0 || (rule->who & choice->but) != 0 || rule->action == choice->otherwise) continue;
+    int result = seccomp_rule_add_array(filter, rule->action, rule->call, rule->count, rule->when);
+    /* Not every architecture has every call; libseccomp says so with EDOM. Anything else is a mistake of the profile. */
+    if (result < 0 && result != -EDOM) {
+      log_line("oncebox: the seccomp profile is wrong about %s: %s", rule->name, strerror(-result));
+      return false;
+    }
   }
-  /* clone3's flags are in memory, where a filter cannot look. ENOSYS makes every libc fall back to clone. */
-  return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+  return true;
 }
 
-static int add_sandbox_rules(scmp_filter_ctx filter) {
-  if (add_common_rules(filter) < 0) return -1;
-  /* A sandbox cannot nest, and user namespaces are where kernel bugs are reached. */
-  if (refuse(filter, SCMP_SYS(unshare)) < 0 || refuse(filter, SCMP_SYS(setns)) < 0) return -1;
-  return refuse_inotify(filter);
-}
-
-/* An image's own interpreter may be anything. It keeps what a join of a shell takes, setns and the change of ids, and
- * none of what the agent does with its capabilities. Sandboxes inherit this filter and add their own. */
-static int add_zygote_rules(scmp_filter_ctx filter) {
-  if (add_common_rules(filter) < 0 || refuse_inotify(filter) < 0) return -1;
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 1, SCMP_A0(SCMP_CMP_NE, CLONE_NEWCGROUP)) < 0)
-    return -1;
-  /* The agent is pid 1 of the zone and of the zygote's own user: what could be done to it by number. A pid is an int, so
-   * the kernel looks at the lower half only. In a sandbox pid 1 is the init, which nobody there may touch anyhow. */
-  static const int by_first[] = {SCMP_SYS(pidfd_open), SCMP_SYS(prlimit64), SCMP_SYS(sched_setaffinity),
-                                 SCMP_SYS(sched_setscheduler), SCMP_SYS(sched_setparam), SCMP_SYS(sched_setattr)};
-  const uint64_t pid = 0xffffffff;
-  for (size_t i = 0; i < sizeof(by_first) / sizeof(by_first[0]); i++)
-    if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), by_first[i], 1, SCMP_A0(SCMP_CMP_MASKED_EQ, pid, 1)) < 0)
-      return -1;
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setpriority), 2, SCMP_A0(SCMP_CMP_MASKED_EQ, pid, PRIO_PROCESS),
-                       SCMP_A1(SCMP_CMP_MASKED_EQ, pid, 1)) < 0 ||
-      seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioprio_set), 2,
-                       SCMP_A0(SCMP_CMP_MASKED_EQ, pid, IOPRIO_WHO_PROCESS), SCMP_A1(SCMP_CMP_MASKED_EQ, pid, 1)) < 0)
-    return -1;
-  return 0;
-}
-
-/* A builder makes containers, and so do the commands of a hostile image in it, if they get hold of its rights; but none
- * in a user namespace of their own. */
-static int add_build_rules(scmp_filter_ctx filter) {
-  if (refuse_all(filter, refused, COUNT(refused)) < 0 || refuse_inotify(filter) < 0) return -1;
-  const struct scmp_arg_cmp new_user = SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_NEWUSER, CLONE_NEWUSER);
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, new_user) < 0) return -1;
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 1, new_user) < 0) return -1;
-  /* Buildah packs every attribute in user.* that it finds, and with them those in which overlayfs remembers the inode
-   * that a file was copied from (user.overlay.origin): other ones at every build, and of no use to anyone. It finds
-   * them by this call, and takes it that a file system may have none. File capabilities it asks for by name. */
-  if (seccomp_rule_add(filter, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(llistxattr), 0) < 0) return -1;
-  return seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
-}
-
-static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
-  scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+static bool compile(const struct choice *choice, struct filter *out) {
+  scmp_filter_ctx filter = seccomp_init(choice->otherwise);
   int memory = memfd_create("seccomp", MFD_CLOEXEC);
   bool done = false;
-  /* Calls of another architecture (i386, x32) are refused outright: the list above speaks only of this one. */
+  /* Calls of another architecture (i386, x32) end the process: the profile speaks only of this one. */
   if (filter && memory >= 0 && seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) == 0 &&
-      /* A tree instead of a list: the kernel looks through it for every call number when a filter is loaded. */
-      seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && add(filter) == 0 && seccomp_export_bpf(filter, memory) == 0) {
+      /* A tree instead of a list: the kernel looks through it for every call number when a filter is loaded, to know which
+       * of them it need not ask the filter about again. */
+      seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) == 0 && add_rules(filter, choice) &&
+      seccomp_export_bpf(filter, memory) == 0) {
     ssize_t length = pread(memory, out->bpf, sizeof(out->bpf), 0);
     out->length = length > 0 ? (size_t)length : 0;
+    /* All of it, or a filter would be cut. */
     done = length > 0 && lseek(memory, 0, SEEK_END) == length;
   }
   if (memory >= 0) close(memory);
@@ -143,6 +119,14 @@ static bool compile(int (*add)(scmp_filter_ctx), struct filter *out) {
 }
 
 bool seccomp_compile(struct filters *filters) {
-  return compile(add_sandbox_rules, &filters->sandbox) && compile(add_zygote_rules, &filters->zygote) &&
-         compile(add_build_rules, &filters->build);
+  const size_t all = sizeof(profile) / sizeof(profile[0]);
+  const struct choice sandbox = {profile, all, SANDBOX, 0, UNKNOWN}, zygote = {profile, all, ZYGOTE, 0, UNKNOWN},
+                      build = {profile, all, BUILD, 0, UNKNOWN},
+                      runtime = {profile, all, RUNTIME, 0, UNKNOWN},
+                      /* Beside the zygote's, which a child inherits: what that may and a sandbox may not. The kernel compiles a
+                       * filter for each process that loads it, and a short one costs less than some runs. */
+                      child = {profile, all, SANDBOX, ZYGOTE, ALLOWED},
+                      init = {idle, sizeof(idle) / sizeof(idle[0]), SANDBOX, 0, UNKNOWN};
+  return compile(&sandbox, &filters->sandbox) && compile(&zygote, &filters->zygote) && compile(&build, &filters->build) &&
+         compile(&runtime, &filters->runtime) && compile(&child, &filters->child) && compile(&init, &filters->init);
 }

@@ -150,7 +150,7 @@ static void mount_overlay(int ready, const char *layers) {
   for (int i = 0; i < count; i++) close(fds[i]);
 }
 
-static void mount_root(int ready, int tmpfs, const struct sandbox_spec *spec) {
+void shell_mount_root(int ready, int tmpfs, const struct sandbox_spec *spec) {
   if (syscall(SYS_move_mount, tmpfs, "", AT_FDCWD, "/shell", MOVE_MOUNT_F_EMPTY_PATH) < 0)
     shell_fail(ready, "mount the writable layer");
   make_dir(ready, "/shell/upper", 0755);
@@ -185,7 +185,13 @@ static void mount_root(int ready, int tmpfs, const struct sandbox_spec *spec) {
   int proc = open_inside(root, "/proc", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
   char path[FD_PATH_SIZE];
   if (proc < 0) shell_fail(ready, "mount /proc: the image has a link there");
-  if (mount("proc", fd_path(proc, path), "proc", MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0) shell_fail(ready, "mount /proc");
+  /* Read-only as a whole: /proc/sys and what else acts on the machine, and a process has nothing to write of itself that
+   * has no system call. */
+  if (mount("proc", fd_path(proc, path), "proc", MS_RDONLY | MS_NODEV | MS_NOSUID | MS_NOEXEC, NULL) < 0) shell_fail(ready, "mount /proc");
+  close(proc);
+  /* On top of it now; what was opened before lies below. */
+  proc = open_inside(root, "/proc", O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS);
+  if (proc < 0 || fchdir(proc) < 0 || root_mask_proc() < 0) shell_fail(ready, "mask /proc");
   close(proc);
   close(root);
 }
@@ -222,7 +228,7 @@ static void init_main(int ready, int tmpfs, const struct sandbox_spec *spec, con
 static void init_main(int ready, int tmpfs, const struct sandbox_spec *spec, const struct filter *filter) {
   prctl(PR_SET_NAME, "init");
   ids_make_files_as(0); /* as in any container */
-  mount_root(ready, tmpfs, spec);
+  shell_mount_root(ready, tmpfs, spec);
   raise_loopback(ready);
   if (sethostname("sandbox", 7) < 0) shell_fail(ready, "set the host name");
   enter_root(ready);
@@ -236,8 +242,8 @@ static void init_main(int ready, int tmpfs, const struct sandbox_spec *spec, con
   for (;;) pause();
 }
 
-/* A tmpfs that is in no mount table yet; its descriptor later resizes and measures it. */
-static int make_tmpfs(uint64_t bytes, uint64_t inodes) {
+/* Its descriptor later resizes and measures it. */
+int shell_make_tmpfs(uint64_t bytes, uint64_t inodes) {
   char size[32], count[32];
   snprintf(size, sizeof(size), "%llu", (unsigned long long)bytes);
   snprintf(count, sizeof(count), "%llu", (unsigned long long)inodes);
@@ -260,7 +266,7 @@ static int make_tmpfs(uint64_t bytes, uint64_t inodes) {
 int shell_start(const struct sandbox_spec *spec, const struct filter *filter, uint64_t bytes, uint64_t inodes,
                 struct shell *out) {
   int ready[2];
-  int tmpfs = make_tmpfs(bytes, inodes);
+  int tmpfs = shell_make_tmpfs(bytes, inodes);
   if (tmpfs < 0) return -1;
   if (pipe2(ready, O_CLOEXEC) < 0) {
     close(tmpfs);

@@ -35,6 +35,8 @@
 #define OPAQUE_WHITEOUT ".wh..wh..opq"
 
 static struct {
+  struct archive *archive;
+  bool begun; /* the archive's first block has been read */
   int stall_ms;
   uint64_t max_entries;
   struct parent parent, target; /* of the entry, and of what a hard link points at */
@@ -105,20 +107,19 @@ static const char *reason(struct archive *archive) {
 
 static la_ssize_t read_block(struct archive *archive, void *data, const void **block) {
   static uint8_t buffer[1 << 17];
-  static bool begun;
   (void)data;
   size_t length = 0;
   ssize_t got = 1;
   /* The first block is filled, so that its beginning can be told from a compressed one's. */
-  for (size_t want = begun ? 1 : 512; length < want && got > 0; length += (size_t)(got > 0 ? got : 0))
+  for (size_t want = unpack.begun ? 1 : 512; length < want && got > 0; length += (size_t)(got > 0 ? got : 0))
     got = receive(buffer + length, sizeof(buffer) - length);
   if (got < 0) {
     archive_set_error(archive, errno, "cannot read the archive from its sender");
     return -1;
   }
-  const char *compression = begun ? NULL : compression_of(buffer, length);
+  const char *compression = unpack.begun ? NULL : compression_of(buffer, length);
   if (compression) unpack_fail(FAULT_INVALID, "the archive is compressed (%s); a plain tar is expected", compression);
-  begun = true;
+  unpack.begun = true;
   *block = buffer;
   return (la_ssize_t)length;
 }
@@ -407,7 +408,7 @@ static void unpack_main(int lowers, uint64_t max_bytes) {
   struct timespec never[2] = {{0}, {0}};
   int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), result;
   if (root < 0 || futimens(root, never) < 0) unpack_fail_errno("open", "the root");
-  struct archive *archive = archive_read_new();
+  struct archive *archive = unpack.archive = archive_read_new();
   struct archive_entry *entry;
   if (!archive || archive_read_support_format_tar(archive) != ARCHIVE_OK)
     unpack_fail(FAULT_LOST, "cannot set up libarchive");

@@ -1,6 +1,7 @@
 /*
  * zone.c: what an agent does once. Its root holds /layers (read-only, every layer of the node), /dev (a few
- * devices), /proc, /image (the zygote's root) and /shell (where shells are put together); nothing else of the host.
+ * devices), /proc, /image (the zygote's root), /shell (where shells are put together) and /masked (what lies over parts of
+ * their /proc); nothing else of the host.
  */
 #define _GNU_SOURCE
 #include "oncebox.h"
@@ -47,6 +48,7 @@ void zone_enter_root(const char *layers_dir, const char *platform_dir) {
   /* Before the old root goes: a new proc may only be mounted where an unmasked one is visible. */
   if (mount("proc", ROOT_PLACE "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
     die("cannot mount the zone's /proc (is /proc masked, as in an unprivileged container?): %m");
+  root_make_masks(ROOT_PLACE "/proc");
   root_pivot(ROOT_PLACE);
   ids_make_files_as(ADMINISTRATOR_ID);
   /* What initialisation asks for once is true of every sandbox. */
@@ -66,6 +68,7 @@ static void mount_empty_proc(const char *path) {
   int status;
   if (pid < 0 || waitpid(pid, &status, 0) < 0) die("cannot make a pid namespace for the zygote's /proc: %m");
   if (status != 0) _exit(1);
+  if (chdir(path) < 0 || root_mask_proc() < 0 || chdir("/") < 0) die("cannot mask the zygote's /proc: %m");
 }
 
 /* The zygote's root: its image, read-only, with our own directory on top; in a mount namespace of its own. The image
@@ -131,7 +134,8 @@ static void limit_resources(void) {
   static const struct {
     int resource;
     rlim_t most;
-  } limits[] = {{RLIMIT_SIGPENDING, 256}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0}, {RLIMIT_NOFILE, 4096}, {RLIMIT_CORE, 0}};
+  } limits[] = {{RLIMIT_SIGPENDING, 256}, {RLIMIT_MEMLOCK, 0}, {RLIMIT_MSGQUEUE, 0}, {RLIMIT_NOFILE, 4096},
+                {RLIMIT_CORE, 0},       {RLIMIT_NICE, 0},    {RLIMIT_RTPRIO, 0}};
   for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
     struct rlimit limit = {.rlim_cur = limits[i].most, .rlim_max = limits[i].most};
     if (setrlimit(limits[i].resource, &limit) < 0) die("cannot limit the zygote's resources: %m");
@@ -160,7 +164,7 @@ static void zygote_main(const struct zone *zone, int requests, int events, int o
   snprintf(path, sizeof(path), "PATH=%s", zone->search_path);
   /* Not as an argument: those of a process can be read by everyone on the host, and a function's environment is in it. */
   char *init = NULL;
-  if (zone->init[0] && asprintf(&init, "ONCEBOX_INIT=%s", zone->init) < 0) die("cannot find memory for a zygote's environment");
+  if (zone->init[0] && asprintf(&init, INIT_VARIABLE "%s", zone->init) < 0) die("cannot find memory for a zygote's environment");
   char *environment[] = {path, "LD_PRELOAD=/.oncebox/keep-heap.so", "UV_USE_IO_URING=0", "LANG=C.UTF-8", "HOME=/work", init, NULL};
   execute_zygote(zone, environment);
 }
@@ -190,6 +194,6 @@ int zone_start_zygote(const struct zone *zone, struct zygote_link *out) {
   out->requests = pair[0];
   out->events = events[0];
   out->output = output[0];
-  const struct filter *filter = &zone->filters.sandbox;
+  const struct filter *filter = &zone->filters.child;
   return send_fds(pair[0], filter->bpf, filter->length, NULL, 0) == (ssize_t)filter->length ? 0 : -1;
 }

@@ -42,6 +42,7 @@ static struct {
   ino_t pipes[HIGHEST_FD + 1]; /* 0: not a pipe */
   int child_ended[2]; /* a pipe from the signal handler to the loop */
   struct sigaction on_child; /* the interpreter's own, for children */
+  sigset_t blocked;          /* and what it had blocked */
   uint8_t bpf[16384];
   size_t bpf_length;
   struct {
@@ -62,12 +63,14 @@ static ssize_t receive(void *data, size_t length, int *fds, int *count) {
     char space[CMSG_SPACE(sizeof(int) * MAX_FDS)];
     struct cmsghdr align;
   } control;
+  _Static_assert(CMSG_SPACE(sizeof(int) * MAX_FDS) == CMSG_LEN(sizeof(int) * MAX_FDS), "there is room for one more");
   struct iovec part = {data, length};
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
   ssize_t got = recvmsg(ZYGOTE_SOCKET_FD, &message, MSG_CMSG_CLOEXEC);
   *count = 0;
   if (got < 0) return got;
+  if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) fail("receive all of a message");
   for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header))
     if (header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS) {
       *count = (int)((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
@@ -93,9 +96,33 @@ static void drop_capabilities(void) {
   if (syscall(SYS_capset, &header, none) < 0) fail("drop capabilities");
 }
 
-static void set_rlimit(int resource, rlim_t soft, rlim_t hard) {
-  struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
-  if (setrlimit(resource, &limit) < 0) fail("set a resource limit");
+/* While we still may; they guard what cgroups do not count. What the launcher was started with is no part of it. */
+static void limit_resources(void) {
+  static const struct {
+    int resource;
+    rlim_t soft, hard;
+  } limits[] = {
+      {RLIMIT_CORE, 0, 0},
+      {RLIMIT_NOFILE, 1024, 4096},
+      /* These are on the account of the zone's owner too, who is the host's root: with the host's own limits, one sandbox
+       * would take what all others and the host need. */
+      {RLIMIT_SIGPENDING, 256, 256},
+      {RLIMIT_MEMLOCK, 0, 0},
+      {RLIMIT_MSGQUEUE, 0, 0},
+      /* No more of the CPU than a cgroup's share, whatever the host grants its users. */
+      {RLIMIT_NICE, 0, 0},
+      {RLIMIT_RTPRIO, 0, 0},
+  };
+  for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+    struct rlimit limit = {.rlim_cur = limits[i].soft, .rlim_max = limits[i].hard};
+    if (setrlimit(limits[i].resource, &limit) < 0) fail("set a resource limit");
+  }
+  /* An unlimited stack would turn off the randomisation of addresses in what is executed. Who needs more may have it. */
+  struct rlimit stack;
+  if (getrlimit(RLIMIT_STACK, &stack) < 0) fail("ask for a resource limit");
+  const rlim_t usual = 8u << 20;
+  stack.rlim_cur = stack.rlim_max == RLIM_INFINITY || stack.rlim_max > usual ? usual : stack.rlim_max;
+  if (setrlimit(RLIMIT_STACK, &stack) < 0) fail("set a resource limit");
 }
 
 /* Which pipe is behind each descriptor of the zygote; what a child finds there later is its own or ours. */
@@ -156,7 +183,8 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
     if (dup2(fds[ZFD_STDIN + i], i) < 0) fail("set stdio");
   for (int i = ZFD_STDIN; i <= ZFD_STDERR; i++) close(fds[i]);
   /* What a function's initialisation has started and waited for, libuv watches this way. */
-  if (sigaction(SIGCHLD, &zygote.on_child, NULL) < 0) fail("put the handler of SIGCHLD back");
+  if (sigaction(SIGCHLD, &zygote.on_child, NULL) < 0 || sigprocmask(SIG_SETMASK, &zygote.blocked, NULL) < 0)
+    fail("put the handler of SIGCHLD back");
   zygote.job = fds[ZFD_JOB];
   zygote.result = fds[ZFD_RESULT];
   zygote.self = getpid();
@@ -164,14 +192,7 @@ static void enter_sandbox(const struct fork_request *request, const int *fds, in
   if (fstat(zygote.result, &pipe) < 0) fail("look at the result pipe");
   zygote.result_pipe = pipe.st_ino;
   let_go_of_the_zygote();
-  /* Resource limits while we still may; they guard what cgroups do not count. */
-  set_rlimit(RLIMIT_CORE, 0, 0);
-  set_rlimit(RLIMIT_NOFILE, 1024, 4096);
-  /* These are on the account of the zone's owner too, who is the host's root: with the host's own limits, one sandbox
-   * would take what all others and the host need. */
-  set_rlimit(RLIMIT_SIGPENDING, 256, 256);
-  set_rlimit(RLIMIT_MEMLOCK, 0, 0);
-  set_rlimit(RLIMIT_MSGQUEUE, 0, 0);
+  limit_resources();
   /* The bounding set before the capabilities: emptying it needs CAP_SETPCAP. */
   empty_bounding_set();
   gid_t groups[MAX_GROUPS];
@@ -234,13 +255,14 @@ static bool fork_into_shell(const struct fork_request *request, int *fds, int co
   }
   int saved = errno;
   if (setns(ZYGOTE_PID_NS_FD, CLONE_NEWPID) < 0) fail("return to the zone's pid namespace");
-  for (int i = 0; i < count; i++) close(fds[i]);
+  /* Told before the pipes close: that would say that a child died. */
   if (pid < 0) {
     tell(ZYGOTE_FORK_FAILED, request->sandbox, 0, saved);
   } else {
     remember_child(pid, request->sandbox);
     tell(ZYGOTE_FORKED, request->sandbox, pid, 0);
   }
+  for (int i = 0; i < count; i++) close(fds[i]);
   return false;
 }
 
@@ -264,7 +286,12 @@ void zygote_serve(uint32_t init_usec) {
   if (pipe2(zygote.child_ended, O_CLOEXEC | O_NONBLOCK) < 0) fail("make a pipe");
   struct sigaction action = {.sa_handler = on_child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
   refuse_children();
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
   if (sigaction(SIGCHLD, &action, &zygote.on_child) < 0) fail("watch for children");
+  /* Initialisation may have blocked it, and every sandbox would wait for its child to be reaped. */
+  if (sigprocmask(SIG_UNBLOCK, &child, &zygote.blocked) < 0) fail("unblock SIGCHLD");
   int none[MAX_FDS], count;
   ssize_t length = receive(zygote.bpf, sizeof(zygote.bpf), none, &count);
   if (length <= 0) fail("receive the seccomp filter");
@@ -279,10 +306,9 @@ void zygote_serve(uint32_t init_usec) {
     struct fork_request request;
     int fds[MAX_FDS];
     ssize_t got = receive(&request, sizeof(request), fds, &count);
-    if (got == 0 || (got < 0 && errno != EINTR && errno != EAGAIN)) _exit(0); /* the agent is gone */
-    const ssize_t head = offsetof(struct fork_request, working_dir);
-    if (got <= head || ((char *)&request)[got - 1] != '\0' || request.group_count > MAX_GROUPS || count < ZFD_CGROUP)
-      fail("understand a fork request");
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+    if (got <= 0) _exit(0); /* the agent is gone */
+    if (fork_request_check(&request, (size_t)got, count)) fail("understand a fork request");
     if (fork_into_shell(&request, fds, count)) return;
   }
 }

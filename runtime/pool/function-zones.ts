@@ -1,21 +1,24 @@
 import type { Image } from '../image/image.ts';
 import type { FunctionInit } from '../interpreters/program-job.ts';
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
+import { type BootSlot, BootSlots } from './boot-slots.ts';
 import type { ZoneRequest } from './image-zones.ts';
 import type { RefillGate } from './refill-gate.ts';
 import { RentOrBuy } from './rent-or-buy.ts';
+import type { Rotation } from './rotating-zone.ts';
 import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
+import { type GroupStats, Tally } from './stats.ts';
 import type { Lease } from './warm-pool.ts';
 import { isInUse, type ShelvedZone, ZoneShelf } from './zone-shelf.ts';
 
-/** Boots at once: each takes a core. */
-const bootsMax = 2;
 /** Versions remembered for the log. */
 const maxVersions = 1024;
 /** What an interpreter has of its own, beside what the function's cap on memory is for, bytes. */
 const interpreterBytes = 128 * 1024 * 1024;
 /** What the kernel spends on forks, under the zygote's cap, bytes. */
 const forksBytes = 256 * 1024 * 1024;
+/** What a parked fork may have, as the agent limits it: initialisation may have left code that runs in it, bytes. */
+export const parkedBytes = 32 * 1024 * 1024;
 /** One zygote may have no more than this share of all of theirs. */
 const shareMax = 1 / 2;
 /** A fork that takes longer is not waited for. */
@@ -47,12 +50,18 @@ export interface FunctionZonesOptions {
   openZone: (request: ZoneRequest) => Promise<Zone>;
   /** Zones open at once. */
   max: number;
-  /** What their zygotes may have together; beyond it, those that were used longest ago are closed. */
+  /**
+   * What their zygotes may have together; beyond it, those that were used longest ago are closed. What is parked of them
+   * may have as much once more.
+   */
   memoryBytes: number;
   spareTarget: number;
   gate: RefillGate;
   /** As long as its pools live without use, so does a zone, milliseconds. */
   idleMs: number;
+  rotation: Rotation;
+  /** Whether the image is about to go. */
+  isDraining: (imageDigest: string) => boolean;
   /** Told once of each reason why a version goes without a zygote. */
   onUnfit: (reason: string, version: Pick<FunctionVersionRequest, 'name' | 'version'>) => void;
   onError: (error: unknown, what: string) => void;
@@ -62,30 +71,32 @@ interface Serving {
   memoryBytes: number;
   lookedAtMs: number;
   version: FunctionVersionRequest;
-  initMs: number;
-  /** Highest version of each function that it serves. */
-  names: Map<string, number>;
 }
 
 /**
- * Zones of functions, whose zygotes have initialised. They are booted in the background when it pays (RentOrBuy), and
+ * Zones of functions, whose zygotes have initialised. Each belongs to one version of one function, by name: two functions
+ * with equal code, which may be two callers', share nothing that has run it. They are booted in the background when it pays (RentOrBuy), and
  * nobody ever waits for one: what has none, or cannot have one, starts the ordinary way.
  */
 export class FunctionZones {
   readonly #options: FunctionZonesOptions;
   readonly #shelf: ZoneShelf;
   readonly #rent: RentOrBuy;
+  readonly #tally = new Tally();
   readonly #serving = new Map<ShelvedZone, Serving>();
   /** By key: what was last said of it. */
   readonly #versions = new Map<string, { version: FunctionVersionRequest; reason?: string }>();
-  #booting = 0;
+  readonly #slots = new BootSlots();
 
   constructor(options: FunctionZonesOptions) {
     this.#options = options;
     this.#rent = new RentOrBuy(options.idleMs);
     this.#shelf = new ZoneShelf({
       ...options,
+      tally: this.#tally,
+      budget: { held: 0, max: Math.floor(options.memoryBytes / parkedBytes) },
       backoffMs: { first: 5_000, max: 3_600_000 },
+      onNoSuccessor: options.onError,
       onError: (error, key) => this.#report(error, key),
     });
   }
@@ -95,14 +106,12 @@ export class FunctionZones {
     const entry = this.#shelf.get(keyOf(request));
     const serving = entry && this.#serving.get(entry);
     if (!entry || !serving) return undefined;
-    const { name, version } = request.function;
-    serving.names.set(name, Math.max(version, serving.names.get(name) ?? 0));
-    this.#supersede(request.function, entry.key);
+    this.#supersede(request.function);
     this.#lookAgain(entry, serving);
     const leasing = this.#shelf.lease(entry, request.spec, request.purpose);
     try {
       const lease = await atMost(forkWithinMs, leasing);
-      if (lease) return { ...lease, initMs: serving.initMs };
+      if (lease) return { ...lease, initMs: entry.opened?.initMs ?? 0 };
       // It may come yet.
       leasing.then(({ sandbox }) => sandbox.kill()).catch(() => {});
       void this.#fail(entry, `its zygote did not fork within ${forkWithinMs} ms`);
@@ -116,21 +125,21 @@ export class FunctionZones {
   /** An ordinary start has spent so long on initialisation. May boot a zygote for those to come. */
   initialised(request: FunctionSandboxRequest, ms: number): void {
     const key = keyOf(request);
-    this.#supersede(request.function, key);
-    if (!this.#rent.pay(key, ms)) return;
-    if (this.#shelf.get(key) || this.#shelf.refusalOf(key) || this.#booting >= bootsMax) return;
-    if (this.#shelf.size >= this.#options.max && !this.#closeOldest()) return;
-    this.#rent.settle(key);
-    void this.#boot(key, request);
+    this.#supersede(request.function);
+    if (this.#rent.pay(key, ms) && this.#isWanted(key, request)) void this.#bootInTurn(key, request);
   }
 
   list(): ListedSandbox[] {
     return this.#shelf.list();
   }
 
+  stats(): Promise<GroupStats> {
+    return this.#tally.stats(this.#shelf.stats());
+  }
+
   /** Layers under zygotes, in hex: some have no sandbox at present. */
   layers(): string[] {
-    return this.#shelf.all().flatMap(({ key }) => key.split(' ').slice(2));
+    return this.#shelf.all().flatMap(({ key }) => key.split(' ').slice(4));
   }
 
   drain(imageDigest: string): Promise<void> {
@@ -138,32 +147,62 @@ export class FunctionZones {
   }
 
   close(): Promise<void> {
+    this.#slots.close();
     return this.#shelf.closeAll();
   }
 
-  async #boot(key: string, request: FunctionSandboxRequest): Promise<void> {
-    const { interpreter, image, spec, function: version } = request;
-    this.#booting += 1;
+  #isWanted(key: string, { image }: FunctionSandboxRequest): boolean {
+    const isThere = this.#shelf.get(key) !== undefined || this.#shelf.refusalOf(key) !== undefined;
+    return !isThere && !this.#options.isDraining(image.digest);
+  }
+
+  async #bootInTurn(key: string, request: FunctionSandboxRequest): Promise<void> {
+    const first = await this.#slots.enter(request.function.name);
+    if (!first) return;
+    // Much may have changed while it waited.
+    const hasRoom = () => this.#shelf.size < this.#options.max || this.#closeOldest();
+    if (!this.#isWanted(key, request) || !hasRoom()) return first.end();
+    this.#rent.settle(key);
+    await this.#boot(key, request, first);
+  }
+
+  async #boot(key: string, request: FunctionSandboxRequest, first: BootSlot): Promise<void> {
+    const { image, function: version } = request;
+    let slot: BootSlot | undefined = first;
     this.#remember(key, version);
-    const entry = this.#shelf.open(key, image.digest, async (signal) =>
-      this.#options.openZone({
-        signal,
+    const entry = this.#shelf.open(key, image.digest, async (signal) => {
+      const turn = slot ?? (await this.#slots.enter(version.name, signal));
+      slot = undefined;
+      if (!turn) throw new SandboxLostError('its function boots another zygote, or too many others do');
+      try {
+        return await this.#openZone(request, signal, turn.signal);
+      } finally {
+        turn.end();
+      }
+    });
+    try {
+      const zone = await entry.zone;
+      void zone.closed.then(() => this.#serving.delete(entry));
+      await this.#look(entry, { version, memoryBytes: 0, lookedAtMs: performance.now() });
+    } catch {
+      // The shelf has been told why.
+    }
+  }
+
+  async #openZone(request: FunctionSandboxRequest, wanted: AbortSignal, turn: AbortSignal): Promise<Zone> {
+    const { interpreter, image, spec, function: version } = request;
+    try {
+      return await this.#options.openZone({
+        signal: AbortSignal.any([wanted, turn]),
         interpreter,
         layers: spec.layers,
         searchPath: image.searchPath,
         init: version.init,
         zygoteMemoryBytes: allowedBytes(version) + forksBytes,
-      }),
-    );
-    try {
-      const zone = await entry.zone;
-      void zone.closed.then(() => this.#serving.delete(entry));
-      const serving = { version, memoryBytes: 0, initMs: zone.initMs ?? 0, names: new Map() };
-      await this.#look(entry, { ...serving, lookedAtMs: performance.now() });
-    } catch {
-      // The shelf has been told why.
-    } finally {
-      this.#booting -= 1;
+      });
+    } catch (error) {
+      if (turn.aborted) throw new SandboxLostError(turn.reason.message, { cause: error });
+      throw error;
     }
   }
 
@@ -216,12 +255,9 @@ export class FunctionZones {
   }
 
   /** A newer version of the function is in use: zygotes of older ones go as soon as nothing of them runs. */
-  #supersede({ name, version }: FunctionVersionRequest, key: string): void {
-    for (const [entry, { names }] of this.#serving) {
-      if (entry.key === key || (names.get(name) ?? version) >= version) continue;
-      if (names.size > 1) names.delete(name);
-      else if (!isInUse(entry)) this.#forget(entry);
-    }
+  #supersede({ name, version }: FunctionVersionRequest): void {
+    for (const [entry, { version: served }] of this.#serving)
+      if (served.name === name && served.version < version && !isInUse(entry)) this.#forget(entry);
   }
 
   #report(error: unknown, key: string): void {
@@ -241,8 +277,8 @@ export class FunctionZones {
   }
 }
 
-function keyOf({ interpreter, spec, function: { digest } }: FunctionSandboxRequest): string {
-  return `${interpreter} ${digest} ${spec.layers.join(' ')}`;
+function keyOf({ interpreter, spec, function: { name, version, digest } }: FunctionSandboxRequest): string {
+  return `${name} ${version} ${interpreter} ${digest} ${spec.layers.join(' ')}`;
 }
 
 function allowedBytes({ memoryBytes }: FunctionVersionRequest): number {

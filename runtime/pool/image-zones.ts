@@ -2,7 +2,10 @@ import type { Image } from '../image/image.ts';
 import type { FunctionInit } from '../interpreters/program-job.ts';
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 import type { RefillGate } from './refill-gate.ts';
+import type { Rotation } from './rotating-zone.ts';
 import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
+import type { GroupStats } from './stats.ts';
+import { Tally } from './stats.ts';
 import type { Lease } from './warm-pool.ts';
 import { type ShelvedZone, ZoneShelf } from './zone-shelf.ts';
 
@@ -32,6 +35,7 @@ export interface ImageZonesOptions {
   gate: RefillGate;
   /** A zone that nobody has used for so long is closed, milliseconds. */
   idleMs: number;
+  rotation: Rotation;
   onError: (error: unknown, what: string) => void;
 }
 
@@ -44,10 +48,16 @@ const commands = { node: 'node', python: 'python3', exec: 'exec' } as const;
 export class ImageZones {
   readonly #options: ImageZonesOptions;
   readonly #shelf: ZoneShelf;
+  readonly #tally = new Tally();
 
   constructor(options: ImageZonesOptions) {
     this.#options = options;
-    this.#shelf = new ZoneShelf({ ...options, backoffMs: { first: 1_000, max: 60_000 } });
+    this.#shelf = new ZoneShelf({
+      ...options,
+      tally: this.#tally,
+      backoffMs: { first: 1_000, max: 60_000 },
+      onNoSuccessor: options.onError,
+    });
   }
 
   async lease(
@@ -60,11 +70,17 @@ export class ImageZones {
     const entry = this.#shelf.get(key) ?? this.#open(key, interpreter, image);
     const wasOpen = entry.opened !== undefined;
     const lease = await this.#shelf.lease(entry, spec, purpose);
-    return wasOpen ? lease : { ...lease, start: 'cold' };
+    if (wasOpen) return lease;
+    this.#tally.coldLeases += 1;
+    return { ...lease, start: 'cold' };
   }
 
   list(): ListedSandbox[] {
     return this.#shelf.list();
+  }
+
+  stats(): Promise<GroupStats> {
+    return this.#tally.stats(this.#shelf.stats());
   }
 
   drain(imageDigest: string): Promise<void> {
@@ -79,12 +95,13 @@ export class ImageZones {
     const refusal = this.#shelf.refusalOf(key);
     if (refusal) throw refusal;
     this.#makeRoom();
-    return this.#shelf.open(key, image.digest, async () => {
+    return this.#shelf.open(key, image.digest, async (signal) => {
       try {
         return await this.#options.openZone({
           interpreter,
           layers: image.layers,
           searchPath: image.searchPath,
+          signal,
         });
       } catch (error) {
         const reason = error instanceof Error ? error.message : String(error);

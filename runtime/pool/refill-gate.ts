@@ -5,6 +5,12 @@ const slotHeldMaxMs = 250;
 /** A pool takes a place only from one with so many times less demand: two alike would take it from each other in turns. */
 const takesFrom = 2;
 
+/** Of some pools: how many they may have parked, and have, those being made included. */
+export interface ParkingBudget {
+  readonly max: number;
+  held: number;
+}
+
 /** What a pool is to the gate. */
 export interface GateMember {
   readonly parked: number;
@@ -13,6 +19,8 @@ export interface GateMember {
   /** Whether it may run empty before a refill is there. */
   readonly isLow: boolean;
   readonly ratePerSecond: number;
+  /** One that it shares with some others, beside that of all. It has nothing reserved then. */
+  readonly budget?: ParkingBudget | undefined;
   /** A place may be free: called after a refusal. */
   refill(): void;
   /** Ends one that is parked, and `release`s it. */
@@ -69,15 +77,19 @@ export class RefillGate {
       this.#waiting.add(member);
       return undefined;
     }
+    const { budget } = member;
+    if (budget && budget.held >= budget.max && !this.#makeRoom(member, budget)) return undefined;
     if (this.#held >= this.#parkedMax && !this.#makeRoom(member) && held >= member.reserved) return undefined;
     this.#held += 1;
+    if (budget) budget.held += 1;
     this.#refills += 1;
     return this.#slot();
   }
 
   /** The sandbox of a refill was leased, died, or was never made. */
-  release(): void {
+  release({ budget }: GateMember): void {
     this.#held -= 1;
+    if (budget) budget.held -= 1;
   }
 
   /** Ends the slot when first called, or by itself. */
@@ -108,10 +120,11 @@ export class RefillGate {
     }
   }
 
-  #makeRoom(asking: GateMember): boolean {
+  #makeRoom(asking: GateMember, budget?: ParkingBudget): boolean {
     let least: GateMember | undefined;
     for (const member of this.#members) {
       if (member === asking || member.parked <= member.reserved) continue;
+      if (budget && member.budget !== budget) continue;
       if (!least || member.ratePerSecond < least.ratePerSecond) least = member;
     }
     if (!least || least.ratePerSecond * takesFrom > asking.ratePerSecond || asking.ratePerSecond === 0)

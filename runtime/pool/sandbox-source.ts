@@ -9,11 +9,14 @@ import {
 } from '../sandbox/sandbox.ts';
 import { type FunctionVersionRequest, FunctionZones } from './function-zones.ts';
 import { ImageZones, type ZoneRequest } from './image-zones.ts';
+import { type OciRequest, OciSandboxes, type OciSandboxesOptions } from './oci-sandboxes.ts';
 import { RefillGate } from './refill-gate.ts';
+import { openRotatingZone, type Rotation } from './rotating-zone.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
+import { type SourceStats, Tally } from './stats.ts';
 import { ZoneKeeper } from './zone-keeper.ts';
 
-export type { FunctionVersionRequest, ListedSandbox, ZoneRequest };
+export type { FunctionVersionRequest, ListedSandbox, OciRequest, ZoneRequest };
 
 export interface SandboxSourceOptions {
   openZone: (request: ZoneRequest) => Promise<Zone>;
@@ -31,6 +34,10 @@ export interface SandboxSourceOptions {
     memoryBytes: number;
     onUnfit: (reason: string, version: Pick<FunctionVersionRequest, 'name' | 'version'>) => void;
   };
+  /** When a zygote is replaced by a new one. Absent: never. */
+  rotation?: Rotation;
+  /** Walls that OCI runtimes make. Absent: there are none. */
+  oci?: OciSandboxesOptions;
   /** Told what could not be made: a runtime, or an interpreter and an image's digest. */
   onError: (error: unknown, what: string) => void;
 }
@@ -44,6 +51,8 @@ export interface SandboxRequest {
   spec: SandboxSpec;
   /** A function whose initialisation may run in a zygote of its own. */
   function?: FunctionVersionRequest | undefined;
+  /** Another wall than ours; absent: ours. */
+  oci?: OciRequest | undefined;
 }
 
 export interface LeasedSandbox {
@@ -60,6 +69,8 @@ export interface LeasedSandbox {
 export interface SandboxSource {
   lease(request: SandboxRequest): Promise<LeasedSandbox>;
   list(): readonly ListedSandbox[];
+  /** What there is and what was done, for an operator. Takes a second at most. */
+  stats(): Promise<SourceStats>;
   /** Digest hex of layers that sandboxes and zygotes of functions stand on now. */
   layersInUse(): readonly string[];
   /** Sandboxes that stand on the image now, parked ones included. */
@@ -83,8 +94,12 @@ const interpreterOf: Record<RuntimeName, Zone['interpreter']> = {
 const imageZonesMax = 16;
 const functionZonesMax = 64;
 
+/** What of an absent rotation is the same as none. */
+const never: Rotation = { forksMax: Number.POSITIVE_INFINITY, ageMs: Number.POSITIVE_INFINITY };
+
 interface BaseZone {
   image: Image;
+  tally: Tally;
   keeper: ZoneKeeper;
   pools: SpecPools;
 }
@@ -92,7 +107,8 @@ interface BaseZone {
 /** Opens a zone and a pool for each runtime. Resolves when every pool is full; other pools come with first use. */
 export async function openSandboxSource(options: SandboxSourceOptions): Promise<SandboxSource> {
   const { functionTarget: spareTarget, functionIdleMs: idleMs, onError } = options;
-  const gate = new RefillGate({ parkedMax: options.parkedMax ?? Number.POSITIVE_INFINITY });
+  const { rotation = never, parkedMax = Number.POSITIVE_INFINITY } = options;
+  const gate = new RefillGate({ parkedMax });
   const runtimes = Object.keys(options.images) as RuntimeName[];
   const bases = new Map(
     runtimes.map((runtime) => [interpreterOf[runtime], openBase(runtime, options, gate)]),
@@ -103,8 +119,10 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
     spareTarget,
     gate,
     idleMs,
+    rotation,
     onError,
   });
+  const draining = new Set<string>();
   const functions =
     options.functionZygotes &&
     new FunctionZones({
@@ -114,9 +132,13 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       spareTarget,
       gate,
       idleMs,
+      rotation,
+      isDraining: (imageDigest) => draining.has(imageDigest),
       onError,
     });
-  const draining = new Set<string>();
+  const oci = new OciSandboxes(
+    options.oci ?? { walls: [], create: () => Promise.reject(new Error('no walls')) },
+  );
   await Promise.all(
     runtimes.map((runtime) => {
       const { digest, layers } = options.images[runtime];
@@ -129,6 +151,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
     ...[...bases.values()].flatMap(({ pools }) => pools.list()),
     ...images.list(),
     ...(functions?.list() ?? []),
+    ...oci.list(),
   ];
 
   function leaseOrdinary(
@@ -150,6 +173,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       if (draining.has(image.digest)) throw removed(image.digest);
       const interpreter = runtime === undefined ? 'exec' : interpreterOf[runtime];
       const purpose: PoolPurpose = { imageDigest: image.digest, runtime };
+      if (request.oci) return oci.lease(request.oci, interpreter, image.searchPath, spec, purpose);
       if (!functions || !request.function) return leaseOrdinary(interpreter, request, purpose);
       const sharing = { interpreter, image, spec, purpose, function: request.function };
       const shared = await functions.lease(sharing);
@@ -157,13 +181,25 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       if (!shared && draining.has(image.digest)) throw removed(image.digest);
       if (shared) return { sandbox: shared.sandbox, start: shared.start, sharedInitMs: shared.initMs };
       const lease = await leaseOrdinary(interpreter, request, purpose);
-      const initialised = (ms: number) => {
-        if (!draining.has(image.digest)) functions.initialised(sharing, ms);
-      };
-      return { ...lease, initialised };
+      return { ...lease, initialised: (ms) => functions.initialised(sharing, ms) };
     },
 
     list,
+
+    async stats() {
+      const group = (runtime: RuntimeName) => {
+        const { tally, pools } = bases.get(interpreterOf[runtime]) as BaseZone;
+        return tally.stats(pools.stats());
+      };
+      const [node, python, bash, image, of] = await Promise.all([
+        group('node'),
+        group('python'),
+        group('bash'),
+        images.stats(),
+        functions?.stats() ?? new Tally().stats([]),
+      ]);
+      return { groups: { node, python, bash, image, function: of }, parkedHeld: gate.held, parkedMax };
+    },
 
     layersInUse: () => [...list().flatMap(({ sandbox }) => sandbox.layers), ...(functions?.layers() ?? [])],
 
@@ -175,7 +211,12 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
         throw new Error(`cannot drain image ${imageDigest}: ${used.join(' and ')} run on it on this node`);
       draining.add(imageDigest);
       const drains = [...bases.values()].map(({ pools }) => pools.drain(imageDigest));
-      await Promise.all([...drains, images.drain(imageDigest), functions?.drain(imageDigest)]);
+      await Promise.all([
+        ...drains,
+        images.drain(imageDigest),
+        functions?.drain(imageDigest),
+        oci.drain(imageDigest),
+      ]);
       return () => void draining.delete(imageDigest);
     },
 
@@ -183,6 +224,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       await Promise.all([
         images.close(),
         functions?.close(),
+        oci.close(),
         ...[...bases.values()].map(async ({ keeper, pools }) => {
           await pools.close();
           await keeper.close();
@@ -196,28 +238,46 @@ function openBase(runtime: RuntimeName, options: SandboxSourceOptions, gate: Ref
   const image = options.images[runtime];
   const onError = (error: unknown) => options.onError(error, runtime);
   const { layers, searchPath } = image;
+  const tally = new Tally();
   const open = () =>
-    options.openZone({ interpreter: interpreterOf[runtime], layers, searchPath, isTrusted: true });
+    openRotatingZone({
+      open: (signal) =>
+        options.openZone({
+          interpreter: interpreterOf[runtime],
+          layers,
+          searchPath,
+          isTrusted: true,
+          signal,
+        }),
+      stop: new AbortController(),
+      rotation: options.rotation ?? never,
+      onRotated: () => pools.renew(),
+      onError,
+      tally,
+    });
   const keeper = new ZoneKeeper({ open, onError });
   const pools = new SpecPools({
     create: (spec) => keeper.create(spec),
     spareTarget: options.functionTarget,
     gate,
     idleMs: options.functionIdleMs,
+    tally,
     onError,
   });
-  return { image, keeper, pools };
+  return { image, keeper, pools, tally };
 }
 
 async function leaseFrom(
-  { keeper, pools }: BaseZone,
+  { keeper, pools, tally }: BaseZone,
   spec: SandboxSpec,
   purpose: PoolPurpose,
 ): Promise<LeasedSandbox> {
   const { isOpen, boots } = keeper;
   const lease = await pools.lease(spec, purpose);
   const waitedForBoot = lease.start === 'fork' && (!isOpen || keeper.boots !== boots);
-  return waitedForBoot ? { ...lease, start: 'cold' } : lease;
+  if (!waitedForBoot) return lease;
+  tally.coldLeases += 1;
+  return { ...lease, start: 'cold' };
 }
 
 function standsOn(layers: readonly string[], base: readonly string[]): boolean {

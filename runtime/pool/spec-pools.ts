@@ -1,7 +1,8 @@
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { Sandbox, SandboxSpec } from '../sandbox/sandbox.ts';
-import { RefillGate } from './refill-gate.ts';
-import { type Lease, type PoolState, type PoolStats, WarmPool } from './warm-pool.ts';
+import { type ParkingBudget, RefillGate } from './refill-gate.ts';
+import type { PoolStats, Tally } from './stats.ts';
+import { type Lease, type PoolState, WarmPool } from './warm-pool.ts';
 
 /** What the sandboxes of a pool are for: shown by lists, and counted when an image is to go. */
 export interface PoolPurpose {
@@ -14,7 +15,7 @@ export interface PoolPurpose {
 export interface ListedSandbox extends PoolPurpose {
   sandbox: Sandbox;
   pool: PoolState;
-  start: 'warm' | 'fork';
+  start: 'warm' | 'fork' | 'cold';
 }
 
 export interface SpecPoolsOptions {
@@ -24,6 +25,9 @@ export interface SpecPoolsOptions {
   idleMs: number;
   /** Shared with the other pools of the node. Its own, without a budget, unless given. */
   gate?: RefillGate;
+  /** Shared with some of those, beside the gate's own. */
+  budget?: ParkingBudget;
+  tally?: Tally;
   onError: (error: unknown) => void;
 }
 
@@ -94,6 +98,11 @@ export class SpecPools {
     return [...this.#entries.values()].map(({ pool, purpose }) => ({ ...purpose, ...pool.stats() }));
   }
 
+  /** Sandboxes are made by another zone now: those that the old one has parked go. */
+  renew(): void {
+    for (const { pool } of this.#entries.values()) pool.renew();
+  }
+
   /** Closes the pools of an image, and resolves when the last sandbox on it is dead. They are listed until then. */
   async drain(imageDigest: string): Promise<void> {
     const drained = [...this.#entries].filter(([, { purpose }]) => purpose.imageDigest === imageDigest);
@@ -127,10 +136,20 @@ export class SpecPools {
   }
 
   #newPool(spec: SandboxSpec, min: number, reserved: number): WarmPool {
-    const { create, onError } = this.#options;
+    const { create, onError, tally, budget } = this.#options;
     // Whoever keeps none when idle wants none parked at all.
     const max = min === 0 ? 0 : Number.POSITIVE_INFINITY;
-    return new WarmPool({ create: () => create(spec), min, max, reserved, gate: this.#gate, onError });
+    const gate = this.#gate;
+    return new WarmPool({
+      create: () => create(spec),
+      min,
+      max,
+      reserved,
+      gate,
+      onError,
+      ...(tally && { tally }),
+      ...(budget && { budget }),
+    });
   }
 }
 

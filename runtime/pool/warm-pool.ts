@@ -1,6 +1,7 @@
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import { Demand } from './demand.ts';
-import type { GateMember, RefillGate } from './refill-gate.ts';
+import type { GateMember, ParkingBudget, RefillGate } from './refill-gate.ts';
+import { type PoolStats, Tally } from './stats.ts';
 
 const backoffFirstMs = 50;
 const backoffMaxMs = 5_000;
@@ -22,6 +23,10 @@ export interface WarmPoolOptions {
   reserved?: number;
   /** Shared by the pools of a node. */
   gate: RefillGate;
+  /** Shared by some of them, beside the gate's own. */
+  budget?: ParkingBudget;
+  /** What is counted of it, together with others. */
+  tally?: Tally;
   /** Told of every failed refill; the pool goes on by itself. */
   onError: (error: unknown) => void;
 }
@@ -41,17 +46,6 @@ export interface Lease {
   start: 'warm' | 'fork';
 }
 
-export interface PoolStats {
-  parked: number;
-  leased: number;
-  /** Parked ones that the demand calls for. */
-  target: number;
-  /** Leases a second. */
-  ratePerSecond: number;
-  /** Mean time that making one takes, milliseconds. */
-  refillMs: number;
-}
-
 /**
  * Keeps as many sandboxes parked as `Demand` calls for, and hands each out once.
  *
@@ -64,14 +58,18 @@ export interface PoolStats {
  */
 export class WarmPool implements GateMember {
   readonly reserved: number;
+  readonly budget: ParkingBudget | undefined;
   readonly #options: WarmPoolOptions;
   readonly #gate: RefillGate;
   readonly #demand: Demand;
+  readonly #tally: Tally;
   /** Insertion order is age: the oldest parked one is leased first. */
   readonly #entries = new Map<Sandbox, PoolEntry>();
   readonly #refills = new Set<Promise<void>>();
   readonly #fullWaiters: (() => void)[] = [];
   #parked = 0;
+  /** Of what is parked or being made for it: that of an earlier one is not wanted. */
+  #generation = 0;
   #failures = 0;
   /** Parked ones in a row that died as soon as they were. */
   #deaths = 0;
@@ -85,7 +83,9 @@ export class WarmPool implements GateMember {
     const { min, max, reserved = 0, gate } = options;
     this.#options = options;
     this.reserved = reserved;
+    this.budget = options.budget;
     this.#gate = gate;
+    this.#tally = options.tally ?? new Tally();
     this.#demand = new Demand({ min, max, servers: gate.slots, deferMs });
     gate.join(this);
   }
@@ -128,9 +128,11 @@ export class WarmPool implements GateMember {
       if (entry.state !== 'parked' || entry.sandbox.state === 'dead') continue;
       this.#unpark(entry);
       this.#deaths = 0;
+      this.#tally.warmLeases += 1;
       this.#refillLater();
       return { sandbox: entry.sandbox, start: 'warm' };
     }
+    this.#tally.forkLeases += 1;
     this.#refillLater();
     const sandbox = await this.#make();
     this.#failures = 0;
@@ -168,6 +170,13 @@ export class WarmPool implements GateMember {
   /** Kills the oldest parked one: another pool needs its place. */
   giveBack(): void {
     for (const entry of this.#entries.values()) if (entry.state === 'parked') return void this.#evict(entry);
+  }
+
+  /** New ones come from elsewhere now: kills what is parked, or is just being made for it, and makes as many anew. */
+  renew(): void {
+    this.#generation += 1;
+    for (const entry of this.list()) if (entry.state === 'parked') void this.#evict(entry);
+    this.refill();
   }
 
   /** Kills what is parked, now or once made. Resolves when all of that is dead; leased ones are their owners'. */
@@ -234,20 +243,23 @@ export class WarmPool implements GateMember {
   }
 
   async #park(): Promise<void> {
+    const generation = this.#generation;
     let sandbox: Sandbox;
     try {
       sandbox = await this.#make();
     } catch (error) {
-      this.#gate.release();
+      this.#gate.release(this);
       if (this.#closing) return;
+      this.#tally.refillFailures += 1;
       this.#options.onError(error);
       this.#backOff();
       return;
     }
     this.#failures = 0;
-    // Closed or shrunk while it was being made: it is not wanted any more.
-    if (this.#closing || this.#parked >= this.target) {
-      this.#gate.release();
+    // Closed, shrunk or renewed while it was being made: it is not wanted any more.
+    if (this.#closing || this.#parked >= this.target || generation !== this.#generation) {
+      this.#gate.release(this);
+      this.#tally.evictions += 1;
       return sandbox.kill();
     }
     this.#parked += 1;
@@ -287,13 +299,14 @@ export class WarmPool implements GateMember {
   #evict(entry: PoolEntry): Promise<void> {
     this.#entries.delete(entry.sandbox);
     this.#drop();
+    this.#tally.evictions += 1;
     return entry.sandbox.kill();
   }
 
   /** One fewer is parked. */
   #drop(): void {
     this.#parked -= 1;
-    this.#gate.release();
+    this.#gate.release(this);
   }
 
   #isFull(): boolean {

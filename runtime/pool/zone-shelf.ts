@@ -1,6 +1,8 @@
 import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
-import type { RefillGate } from './refill-gate.ts';
+import type { ParkingBudget, RefillGate } from './refill-gate.ts';
+import { openRotatingZone, type Rotation } from './rotating-zone.ts';
 import { type ListedSandbox, type PoolPurpose, SpecPools } from './spec-pools.ts';
+import type { PoolStats, Tally } from './stats.ts';
 import type { Lease } from './warm-pool.ts';
 
 /** A zone that lived so long was healthy. */
@@ -12,12 +14,18 @@ export interface ZoneShelfOptions {
   spareTarget: number;
   /** Of all pools of the node. */
   gate: RefillGate;
+  /** Of the pools of this shelf, beside that of the node. */
+  budget?: ParkingBudget;
   /** A zone that nobody has used for so long is closed, milliseconds. */
   idleMs: number;
   /** How long a key is refused after its first failure in a row, and at most, milliseconds. */
   backoffMs: { first: number; max: number };
+  rotation: Rotation;
+  tally: Tally;
   /** Told of a zone that did not open or went by itself, and of a sandbox that could not be made ahead. */
   onError: (error: unknown, key: string) => void;
+  /** Told of a successor that did not open: the zone serves on. */
+  onNoSuccessor: (error: unknown, key: string) => void;
 }
 
 export interface ShelvedZone {
@@ -73,11 +81,18 @@ export class ZoneShelf {
     return failure && performance.now() < failure.untilMs ? failure.error : undefined;
   }
 
-  /** There must be none of this key. */
+  /** There must be none of this key. `boot` is called again for each successor. */
   open(key: string, imageDigest: string, boot: (signal: AbortSignal) => Promise<Zone>): ShelvedZone {
-    const { spareTarget, gate, idleMs, onError } = this.#options;
+    const { spareTarget, gate, budget, idleMs, rotation, tally, onError, onNoSuccessor } = this.#options;
     const stop = new AbortController();
-    const zone = boot(stop.signal);
+    const zone = openRotatingZone({
+      open: boot,
+      stop,
+      rotation,
+      tally,
+      onRotated: () => entry.pools.renew(),
+      onError: (error) => onNoSuccessor(error, key),
+    });
     const entry: ShelvedZone = {
       key,
       imageDigest,
@@ -89,6 +104,8 @@ export class ZoneShelf {
         spareTarget,
         gate,
         idleMs,
+        tally,
+        ...(budget && { budget }),
         onError: (error) => onError(error, key),
       }),
       leasing: 0,
@@ -165,6 +182,11 @@ export class ZoneShelf {
 
   list(): ListedSandbox[] {
     return this.all().flatMap(({ pools }) => pools.list());
+  }
+
+  /** Of every pool. */
+  stats(): PoolStats[] {
+    return this.all().flatMap(({ pools }) => pools.stats());
   }
 
   async #watch(entry: ShelvedZone): Promise<void> {

@@ -23,11 +23,15 @@ export const frameType = {
   CHANGES: 15,
   BUILD: 16,
   BUILT: 17,
+  OCI: 18,
 } as const;
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 
 /** `enum unpack_fault`. */
 export const unpackFault = { INVALID: 1, FULL: 2, LOST: 3 } as const;
+
+/** `enum oci_runtime`. */
+export const ociRuntime = { runc: 1, gvisor: 2 } as const;
 
 /** By their number in `enum end_cause`. */
 export const endCauses = ['exited', 'wall', 'cpu', 'killed', 'output'] as const satisfies readonly EndCause[];
@@ -125,6 +129,18 @@ export function encodeSpec(spec: SandboxSpec): Buffer {
     head.writeUInt32LE(number, index * 4);
   });
   return Buffer.concat([head, encodeStrings([spec.workingDir, spec.layers.join(':')])]);
+}
+
+/** Payload of FRAME_OCI: `enum oci_runtime`, `struct run_limits`, the spec, config.json. */
+export function encodeOci(
+  runtime: keyof typeof ociRuntime,
+  limits: Limits,
+  spec: SandboxSpec,
+  config: string,
+): Buffer {
+  const number = Buffer.alloc(4);
+  number.writeUInt32LE(ociRuntime[runtime]);
+  return Buffer.concat([number, encodeLimits(limits), encodeSpec(spec), encodeStrings([config])]);
 }
 
 /** What a run is told beside its job: `struct run_limits`, flags, stdin. */

@@ -24,6 +24,9 @@ import {
 
 /** The agent gives up on a zygote after 30 s, and says so; this is for an agent that does not. */
 const readyWithinMs = 35_000;
+/** An agent is asked so often whether it still moves, and has so long to say so: a stopped one would have every run wait. */
+const pulseEveryMs = 3_000;
+const pulseWithinMs = 12_000;
 
 export interface ZoneOptions {
   /** Path of the launcher's Unix socket. */
@@ -45,8 +48,7 @@ export interface ZoneOptions {
 
 /** Boots a zone; resolves when its zygote is ready to fork. Rejects with the launcher's or agent's reason. */
 export async function openZone(options: ZoneOptions): Promise<Zone> {
-  const { interpreter, layers, searchPath } = options;
-  const init = options.init ? encodeInit(options.init) : '';
+  const request = encodeZoneRequest(options);
   const openedAtMs = performance.now();
   const socket = connect(options.launcherSocket);
   try {
@@ -54,20 +56,8 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
   } catch (error) {
     throw new SandboxLostError(`cannot reach the launcher at ${options.launcherSocket}`, { cause: error });
   }
-  const zone = new ZygoteZone(socket, interpreter);
-  socket.write(
-    encodeFrame(
-      frameType.ZONE,
-      0,
-      encodeStrings([
-        layers.join(':'),
-        searchPath,
-        init,
-        options.isTrusted ? 'trusted' : `${options.zygoteMemoryBytes ?? ''}`,
-        ...zygoteArguments[interpreter],
-      ]),
-    ),
-  );
+  const zone = new ZygoteZone(socket, options.interpreter);
+  socket.write(request);
   const late = () => zone.breach(`the zone was not ready within ${readyWithinMs} ms`);
   const deadline = setTimeout(late, readyWithinMs).unref();
   const abort = () => zone.breach('the zone is no longer wanted');
@@ -79,8 +69,17 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
     clearTimeout(deadline);
     options.signal?.removeEventListener('abort', abort);
   }
+  zone.watch();
   if (options.init) zone.initMs = Math.min(zone.saidInitMs, performance.now() - openedAtMs);
   return zone;
+}
+
+/** The first frame of a zone's connection; the launcher reads it in `requests.c`. */
+export function encodeZoneRequest(options: Omit<ZoneOptions, 'launcherSocket'>): Buffer {
+  const { interpreter, layers, searchPath, init, isTrusted, zygoteMemoryBytes } = options;
+  const trust = isTrusted ? 'trusted' : `${zygoteMemoryBytes ?? ''}`;
+  const strings = [layers.join(':'), searchPath, init ? encodeInit(init) : '', trust];
+  return encodeFrame(frameType.ZONE, 0, encodeStrings([...strings, ...zygoteArguments[interpreter]]));
 }
 
 class ZygoteZone implements Zone {
@@ -151,6 +150,30 @@ class ZygoteZone implements Zone {
     this.#socket.write(encodeFrame(frameType.STAT, 0));
     return new Promise((resolve, reject) => {
       this.#memoryWaiters.push({ resolve, reject });
+    });
+  }
+
+  /** To be called once it is ready. Its end ends that. */
+  watch(): void {
+    let deadline: NodeJS.Timeout | undefined;
+    const ask = setInterval(() => {
+      if (deadline !== undefined) return;
+      const silent = () => this.breach(`the zone's agent has not answered for ${pulseWithinMs} ms`);
+      // If it was us who stood still, its answer is there and waits for its turn, which comes before the second timer.
+      deadline = setTimeout(() => {
+        deadline = setTimeout(silent, pulseEveryMs).unref();
+      }, pulseWithinMs - pulseEveryMs).unref();
+      this.memory().then(
+        () => {
+          clearTimeout(deadline);
+          deadline = undefined;
+        },
+        () => {},
+      );
+    }, pulseEveryMs).unref();
+    void this.closed.then(() => {
+      clearInterval(ask);
+      clearTimeout(deadline);
     });
   }
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { runCommand } from './progress.mjs';
 
@@ -37,8 +37,16 @@ const toolsOfTests = [
     package: 'python3-pip',
     isThere: () => onPath('python3') && (onPath('pip3') || onPath('pip')),
   },
+  { what: 'clang', package: 'clang', isThere: () => onPath('clang') },
+  {
+    what: "clang's sanitizers and fuzzer",
+    package: 'libclang-rt-dev',
+    // Ubuntu 22.04 has no such package: there clang brings them.
+    isThere: () => hasLibFuzzer() || readFileSync('/etc/os-release', 'utf8').includes('VERSION_ID="22.04"'),
+  },
   { what: 'bubblewrap', package: 'bubblewrap', isThere: () => onPath('bwrap') },
   { what: 'runc', package: 'runc', isThere: () => onPath('runc') },
+  { what: 'gVisor', package: 'runsc', isThere: () => onPath('runsc') },
   // Ubuntu has it as a snap only; there the test of the load tester's page is skipped.
   {
     what: 'chromium',
@@ -46,6 +54,17 @@ const toolsOfTests = [
     isThere: () => onPath('chromium') || !readFileSync('/etc/os-release', 'utf8').includes('ID=debian'),
   },
 ];
+
+/** In a directory of clang's version: `/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a`. */
+function hasLibFuzzer() {
+  const below = (directory) =>
+    (existsSync(directory) ? readdirSync(directory) : []).map((name) => join(directory, name));
+  return below('/usr/lib')
+    .filter((path) => path.startsWith('/usr/lib/llvm-'))
+    .flatMap((llvm) => below(join(llvm, 'lib/clang')))
+    .flatMap((version) => below(join(version, 'lib/linux')))
+    .some((path) => path.includes('libclang_rt.fuzzer-'));
+}
 
 export function missingTools({ forTests }) {
   return [...tools, ...(forTests ? toolsOfTests : [])].filter((tool) => !tool.isThere());

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { type Isolation, isolationSchema } from '../contract/isolation.ts';
 import { limitTable } from '../contract/limits.ts';
 import type { Session } from './session.ts';
 
@@ -19,6 +20,13 @@ export function limit(text: string, collected: Record<string, number> = {}): Rec
     throw new InvalidArgumentError(`It must be one of ${Object.keys(limitTable).join(', ')}, with =number.`);
   }
   return { ...collected, [name]: Number(value) };
+}
+
+export function isolation(text: string): Isolation {
+  const parsed = isolationSchema.safeParse(text);
+  if (!parsed.success)
+    throw new InvalidArgumentError(`It must be one of ${isolationSchema.options.join(', ')}.`);
+  return parsed.data;
 }
 
 export function positiveInteger(text: string): number {

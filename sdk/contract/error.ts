@@ -5,12 +5,16 @@ import type { Outcome } from './outcome.ts';
 export const errorStatus = {
   /** The request is malformed; `field` names what is wrong, as in `limits.wallMs`. */
   invalid_request: 400,
+  /** A node lacks what the request asks for; `field` names it. */
+  unsupported: 400,
   route_not_found: 404,
   function_not_found: 404,
   /** Never existed, or finished so long ago that its record is gone. */
   invocation_not_found: 404,
   image_not_found: 404,
   method_not_allowed: 405,
+  /** The request's headers or body did not come in time. */
+  request_timeout: 408,
   /** Sandboxes stand on the image, or a function's version does. */
   image_in_use: 409,
   body_too_large: 413,
@@ -20,6 +24,8 @@ export const errorStatus = {
   build_failed: 422,
   /** Too many invocations wait; Retry-After says when to come back. */
   queue_full: 429,
+  /** The path and the headers together are larger than 16 KiB. */
+  headers_too_large: 431,
   internal: 500,
   /** The registry could not be reached, or refused. */
   registry_failed: 502,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { filesSchema, isWhiteout } from './files.ts';
 import { imageReferenceSchema } from './image.ts';
+import { isolationSchema } from './isolation.ts';
 import { type Limits, limitsInput } from './limits.ts';
 import { envSchema, handlerSchema } from './program.ts';
 
@@ -24,6 +25,8 @@ const deployFields = (maxima?: Limits) => ({
   limits: limitsInput(maxima).optional(),
   /** Whether its initialisation may run once for all invocations, in a zygote of its own; true unless given. */
   zygote: z.boolean().optional(),
+  /** The wall around every invocation; `native` unless given. Another than that has no zygote. */
+  isolation: isolationSchema.optional(),
 });
 
 /**
@@ -41,7 +44,7 @@ export function deployRequestSchema(maxima?: Limits) {
     .superRefine((request, context) => {
       const refuse = (field: keyof typeof request, message: string) =>
         context.addIssue({ code: 'custom', path: [field], message });
-      const settings = ['runtime', 'handler', 'env', 'limits', 'zygote'] as const;
+      const settings = ['runtime', 'handler', 'env', 'limits', 'zygote', 'isolation'] as const;
       const hasCode = request.files !== undefined || request.bundle !== undefined;
       if (request.image !== undefined && !hasCode && settings.every((field) => request[field] === undefined))
         return;
@@ -74,6 +77,7 @@ export const deployQuerySchema = z.strictObject({
     .enum(['true', 'false'])
     .transform((text) => text === 'true')
     .optional(),
+  isolation: isolationSchema.optional(),
 });
 
 /** One immutable upload. Read tolerantly: it may have been stored by another release. */
@@ -87,6 +91,8 @@ export const functionVersionSchema = z.object({
   limits: z.record(z.string(), z.number()),
   /** False: every sandbox initialises for itself. Absent: true. */
   zygote: z.boolean().optional(),
+  /** Absent: native. */
+  isolation: isolationSchema.optional(),
   /** What the code is stacked on, or, deployed from an image alone, that image; pinned by its digest. */
   image: z.object({ reference: z.string(), digest: z.string() }).optional(),
   /** Digest, hex, of the tar that is stacked on the image; absent where the image holds the code. */

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { changeSchema } from './image.ts';
+import { isolationSchema } from './isolation.ts';
 import { outcomeSchema } from './outcome.ts';
 
 export const startKindSchema = z.enum(['warm', 'fork', 'cold']);
-/** `warm`: from the pool; `fork`: the pool was empty, the zygote ready; `cold`: the zygote had to boot. */
+/** `warm`: from the pool; `fork`: the pool was empty, the zygote ready; `cold`: the zygote had to boot, or there is none. */
 export type StartKind = z.infer<typeof startKindSchema>;
 
 /** The phases of an invocation, one after the other, milliseconds. */
@@ -59,6 +60,8 @@ export const invocationSchema = z.object({
   function: z.object({ name: z.string(), version: z.number().int(), digest: z.string() }).optional(),
   outcome: outcomeSchema.optional(),
   start: startKindSchema.optional(),
+  /** Which wall it was. */
+  isolation: isolationSchema.optional(),
   /** What it ran on: the function's version or the image. `reference` is what the request called it. */
   image: z.object({ digest: z.string(), reference: z.string().optional() }).optional(),
   timings: timingsSchema.optional(),

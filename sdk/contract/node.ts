@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { startKindSchema } from './invocation.ts';
+import { isolationSchema } from './isolation.ts';
 import { runtimeNameSchema } from './runtime-name.ts';
 
 /** A worker process that takes invocations from the queue. */
@@ -10,6 +11,8 @@ export const nodeInfoSchema = z.object({
   /** Invocations it runs at once. */
   concurrency: z.number().int(),
   startedAt: z.string().describe('RFC 3339'),
+  /** Walls that it can put around a program; of a node of an earlier release, ours alone. */
+  isolations: z.array(isolationSchema).default(['native']),
 });
 export type NodeInfo = z.infer<typeof nodeInfoSchema>;
 

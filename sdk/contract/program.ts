@@ -1,22 +1,20 @@
 import { z } from 'zod';
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what is refused
+const withoutNul = /^[^\x00]*$/;
+const badPath = 'must be a relative path without "..", "//", control characters or parts over 255 bytes';
+/** Parts with "/" between them, none of which is empty, "." or "..". */
+const containedPath =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
+  /^(?!\.{1,2}(?:\/|$))[^\x00-\x1f\x7f\\/]{1,255}(?:\/(?!\.{1,2}(?:\/|$))[^\x00-\x1f\x7f\\/]{1,255})*$/;
+
 /** A path inside the working directory: relative, no `..`, no empty part, no control character, ≤ 255 bytes a part. */
 export const relativePathSchema = z
   .string()
   .min(1)
   .max(1024)
-  .refine(
-    isContainedPath,
-    'must be a relative path without "..", "//", control characters or parts over 255 bytes',
-  );
-
-function isContainedPath(path: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
-  if (/[\u0000-\u001f\u007f\\]/.test(path)) return false;
-  return path
-    .split('/')
-    .every((part) => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= 255);
-}
+  .regex(containedPath, badPath)
+  .refine((path) => path.split('/').every((part) => Buffer.byteLength(part) <= 255), badPath);
 
 export const fileSchema = z.strictObject({
   path: relativePathSchema,
@@ -31,10 +29,7 @@ export const envSchema = z.record(
     .string()
     .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'must be a POSIX variable name')
     .max(256),
-  z
-    .string()
-    .max(131_072)
-    .refine((value) => !value.includes('\0'), 'must not contain NUL'),
+  z.string().max(131_072).regex(withoutNul, 'must not contain NUL'),
 );
 
 /** As `envSchema`, with the names that an image's configuration may have too: all that a process can be given. */
@@ -48,10 +43,7 @@ const programEnvSchema = z.record(
 );
 
 /** An argument of a program. */
-export const argumentSchema = z
-  .string()
-  .max(131_071)
-  .refine((value) => !value.includes('\0'), 'must not contain NUL');
+export const argumentSchema = z.string().max(131_071).regex(withoutNul, 'must not contain NUL');
 
 /** `file.export`, as Lambda writes it: `index.handler` is the export `handler` of `index.mjs`, `.js`, `.cjs` or `.py`. */
 export const handlerSchema = z

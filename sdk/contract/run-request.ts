@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { filesSchema } from './files.ts';
 import { imageReferenceSchema } from './image.ts';
 import { diffSchema } from './invocation.ts';
+import { isolationSchema } from './isolation.ts';
 import { type Limits, limitsInput } from './limits.ts';
 import { argumentSchema, envSchema, relativePathSchema } from './program.ts';
 import { runtimeNameSchema } from './runtime-name.ts';
@@ -15,8 +16,9 @@ const userSchema = z
 const workdirSchema = z
   .string()
   .max(4096)
-  .refine(
-    (path) => path.startsWith('/') && !path.includes('\0') && !path.split('/').includes('..'),
+  .regex(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: NUL is what is refused
+    /^(?![\s\S]*\/\.\.(?:\/|$))\/[^\x00]*$/,
     'must be an absolute path without ".." and NUL',
   );
 
@@ -47,6 +49,8 @@ export function runRequestSchema(maxima?: Limits) {
       env: envSchema.default({}),
       limits: limitsInput(maxima).default({}),
       diff: diffSchema.default(false),
+      /** The wall around the program; `native` unless given. */
+      isolation: isolationSchema.optional(),
       /** The only network of this version: loopback inside the sandbox. */
       network: z.literal('none').optional(),
     })

@@ -5,7 +5,9 @@ import { createRegistry } from '../registry/registry.ts';
 import { loadConfig } from '../shared/config.ts';
 import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
+import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
+import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { createApp } from './app.ts';
 import { listen } from './server.ts';
@@ -21,6 +23,7 @@ if (config.ONCEBOX_REDIS_URL === '') {
 }
 const logger = createLogger(config.ONCEBOX_LOG_LEVEL, 'gateway');
 const undo = createUndoStack(logger);
+answerPulse();
 onStopRequest(async (reason) => {
   logger.debug({ reason }, 'stopping');
   // Without Redis the orderly way may never end; with our parent gone the embedded one is gone too.
@@ -29,7 +32,7 @@ onStopRequest(async (reason) => {
   process.exit(0);
 });
 // All code is loaded; from here on an ordinary user is enough.
-dropPrivileges(config.ONCEBOX_SERVICE_ID);
+dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).gateway);
 
 const redis = connectRedis(config.ONCEBOX_REDIS_URL, { failFast: true, logger });
 const subscriber = connectRedis(config.ONCEBOX_REDIS_URL, { logger });

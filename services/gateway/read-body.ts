@@ -3,8 +3,20 @@ import { PlatformError } from '../shared/platform-error.ts';
 
 const depthMax = 100;
 
-/** The body's bytes. Throws `body_too_large` as soon as that is known; the rest is not read. */
+/**
+ * The body's bytes. Throws `body_too_large` as soon as that is known; the rest is not read. Throws `request_timeout` when
+ * the connection ended first, and then nobody hears of it.
+ */
 export async function readBody(c: Context, maxBytes: number): Promise<Buffer> {
+  try {
+    return await read(c, maxBytes);
+  } catch (error) {
+    if (error instanceof PlatformError) throw error;
+    throw new PlatformError('request_timeout', 'the body did not come whole', { cause: error });
+  }
+}
+
+async function read(c: Context, maxBytes: number): Promise<Buffer> {
   const announced = c.req.header('content-length');
   if (announced !== undefined) {
     if (Number(announced) > maxBytes) throw tooLarge(maxBytes);
@@ -23,17 +35,36 @@ export async function readBody(c: Context, maxBytes: number): Promise<Buffer> {
   return Buffer.concat(chunks, size);
 }
 
-/** The body as JSON text and value; an empty body is undefined. Throws `invalid_request` with field `body`. */
+/**
+ * The body as JSON text and value; an empty body is undefined. Throws `invalid_request` with field `body`. The text may
+ * be handed on as it is; what is made of the value goes through UTF-8, which has no place for half a surrogate pair:
+ * `wellFormed` refuses that.
+ */
 export async function readJson(c: Context, maxBytes: number): Promise<{ text: string; value: unknown }> {
   const bytes = await readBody(c, maxBytes);
   const text = decodeUtf8(bytes);
   if (text.trim() === '') return { text: '', value: undefined };
   refuseDeepJson(text);
+  return { text, value: parse(text) };
+}
+
+function parse(text: string): unknown {
   try {
-    return { text, value: JSON.parse(text) };
+    return JSON.parse(text);
   } catch (error) {
     throw invalidBody(`the body is not JSON: ${(error as Error).message}`);
   }
+}
+
+/**
+ * Refuses what JSON can escape and UTF-8 cannot hold, half a surrogate pair: two different paths would become one file's
+ * name. Well-formed JSON.stringify (ECMA-262) escapes nothing else above the control characters.
+ */
+export function wellFormed(value: unknown, text: string): unknown {
+  const isSuspect = /\\u[dD][89a-fA-F]/.test(text);
+  if (isSuspect && /(?<!\\)(?:\\\\)*\\ud[89a-f]/.test(JSON.stringify(value)))
+    throw invalidBody('the body has half of a surrogate pair in a string');
+  return value;
 }
 
 /**

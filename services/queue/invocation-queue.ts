@@ -5,17 +5,22 @@ import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import { readFiles } from './invocation-files.ts';
 import { cancelChannel, type InvocationJob, invocationQueueName, queuePrefix } from './job.ts';
-import { cancelledInvocation, lostInvocation, unfinishedInvocation } from './record.ts';
+import { isRedisFull } from './make-room.ts';
+import { cancelledInvocation, lostInvocation, lostReason, unfinishedInvocation } from './record.ts';
+import { createRedisRoom } from './redis-room.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
 
 export type InvocationRequest = Omit<InvocationJob, 'replyTo' | 'enqueuedAtMs'>;
 
 /** The gateway's side of the queue: adds invocations, waits for their results, reads and cancels them. */
 export interface InvocationQueue {
-  /** Throws PlatformError `queue_full`. The id comes from `newInvocationId`. */
+  /**
+   * Throws PlatformError `queue_full`, or `unavailable` when Redis does not take it; with the id in the error where it
+   * may have taken it all the same, and only the answer was lost. The id comes from `newInvocationId`.
+   */
   enqueue(id: string, request: InvocationRequest): Promise<void>;
   /**
-   * Enqueues and resolves with the finished invocation. Throws `queue_full`, or `result_pending` after
+   * Enqueues and resolves with the finished invocation. Throws as `enqueue` does, or `result_pending` after
    * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation.
    */
   enqueueAndWait(
@@ -32,6 +37,8 @@ export interface InvocationQueue {
   cancel(id: string): Promise<Invocation | undefined>;
   /** The tar of what it left in its writable layer, where that was asked for and still is kept. */
   files(id: string): Promise<Uint8Array | undefined>;
+  /** Invocations that no worker has taken yet. */
+  waiting(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -70,40 +77,76 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   // It repeats the errors of our connection, which has a listener of its own.
   queue.on('error', () => {});
   const waitingList = queue.toKey('wait');
-  const results = await openResultChannel(subscriber, readFinished, onError);
+  const results = await openResultChannel({ subscriber, readEnded, onError });
+  const room = createRedisRoom(redis, onError);
 
-  /** As of the last answer, and what was added since it was asked for. */
-  let waiting = 0;
-  let isCounting = false;
+  /*
+   * Never fewer than wait: those of the last answer and all that may have been added behind it. With one gateway the
+   * bound is exact; each of several may overshoot by what the others add in the meantime.
+   */
+  let counted = 0;
+  let landedBefore = 0;
+  let added = 0;
+  let landed = 0;
+  let counting: Promise<void> | undefined;
+  const waitingAtMost = () => counted + added - landedBefore;
 
-  async function countWaiting() {
-    const before = waiting;
-    const counted = await redis.llen(waitingList);
-    waiting = counted + Math.max(0, waiting - before);
+  async function count() {
+    const before = landed;
+    counted = await redis.llen(waitingList);
+    landedBefore = before;
   }
 
-  /** After an addition and not before it, so that none waits for the answer. */
-  function countSoon() {
-    if (isCounting) return;
-    isCounting = true;
-    const done = () => {
-      isCounting = false;
-    };
-    countWaiting().then(done, done);
+  function countWaiting(): Promise<void> {
+    counting ??= count().finally(() => {
+      counting = undefined;
+    });
+    return counting;
   }
 
-  /** Concurrent requests may pass the check together and overshoot by their number. */
-  async function add(id: string, request: InvocationRequest) {
-    if (waiting >= queueMax) await countWaiting();
-    if (waiting >= queueMax) {
-      throw new PlatformError('queue_full', `cannot enqueue: ${waiting} invocations are waiting`, {
-        retryAfterSeconds: 1,
-      });
+  /** Near the end additions are waited for, until it is certain whether there is a place. */
+  async function findPlace() {
+    for (let isFresh = false; waitingAtMost() >= queueMax; isFresh = true) {
+      if (isFresh && counted >= queueMax) {
+        throw new PlatformError('queue_full', `cannot enqueue: ${counted} invocations are waiting`, {
+          retryAfterSeconds: 1,
+        });
+      }
+      // What was asked for already may be answered with what was before.
+      await counting;
+      await countWaiting();
     }
-    waiting += 1;
+  }
+
+  async function add(id: string, request: InvocationRequest) {
+    try {
+      await findPlace();
+    } catch (error) {
+      throw refusal(error) ?? error;
+    }
+    added += 1;
+    try {
+      await addJob(id, request);
+    } finally {
+      landed += 1;
+    }
+    // After an addition and not before it, so that none waits for the answer.
+    countWaiting().catch(() => {});
+  }
+
+  async function addJob(id: string, request: InvocationRequest) {
+    try {
+      await room.claim(textOf(request));
+    } catch (error) {
+      // Nothing was sent yet.
+      throw refusal(error) ?? error;
+    }
     const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
-    await queue.add('invocation', job, { jobId: id });
-    countSoon();
+    try {
+      await queue.add('invocation', job, { jobId: id });
+    } catch (error) {
+      throw refusal(error) ?? uncertain(id, error);
+    }
   }
 
   async function enqueueAndWait(
@@ -116,10 +159,13 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     const abort = () => void cancel(id).catch(onError);
     try {
       await add(id, request);
+      expected.added();
       // Only now: before the job is added there is nothing to cancel.
       if (signal?.aborted) abort();
       else signal?.addEventListener('abort', abort, { once: true });
-      const finished = (await Promise.race([expected.arrived, timeout.passed])) ?? (await readFinished(id));
+      const arrived = await Promise.race([expected.arrived, timeout.passed]);
+      // That Redis does not answer now says nothing of the invocation.
+      const finished = arrived ?? (await readFinished(id).catch(() => undefined));
       if (finished) return finished;
       throw new PlatformError('result_pending', `no result after ${timeoutMs} ms; the invocation goes on`, {
         invocationId: id,
@@ -144,7 +190,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       }
       case 'failed': {
         const reason = job.failedReason ?? (await queue.getJob(id))?.failedReason;
-        return lostInvocation(id, job.data, reason ?? 'the worker failed');
+        return lostInvocation(id, job.data, lostReason(reason ?? 'the worker failed'));
       }
       case 'active':
         return unfinishedInvocation(id, job.data, 'running');
@@ -184,6 +230,19 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     return record?.status === 'done' || record?.status === 'failed' ? record : undefined;
   }
 
+  /** Cheap where they go on, which is the rule: a job's data may be megabytes. */
+  async function readEnded(ids: readonly string[]) {
+    const pipeline = redis.pipeline();
+    for (const id of ids) pipeline.hmget(queue.toKey(id), 'timestamp', 'finishedOn');
+    const fields = ((await pipeline.exec()) ?? []).map(([error, reply]) => {
+      if (error) throw error;
+      return reply as (string | null)[];
+    });
+    // Finished, or no job at all: cancelled before it was taken, or forgotten.
+    const ended = ids.filter((_, at) => fields[at]?.[0] == null || fields[at]?.[1] != null);
+    return Promise.all(ended.map(async (id) => [id, await readFinished(id)] as const));
+  }
+
   async function readCancelled(id: string): Promise<Invocation | undefined> {
     const text = await redis.get(cancelledKey(id));
     return text === null ? undefined : invocationSchema.parse(JSON.parse(text));
@@ -195,11 +254,42 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     get,
     cancel,
     files: (id) => readFiles(redis, id),
+    waiting: () => redis.llen(waitingList),
     async close() {
       await results.close();
       await queue.close();
     },
   };
+}
+
+/** About how many characters the job has. */
+function textOf({ program, stdin }: InvocationRequest): number {
+  const own = 2048 + stdin.length;
+  if (program.kind === 'snippet')
+    return program.files.reduce((sum, { content }) => sum + content.length, own);
+  return program.kind === 'handler' ? own + program.eventJson.length : own;
+}
+
+/** The error of a Redis that says that it did not do what it was asked. */
+function refusal(error: unknown): PlatformError | undefined {
+  if (error instanceof PlatformError) return error;
+  const why = isRedisFull(error)
+    ? 'the memory of Redis is used up'
+    : /\bMISCONF\b/.test(String(error))
+      ? 'Redis cannot write to its disk'
+      : undefined;
+  return why === undefined
+    ? undefined
+    : new PlatformError('unavailable', `cannot enqueue: ${why}`, { retryAfterSeconds: 1, cause: error });
+}
+
+/** The connection went, or the answer did not come: a job may be there or not. */
+function uncertain(id: string, error: unknown): PlatformError {
+  return new PlatformError(
+    'unavailable',
+    'Redis went away while the invocation was being enqueued: if it has a record, it runs',
+    { invocationId: id, retryAfterSeconds: 1, cause: error },
+  );
 }
 
 function cancelledKey(id: string): string {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { diffSchema, invocationSchema } from '../../sdk/contract/invocation.ts';
+import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { limitsSchema } from '../../sdk/contract/limits.ts';
 import { programSchema } from '../../sdk/contract/program.ts';
 import { runtimeNameSchema } from '../../sdk/contract/runtime-name.ts';
@@ -36,6 +37,8 @@ export const invocationJobSchema = z.object({
   stdin: z.string(),
   limits: limitsSchema,
   diff: diffSchema.optional(),
+  /** Absent: native. */
+  isolation: isolationSchema.optional(),
   /** When the request reached the gateway and when it was enqueued; absent from older gateways. */
   receivedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
   enqueuedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),

@@ -18,6 +18,13 @@ export function lostInvocation(id: string, job: Described, reason: string): Invo
   return { ...emptyInvocation(id, job), status: 'failed', outcome: { status: 'lost', reason } };
 }
 
+/** Why a job failed, in our words where BullMQ has only its own. */
+export function lostReason(failedReason: string): string {
+  return /^job stalled\b/.test(failedReason)
+    ? 'its worker died, or was cut off from the queue'
+    : failedReason;
+}
+
 function emptyInvocation(id: string, job: Described): Omit<Invocation, 'status'> {
   return {
     id,

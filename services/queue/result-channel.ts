@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
 import type { Redis } from '../shared/redis.ts';
 
@@ -6,6 +7,10 @@ import type { Redis } from '../shared/redis.ts';
 export async function publishResult(redis: Redis, replyTo: string, invocation: Invocation): Promise<void> {
   await redis.publish(replyTo, JSON.stringify(invocation));
 }
+
+/** How often the records are looked at of those who still wait, and how soon again when Redis did not answer. */
+const lookEveryMs = 2_000;
+const lookAgainMs = 250;
 
 export interface ResultChannel {
   /** The channel's name, for jobs. */
@@ -18,24 +23,40 @@ export interface ResultChannel {
 interface ExpectedResult {
   /** Resolves with the finished invocation. Never rejects. */
   readonly arrived: Promise<Invocation>;
+  /** The job has been added: from now on its record is looked at, too. */
+  added(): void;
   /** Stops waiting. */
   forget(): void;
 }
 
+export interface ResultChannelOptions {
+  subscriber: Redis;
+  /** Of these ids, those that have ended, each with how; undefined where that is not known any more. */
+  readEnded: (ids: readonly string[]) => Promise<(readonly [string, Invocation | undefined])[]>;
+  onError: (error: unknown) => void;
+}
+
+interface Waiting {
+  settle: (invocation: Invocation) => void;
+  /** Undefined before the job was added. */
+  addedAtMs?: number;
+  /** When there was neither a job nor a record for the first time. */
+  missedAtMs?: number;
+}
+
 /**
- * Opens this process's channel for results. Pub/sub keeps nothing for an absent subscriber, so after each
- * reconnect `readFinished` is asked about all that is still expected.
+ * Opens this process's channel for results. Pub/sub keeps nothing: what is published while we are not subscribed is gone,
+ * and a worker that dies after it wrote the record publishes nothing. So after each reconnect, and every two seconds, the
+ * records of those are read who still wait.
  */
-export async function openResultChannel(
-  subscriber: Redis,
-  readFinished: (id: string) => Promise<Invocation | undefined>,
-  onError: (error: unknown) => void,
-): Promise<ResultChannel> {
+export async function openResultChannel(options: ResultChannelOptions): Promise<ResultChannel> {
+  const { subscriber, readEnded, onError } = options;
   const replyTo = `oncebox:results:${randomUUID()}`;
-  const expected = new Map<string, (invocation: Invocation) => void>();
+  const expected = new Map<string, Waiting>();
+  const closed = new AbortController();
 
   function settle(invocation: Invocation) {
-    expected.get(invocation.id)?.(invocation);
+    expected.get(invocation.id)?.settle(invocation);
     expected.delete(invocation.id);
   }
 
@@ -48,33 +69,91 @@ export async function openResultChannel(
     }
   }
 
+  /** Not at once: where few records are kept, one can be gone while its result is on its way to us. */
+  function miss(id: string) {
+    const waiting = expected.get(id);
+    if (!waiting) return;
+    waiting.missedAtMs ??= performance.now();
+    if (performance.now() - waiting.missedAtMs >= lookEveryMs / 2) settle(forgotten(id));
+  }
+
+  /** Those whose job was added before `beforeMs`. */
+  async function look(beforeMs: number) {
+    const ids = [...expected].flatMap(([id, { addedAtMs = Number.POSITIVE_INFINITY }]) =>
+      addedAtMs <= beforeMs ? [id] : [],
+    );
+    if (ids.length === 0) return;
+    for (const [id, ended] of await readEnded(ids)) {
+      if (ended) settle(ended);
+      else miss(id);
+    }
+  }
+
+  async function lookRegularly() {
+    for (let pauseMs = lookEveryMs; await pause(pauseMs); ) {
+      try {
+        await look(performance.now() - lookEveryMs);
+        pauseMs = lookEveryMs;
+      } catch (error) {
+        onError(error);
+        pauseMs = lookAgainMs;
+      }
+    }
+  }
+
   async function catchUp() {
     try {
       // Answered only once the channel is subscribed again: what finishes later is published to us.
       await subscriber.subscribe(replyTo);
-      for (const id of [...expected.keys()]) {
-        const finished = await readFinished(id);
-        if (finished) settle(finished);
-      }
+      await look(performance.now());
     } catch (error) {
+      // The regular look finds what this one missed.
       onError(error);
     }
   }
 
+  const pause = (ms: number) => delay(ms, true, { signal: closed.signal, ref: false }).catch(() => false);
+
   subscriber.on('message', receive);
   await subscriber.subscribe(replyTo);
   subscriber.on('ready', catchUp);
+  void lookRegularly();
 
   return {
     replyTo,
     expect(id) {
-      const arrived = new Promise<Invocation>((resolve) => expected.set(id, resolve));
-      return { arrived, forget: () => expected.delete(id) };
+      const waiting: Waiting = { settle: () => {} };
+      const arrived = new Promise<Invocation>((resolve) => {
+        waiting.settle = resolve;
+      });
+      expected.set(id, waiting);
+      return {
+        arrived,
+        added() {
+          waiting.addedAtMs = performance.now();
+        },
+        forget: () => expected.delete(id),
+      };
     },
     async close() {
+      closed.abort();
       subscriber.off('message', receive);
       subscriber.off('ready', catchUp);
       await subscriber.unsubscribe(replyTo);
     },
+  };
+}
+
+/** Its record is gone: so many have ended since, or Redis came back without it. */
+function forgotten(id: string): Invocation {
+  const reason = 'nothing is known of it any more: its record was dropped, or Redis lost it';
+  return {
+    id,
+    status: 'failed',
+    outcome: { status: 'lost', reason },
+    stdout: '',
+    stderr: '',
+    stdoutTruncated: false,
+    stderrTruncated: false,
   };
 }

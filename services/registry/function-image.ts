@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { type FunctionVersion, functionRuntimeSchema } from '../../sdk/contract/function.ts';
 import { imageConfigSchema } from '../../sdk/contract/image.ts';
+import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { handlerSchema } from '../../sdk/contract/program.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 
@@ -17,6 +18,8 @@ const functionLabels = {
   limits: 'dev.oncebox.limits',
   /** "false", or not there. */
   zygote: 'dev.oncebox.zygote',
+  /** Not there: native. */
+  isolation: 'dev.oncebox.isolation',
 } as const;
 
 const mediaTypes = {
@@ -56,24 +59,29 @@ export interface FunctionImage extends ImageTexts {
 }
 
 export interface FunctionSettings
-  extends Pick<FunctionVersion, 'runtime' | 'handler' | 'env' | 'limits' | 'zygote'> {
+  extends Pick<FunctionVersion, 'runtime' | 'handler' | 'env' | 'limits' | 'zygote' | 'isolation'> {
   codeLayer: { hex: string; sizeBytes: number };
 }
 
 /** The same settings on the same image give the same bytes, in whatever order they came. */
 export function composeFunctionImage(base: ImageTexts, settings: FunctionSettings): FunctionImage {
-  const { runtime, handler, limits, zygote, codeLayer } = settings;
+  const { runtime, handler, limits, zygote, isolation, codeLayer } = settings;
   const { layers } = baseManifestSchema.parse(JSON.parse(base.manifestJson));
   const { architecture, os, variant, config, rootfs, history } = baseConfigSchema.parse(
     JSON.parse(base.configJson),
   );
-  const { [functionLabels.zygote]: _below, ...inherited } = config?.Labels ?? {};
+  const {
+    [functionLabels.zygote]: _zygoteBelow,
+    [functionLabels.isolation]: _isolationBelow,
+    ...inherited
+  } = config?.Labels ?? {};
   const labels = {
     ...inherited,
     [functionLabels.runtime]: runtime,
     [functionLabels.handler]: handler,
     [functionLabels.limits]: JSON.stringify(sorted(limits)),
     ...(zygote === false && { [functionLabels.zygote]: 'false' }),
+    ...(isolation !== undefined && { [functionLabels.isolation]: isolation }),
   };
   const codeDigest = `sha256:${codeLayer.hex}`;
   // One entry a layer is what readers of a history expect.
@@ -128,6 +136,7 @@ const labelledSchema = z.object({
       }
     }),
   [functionLabels.zygote]: z.enum(['true', 'false']).optional(),
+  [functionLabels.isolation]: isolationSchema.optional(),
 });
 
 /** What the labels of a pushed version say. Throws PlatformError `invalid_request` when it is not one. */
@@ -143,12 +152,14 @@ export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSett
       { field: 'image' },
     );
   }
+  const { [functionLabels.isolation]: isolation } = labels.data;
   return {
     runtime: labels.data[functionLabels.runtime],
     handler: labels.data[functionLabels.handler],
     limits: labels.data[functionLabels.limits],
     env: envOf(config?.Env),
     ...(labels.data[functionLabels.zygote] === 'false' && { zygote: false }),
+    ...(isolation && isolation !== 'native' && { isolation }),
   };
 }
 

@@ -34,6 +34,7 @@ export interface Deployment {
   env: Record<string, string>;
   limits: Record<string, number>;
   zygote?: boolean | undefined;
+  isolation?: FunctionVersion['isolation'];
   files: CodeFile[];
 }
 
@@ -128,10 +129,17 @@ export function createRegistry(redis: Redis): Registry {
   }
 
   return {
-    async deploy({ name, image, runtime, handler, env, limits, zygote, files }) {
+    async deploy({ name, image, runtime, handler, env, limits, zygote, isolation, files }) {
       requireHandlerFile(runtime, handler, files);
       const { tar, digest: codeLayer } = packCodeLayer(files);
-      const settings = { runtime, handler, env, limits, ...(zygote === false && { zygote }) };
+      const settings = {
+        runtime,
+        handler,
+        env,
+        limits,
+        ...(zygote === false && { zygote }),
+        ...(isolation && isolation !== 'native' && { isolation }),
+      };
       const made = composeFunctionImage(image, {
         ...settings,
         codeLayer: { hex: codeLayer, sizeBytes: tar.byteLength },

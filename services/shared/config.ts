@@ -31,6 +31,11 @@ export const configSchema = z.object({
     .string()
     .default('')
     .describe('Redis to use, such as redis://10.0.0.5:6379; empty: an embedded one'),
+  ONCEBOX_REDIS_MEMORY_BYTES: integer(8 * MiB, Number.MAX_SAFE_INTEGER)
+    .default(Math.floor(totalmem() / 8))
+    .describe(
+      "what the embedded Redis may hold, bytes: queue, records and functions' code; an eighth of the machine's memory unless set",
+    ),
   ONCEBOX_LOG_LEVEL: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
@@ -53,8 +58,14 @@ export const configSchema = z.object({
   ONCEBOX_ZYGOTE_MEMORY_BYTES: integer(0, Number.MAX_SAFE_INTEGER)
     .default(Math.floor(totalmem() / 8))
     .describe(
-      "what the zygotes of functions may have together, bytes; 0: there are none; an eighth of the machine's memory unless set",
+      "what the zygotes of functions may have together, and once more what is parked of them, bytes; 0: there are none; an eighth of the machine's memory unless set",
     ),
+  ONCEBOX_ZYGOTE_FORKS_MAX: integer(10, 10_000_000)
+    .default(10_000)
+    .describe('sandboxes that are forked from one zygote before a new one takes its place'),
+  ONCEBOX_ZYGOTE_AGE_MS: integer(1000, 604_800_000)
+    .default(3_600_000)
+    .describe('how long a zygote serves before a new one takes its place, milliseconds'),
   ONCEBOX_POOL_MAX: integer(0, 100_000)
     .default(256)
     .describe('parked sandboxes of all pools together, about 1.5 MiB each; pools grow with demand'),
@@ -82,9 +93,11 @@ export const configSchema = z.object({
   ONCEBOX_FILES_MAX_BYTES: integer(0, 512 * MiB)
     .default(16 * MiB)
     .describe("largest archive of an invocation's files that is kept with its record, bytes"),
-  ONCEBOX_SERVICE_ID: integer(1, 4_294_967_294)
+  ONCEBOX_SERVICE_ID: integer(1, 4_294_967_293)
     .default(1_879_113_728)
-    .describe('user and group id that gateway and worker take on when started by root'),
+    .describe(
+      'user and group id that the worker takes on when started by root; the gateway: the next user, the same group',
+    ),
   ONCEBOX_DEFAULT_LIMITS: limitsFromEnv('default').describe(
     'caps where a request gives none: name=value pairs with commas, such as wallMs=5000,pids=32',
   ),

@@ -1,10 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import type { HostIds } from './service-ids.ts';
 
 /**
- * Becomes the ordinary user `serviceId` if started by root; does nothing otherwise. To be called after all
+ * Becomes an ordinary user if started by root; does nothing otherwise. To be called after all
  * imports: the code may lie where only root can read. Throws if the kernel refuses.
  */
-export function dropPrivileges(serviceId: number): void {
+export function dropPrivileges({ uid, gid }: HostIds): void {
   const { getuid, setgroups, setgid, setuid } = process;
   if (getuid?.() !== 0 || !setgroups || !setgid || !setuid) return;
   // The TypeScript loader's compiler runs as root at the other end of a pipe of ours and writes where it is told to.
@@ -12,8 +13,8 @@ export function dropPrivileges(serviceId: number): void {
   for (const pid of childrenOf(process.pid)) process.kill(pid, 'SIGKILL');
   // Groups first: after setuid the process may change neither.
   setgroups([]);
-  setgid(serviceId);
-  setuid(serviceId);
+  setgid(gid);
+  setuid(uid);
 }
 
 /** proc(5): the fourth field of /proc/[pid]/stat is the parent; the second, in brackets, may hold anything. */

@@ -4,7 +4,7 @@ import type { Logger } from './logger.ts';
 export type { Redis };
 
 export interface RedisConnectOptions {
-  /** Fail a command after about a second without Redis, instead of keeping it until Redis is back. */
+  /** Fail a command after about a second without Redis, and after 5 s without its answer, instead of waiting on. */
   failFast?: boolean;
   /** Told of lost connections; the client reconnects by itself. */
   logger?: Logger;
@@ -18,6 +18,7 @@ export function connectRedis(url: string, { failFast = false, logger }: RedisCon
   const target = url.startsWith('unix://') ? decodeURIComponent(new URL(url).pathname) : url;
   const redis = new Redis(target, {
     maxRetriesPerRequest: failFast ? 5 : null,
+    ...(failFast && { commandTimeout: 5_000 }),
     retryStrategy: (attempt: number) => Math.min(attempt * 50, 1000),
   });
   // Without a listener ioredis prints every failed attempt itself.

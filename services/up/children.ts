@@ -1,9 +1,12 @@
 import type { ChildProcess } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { Config } from '../shared/config.ts';
 import { connectRedis } from '../shared/redis.ts';
+import { serviceIds } from '../shared/service-ids.ts';
 import type { ChildSpec } from './supervised.ts';
 
 type Wiring<T> = Pick<ChildSpec<T>, 'onLine' | 'onEvent'>;
@@ -16,17 +19,24 @@ const nativeBuild = join(root, 'runtime/native/build');
 /** Children see our settings and nothing else of the environment that we were started in. */
 const searchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Our own Redis: on a socket only, everything on disk before it counts, nothing ever evicted. */
+/**
+ * Our own Redis: on a socket only, nothing ever evicted. What it has answered is in its append-only file, also when it is
+ * killed: with `everysec` it answers before it writes whenever an fsync is under way, and an invocation that was taken
+ * would wait again after a restart. So it never syncs itself, and `syncAppendOnly` does, every second.
+ */
 export function redisChild(config: Config, url: string, wiring: Wiring<void>): ChildSpec<void> {
-  const id = config.ONCEBOX_SERVICE_ID;
+  const { uid, gid } = serviceIds(config.ONCEBOX_SERVICE_ID).redis;
   const socket = decodeURIComponent(new URL(url).pathname);
   const settings = {
     port: '0',
     unixsocket: socket,
-    unixsocketperm: '700',
+    // The gateway is of the group.
+    unixsocketperm: '770',
     dir: config.redisDir,
     appendonly: 'yes',
+    appendfsync: 'no',
     save: '',
+    maxmemory: `${config.ONCEBOX_REDIS_MEMORY_BYTES}`,
     'maxmemory-policy': 'noeviction',
   };
   return {
@@ -37,12 +47,29 @@ export function redisChild(config: Config, url: string, wiring: Wiring<void>): C
       file: 'setpriv',
       // It reads no stdin and knows no IPC, so the kernel tells it when we are gone.
       args: [
-        ...['--pdeathsig', 'TERM', '--reuid', `${id}`, '--regid', `${id}`, '--clear-groups', 'redis-server'],
+        ...[
+          '--pdeathsig',
+          'TERM',
+          '--reuid',
+          `${uid}`,
+          '--regid',
+          `${gid}`,
+          '--clear-groups',
+          'redis-server',
+        ],
         ...Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value]),
       ],
       env: { PATH: searchPath },
     }),
     async ready() {
+      const redis = connectRedis(url);
+      try {
+        await redis.ping();
+      } finally {
+        redis.disconnect();
+      }
+    },
+    async pulse() {
       const redis = connectRedis(url);
       try {
         await redis.ping();
@@ -60,7 +87,7 @@ export function launcherChild(config: Config, wiring: Wiring<void>): ChildSpec<v
     socket: join(config.runDir, 'launcher.sock'),
     layers: join(config.storeDir, 'layers'),
     platform: join(nativeBuild, 'platform'),
-    'worker-uid': `${config.ONCEBOX_SERVICE_ID}`,
+    'worker-uid': `${serviceIds(config.ONCEBOX_SERVICE_ID).worker.uid}`,
     instance: config.instance,
   };
   return {
@@ -73,6 +100,7 @@ export function launcherChild(config: Config, wiring: Wiring<void>): ChildSpec<v
       env: { PATH: searchPath },
     }),
     ready: (child) => new Promise((resolve) => child.stdout?.once('data', () => resolve())),
+    pulse: whileStopped,
     stopTimeoutMs: 5_000,
   };
 }
@@ -107,6 +135,11 @@ function serviceChild(name: 'gateway' | 'worker', environment: NodeJS.ProcessEnv
       args: ['--import', loader, join(root, 'services', name, 'main.ts')],
       env: environment,
     }),
+    async pulse(child: ChildProcess) {
+      const answer = message(child, 'pulse');
+      child.send({ type: 'pulse' });
+      await answer;
+    },
     // More than a service allows itself, so that its own orderly end comes first.
     stopTimeoutMs: 20_000,
   };
@@ -114,11 +147,22 @@ function serviceChild(name: 'gateway' | 'worker', environment: NodeJS.ProcessEnv
 
 function message(child: ChildProcess, type: string): Promise<Record<string, unknown>> {
   return new Promise((resolve) => {
-    child.on('message', (received) => {
+    child.on('message', function hear(received) {
       const fields = typeof received === 'object' && received !== null ? { ...received } : {};
-      if ('type' in fields && fields.type === type) resolve(fields);
+      if (!('type' in fields) || fields.type !== type) return;
+      child.off('message', hear);
+      resolve(fields);
     });
   });
+}
+
+/** Resolves when the process is not stopped by a signal: proc(5), the state in /proc/[pid]/stat. Rejects when it is gone. */
+async function whileStopped({ pid }: ChildProcess): Promise<void> {
+  for (;;) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    if (stat[stat.lastIndexOf(')') + 2] !== 'T') return;
+    await delay(500);
+  }
 }
 
 /** The settings as environment variables again: what the configuration was parsed from, or a test has changed. */

@@ -1,11 +1,13 @@
 import { chmod, chown, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../shared/config.ts';
+import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack } from '../shared/shutdown.ts';
 import { environmentOf, gatewayChild, launcherChild, redisChild, workerChild } from './children.ts';
 import { checkPort, lockInstance } from './instance-lock.ts';
 import { endPredecessor, removeRedisLeftovers } from './predecessor.ts';
 import { Supervised } from './supervised.ts';
+import { syncAppendOnly } from './sync-append-only.ts';
 
 export interface PlatformLog {
   /** A step of the start or the stop is done. */
@@ -80,6 +82,10 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
     const worker = supervise(new Supervised(workerChild(environment, wiring('worker'))));
     const gateway = supervise(new Supervised(gatewayChild(environment, wiring('gateway'))));
 
+    if (redis) {
+      const sync = syncAppendOnly(config.redisDir);
+      undo.push(() => sync.stop());
+    }
     const redisStarted = redis && step('Redis answers', redis.start());
     // Loading code takes the services longer than Redis needs to open its socket; they reconnect anyway.
     const served = Promise.all([
@@ -118,15 +124,21 @@ function urlOf(host: string, port: number): string {
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-/** The services' user must reach its sockets and own its data; all else in the data directory is root's. */
+/**
+ * The worker's user owns Redis's data and the directory of the sockets, which the gateway may enter too; all else in the
+ * data directory is root's.
+ */
 async function prepareDirectories(config: Config): Promise<void> {
-  const id = config.ONCEBOX_SERVICE_ID;
+  const { uid, gid } = serviceIds(config.ONCEBOX_SERVICE_ID).worker;
   await mkdir(config.ONCEBOX_DATA_DIR, { recursive: true });
   await chmod(config.ONCEBOX_DATA_DIR, 0o755);
-  for (const dir of [config.runDir, config.redisDir]) {
+  for (const [dir, mode] of [
+    [config.runDir, 0o710],
+    [config.redisDir, 0o700],
+  ] as const) {
     await mkdir(dir, { recursive: true });
-    await chmod(dir, 0o700);
-    await chown(dir, id, id);
+    await chmod(dir, mode);
+    await chown(dir, uid, gid);
   }
   // Left by a run that was killed; they would only delay the first connects.
   for (const name of ['redis.sock', 'launcher.sock']) await rm(join(config.runDir, name), { force: true });

@@ -1,10 +1,17 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const backoffFirstMs = 100;
-const backoffMaxMs = 5_000;
+/** Of one that served and crashed; it took its time to start. And of one that does not come to serve. */
+const backoffMaxMs = { served: 1_000, failed: 5_000 };
 /** A child that lived so long was healthy: when it goes, the next is started with the shortest delay. */
 const healthyMs = 10_000;
+/** A start has an end: booting zones on a busy machine takes seconds, and a zone that does not boot is given up after 35 s. */
+const readyWithinMs = 90_000;
+/** A child that stands still for so long (stopped, or in a loop) is killed; its successor serves. */
+const silenceMaxMs = 10_000;
+const pulseEveryMs = 2_000;
 
 export interface ChildSpec<T> {
   name: string;
@@ -14,6 +21,8 @@ export interface ChildSpec<T> {
   hasIpc: boolean;
   /** Resolves when the child serves. Its failure or the child's exit before that fails the start. */
   ready: (child: ChildProcess) => Promise<T>;
+  /** Resolves when the child, which serves, shows that it still moves. Rejecting says nothing; silence does. */
+  pulse: (child: ChildProcess) => Promise<unknown>;
   /** A child that has not ended so long after SIGTERM is killed. */
   stopTimeoutMs: number;
   onLine: (line: string) => void;
@@ -68,15 +77,53 @@ export class Supervised<T> {
     this.#exited = ended.then((how) => {
       if (!isReady || this.#isStopping) return;
       this.#failures = performance.now() - startedAt >= healthyMs ? 0 : this.#failures + 1;
-      this.#startAgain(`ended by itself (${how})`);
+      this.#startAgain(`ended by itself (${how})`, backoffMaxMs.served);
     });
+    const words = (how: string) =>
+      new Error(`cannot start ${name}: ${how}${this.#lastLines.map((line) => `\n  ${line}`).join('')}`);
     const failed = ended.then((how): never => {
-      throw new Error(`cannot start ${name}: ${how}${this.#lastLines.map((line) => `\n  ${line}`).join('')}`);
+      throw words(how);
     });
-    const result = await Promise.race([ready(child), failed]);
     failed.catch(() => {});
-    isReady = true;
-    return result;
+    const deadline = new AbortController();
+    const late = delay(readyWithinMs, undefined, { signal: deadline.signal }).then((): never => {
+      throw words(`it was not ready within ${readyWithinMs} ms`);
+    });
+    late.catch(() => {});
+    try {
+      const result = await Promise.race([ready(child), failed, late]);
+      isReady = true;
+      void this.#watchPulse(child);
+      return result;
+    } catch (error) {
+      // It may live, and would hold the socket or the port of the next one.
+      child.kill('SIGKILL');
+      await ended;
+      throw error;
+    } finally {
+      deadline.abort();
+    }
+  }
+
+  async #watchPulse(child: ChildProcess): Promise<void> {
+    const { name, pulse, onEvent } = this.#spec;
+    const exited = new AbortController();
+    child.once('exit', () => exited.abort());
+    const pause = (ms: number) => delay(ms, true, { signal: exited.signal, ref: false }).catch(() => false);
+    const moves = () =>
+      pulse(child).then(
+        () => true,
+        () => true,
+      );
+    while (await pause(pulseEveryMs)) {
+      const answered = moves();
+      if (await Promise.race([answered, pause(silenceMaxMs).then(() => false)])) continue;
+      // If it was us who stood still, the answer lies in our mailbox, and timers come first.
+      if (await Promise.race([answered, pause(pulseEveryMs).then(() => false)])) continue;
+      if (exited.signal.aborted) return;
+      onEvent(`${name} has not moved for ${silenceMaxMs + pulseEveryMs} ms: killed`);
+      child.kill('SIGKILL');
+    }
   }
 
   /** Asks the child to end, kills it when it does not, and resolves when it has gone. */
@@ -100,15 +147,16 @@ export class Supervised<T> {
     this.#child?.kill('SIGKILL');
   }
 
-  #startAgain(why: string): void {
-    const delayMs = Math.min(backoffFirstMs * 2 ** this.#failures, backoffMaxMs);
+  #startAgain(why: string, maxMs: number): void {
+    const delayMs = Math.min(backoffFirstMs * 2 ** this.#failures, maxMs);
     this.#spec.onEvent(`${this.#spec.name} ${why}: starting it again in ${delayMs} ms`);
     this.#restart = setTimeout(() => {
       this.start().then(
         () => this.#spec.onEvent(`${this.#spec.name} is back`),
         (error: Error) => {
           this.#failures += 1;
-          if (!this.#isStopping) this.#startAgain(`did not come back (${error.message})`);
+          if (!this.#isStopping)
+            this.#startAgain(`did not come back (${error.message})`, backoffMaxMs.failed);
         },
       );
     }, delayMs);

@@ -1,14 +1,25 @@
-import { type Job, WaitingError, Worker } from 'bullmq';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Job, WaitingError, Worker } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { type InvocationJob, invocationQueueName, queuePrefix } from '../queue/job.ts';
-import { lostInvocation } from '../queue/record.ts';
+import { jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
+import { isRedisFull, makeRoom } from '../queue/make-room.ts';
+import { lostInvocation, lostReason } from '../queue/record.ts';
 import { publishResult } from '../queue/result-channel.ts';
 import type { Redis } from '../shared/redis.ts';
 import { type InvocationDeps, NotStartedError, processInvocation } from './process-invocation.ts';
+import { recordResult } from './record-result.ts';
 
-/** A worker that dies is noticed within lockDuration + stalledInterval. */
+/**
+ * A worker's machine that dies is noticed by the others within lockDuration + 2 × stalledInterval; a worker that dies
+ * alone by its successor on the same data directory, as soon as that runs.
+ */
 const lockDurationMs = 10_000;
-const stalledIntervalMs = 5_000;
+const stalledIntervalMs = 3_000;
+/** BullMQ would wait 15 s after an error of Redis before it asks for jobs again. */
+const runRetryDelayMs = 500;
+/** A reply that Redis gave so long ago has come, or never will. */
+const replyGraceMs = 1_000;
 
 export interface InvocationWorkerOptions {
   redis: Redis;
@@ -21,20 +32,44 @@ export interface InvocationWorkerOptions {
 /** Takes invocations from the queue once `run()` is called. */
 export function createInvocationWorker(options: InvocationWorkerOptions): Worker<InvocationJob, Invocation> {
   const { redis, concurrency, deps } = options;
-  const worker = new Worker<InvocationJob, Invocation>(
-    invocationQueueName,
-    (job, token) => processJob(job, token, deps),
-    {
-      connection: redis,
-      prefix: queuePrefix,
-      autorun: false,
-      concurrency,
-      // A job whose worker died may have run already, so it fails instead of running again.
-      maxStalledCount: 0,
-      lockDuration: options.stalled?.lockDurationMs ?? lockDurationMs,
-      stalledInterval: options.stalled?.intervalMs ?? stalledIntervalMs,
-    },
-  );
+  const lockMs = options.stalled?.lockDurationMs ?? lockDurationMs;
+  const warn = (error: unknown) => deps.logger.warn({ err: error }, 'queue connection failed');
+  /** Tokens of the jobs that are here. */
+  const held = new Map<string, string>();
+  /** Takings that never reached us: the jobs are in the queue again. */
+  const putBack = new Set<string>();
+  const takingOf = ({ id, attemptsStarted }: Job, token: string) => `${id} ${attemptsStarted} ${token}`;
+
+  async function processJob(job: Job<InvocationJob>, token = ''): Promise<Invocation> {
+    const id = job.id ?? '';
+    if (putBack.has(takingOf(job, token))) throw new WaitingError();
+    held.set(id, token);
+    try {
+      const invocation = await processInvocation({ id, data: job.data, enqueuedAt: job.timestamp }, deps);
+      const isOurs = await recordResult(redis, { job, token, invocation, lockMs }, warn);
+      if (isOurs) worker.emit('completed', job, invocation, 'active');
+      else deps.logger.error({ invocationId: id }, 'invocation was given up by others while it ran here');
+    } catch (error) {
+      if (!(error instanceof NotStartedError)) throw error;
+      await job.moveToWait(token);
+    } finally {
+      held.delete(id);
+    }
+    // Where the job is to be it is already; this has BullMQ go on with the next.
+    throw new WaitingError();
+  }
+
+  const worker = new Worker<InvocationJob, Invocation>(invocationQueueName, processJob, {
+    connection: redis,
+    prefix: queuePrefix,
+    autorun: false,
+    concurrency,
+    // A job whose worker died may have run already, so it fails instead of running again.
+    maxStalledCount: 0,
+    lockDuration: lockMs,
+    stalledInterval: options.stalled?.intervalMs ?? stalledIntervalMs,
+    runRetryDelay: runRetryDelayMs,
+  });
   const publish = (job: Job<InvocationJob>, invocation: Invocation) => {
     // The type is what gateways promise; a malformed job may have none.
     const replyTo: unknown = job.data?.replyTo;
@@ -47,24 +82,38 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   // That costs the reply one round trip to Redis, 0.2 ms on a socket.
   worker.on('completed', (job, invocation) => publish(job, invocation));
   worker.on('failed', (job, error) => {
+    const reason = lostReason(error.message);
     deps.logger.error({ err: error, invocationId: job?.id }, 'invocation lost');
-    if (job?.id !== undefined) publish(job, lostInvocation(job.id, job.data, error.message));
+    if (job?.id !== undefined) publish(job, lostInvocation(job.id, job.data, reason));
   });
-  worker.on('error', (error) => deps.logger.warn({ err: error }, 'queue connection failed'));
-  return worker;
-}
-
-async function processJob(
-  job: Job<InvocationJob>,
-  token: string | undefined,
-  deps: InvocationDeps,
-): Promise<Invocation> {
-  try {
-    const id = job.id ?? '';
-    return await processInvocation({ id, data: job.data, enqueuedAt: job.timestamp }, deps);
-  } catch (error) {
-    if (!(error instanceof NotStartedError)) throw error;
-    await job.moveToWait(token);
-    throw new WaitingError();
+  worker.on('error', (error) => {
+    warn(error);
+    if (isRedisFull(error)) makeRoom(redis).catch(warn);
+  });
+  // A lock that expired while Redis was away or refused to write: the program runs on, so it is taken again.
+  worker.on('lockRenewalFailed', (ids) => {
+    for (const id of ids) {
+      const token = held.get(id);
+      if (token !== undefined) retakeLock(redis, id, token, lockMs).catch(warn);
+    }
+  });
+  // Of a connection that broke, a reply may be lost that had brought a job. No program of it was started.
+  const onReady = () => void returnUnheard().catch(warn);
+  async function returnUnheard() {
+    const before = await jobsOfWorker(redis, worker.id);
+    await delay(replyGraceMs, undefined, { ref: false });
+    const now = new Set((await jobsOfWorker(redis, worker.id)).map(([, token]) => token));
+    for (const [id, token] of before) {
+      if (held.has(id) || !now.has(token) || worker.closing) continue;
+      const job = await Job.fromId<InvocationJob, Invocation>(worker, id);
+      if (!job || held.has(id)) continue;
+      // Before it is asked for: a reply that comes after all finds this.
+      putBack.add(takingOf(job, token));
+      await job.moveToWait(token);
+      deps.logger.warn({ invocationId: id }, 'an invocation whose taking got lost waits again');
+    }
   }
+  redis.on('ready', onReady);
+  worker.on('closed', () => redis.off('ready', onReady));
+  return worker;
 }

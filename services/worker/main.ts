@@ -7,26 +7,34 @@ import { buildImage } from '../../runtime/image/build/builder.ts';
 import { openLayerUnpacker } from '../../runtime/image/layer-unpacker.ts';
 import { openStore } from '../../runtime/image/store.ts';
 import { openSandboxSource, type SandboxSource } from '../../runtime/pool/sandbox-source.ts';
+import { createOciSandbox } from '../../runtime/sandbox/oci/oci-sandbox.ts';
+import { findOciWalls } from '../../runtime/sandbox/oci/wall.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { announceImages } from '../queue/image-catalogue.ts';
 import { cancelChannel } from '../queue/job.ts';
+import { succeedWorker } from '../queue/job-locks.ts';
 import { joinNodeDirectory } from '../queue/node-directory.ts';
 import { fetchCodeLayer } from '../registry/layer-store.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { loadConfig } from '../shared/config.ts';
 import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
+import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
+import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { createFunctionAssembler } from './assemble-function.ts';
 import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
 import { listSandboxes } from './list-sandboxes.ts';
+import { createWorkerMetrics } from './metrics.ts';
 import { createNodeApi, serveNodeApi } from './node-api.ts';
+import { nodeIdentity } from './node-identity.ts';
 import { createNodeImages } from './node-images.ts';
 import { createJobPreparer } from './prepare-job.ts';
 import { createDiffRecorder } from './record-diff.ts';
+import { cgroupHierarchies, openResidueAudit } from './residue.ts';
 import { Runs } from './runs.ts';
 
 /** How long running invocations may go on once the worker is asked to stop. */
@@ -37,6 +45,7 @@ const buildsMax = 2;
 const config = loadConfig();
 const logger = createLogger(config.ONCEBOX_LOG_LEVEL, 'worker');
 const undo = createUndoStack(logger);
+answerPulse();
 onStopRequest(async (reason) => {
   logger.debug({ reason }, 'stopping');
   // Without Redis or launcher the orderly way may never end; with our parent gone they are likely gone too.
@@ -45,7 +54,7 @@ onStopRequest(async (reason) => {
   process.exit(0);
 });
 // The launcher serves the ordinary user only, so before anything is opened.
-dropPrivileges(config.ONCEBOX_SERVICE_ID);
+dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).worker);
 
 const redis = connectRedis(config.ONCEBOX_REDIS_URL, { logger });
 const subscriber = connectRedis(config.ONCEBOX_REDIS_URL, { logger });
@@ -83,6 +92,7 @@ const [node, python, bash] = await Promise.all(
 );
 if (!node || !python || !bash) throw new Error('cannot serve: a base image is missing');
 const bases = { node, python, bash };
+const walls = await findOciWalls();
 source = await openSandboxSource({
   openZone: (request) => openZone({ launcherSocket, ...request }),
   images: bases,
@@ -101,6 +111,8 @@ source = await openSandboxSource({
     },
   }),
   parkedMax: config.ONCEBOX_POOL_MAX,
+  rotation: { forksMax: config.ONCEBOX_ZYGOTE_FORKS_MAX, ageMs: config.ONCEBOX_ZYGOTE_AGE_MS },
+  oci: { walls, create: (options) => createOciSandbox({ launcherSocket, ...options }) },
   onError: (error, what) => logger.warn({ err: error, what }, 'cannot make a sandbox'),
 });
 const openedSource = source;
@@ -112,12 +124,26 @@ subscriber.on('message', (channel, id) => {
 });
 await subscriber.subscribe(cancelChannel);
 
+const capacity = new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES);
+const metrics = createWorkerMetrics({ source: openedSource, capacity, runs });
+const audit = openResidueAudit({
+  hierarchies: await cgroupHierarchies(),
+  instance: config.instance,
+  live: () => openedSource.list().map(({ sandbox }) => sandbox.id),
+  onFound(kind, path) {
+    metrics.found(kind);
+    logger.error({ kind, path }, 'a sandbox left something behind');
+  },
+  onError: (error) => logger.warn({ err: error }, 'cannot look for what sandboxes left behind'),
+});
+undo.push(() => audit.close());
+
 const worker = createInvocationWorker({
   redis,
   concurrency: config.ONCEBOX_CONCURRENCY,
   deps: {
     source: openedSource,
-    capacity: new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES),
+    capacity,
     runs,
     prepare: createJobPreparer({
       bases,
@@ -129,6 +155,7 @@ const worker = createInvocationWorker({
       maxBytes: config.ONCEBOX_FILES_MAX_BYTES,
       keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
     }),
+    finished: metrics.finished,
     logger,
   },
 });
@@ -150,6 +177,7 @@ const directory = await joinNodeDirectory({
     pid: process.pid,
     concurrency: config.ONCEBOX_CONCURRENCY,
     startedAt: new Date().toISOString(),
+    isolations: ['native', ...walls],
   },
   listSandboxes: sandboxes,
   onError: (error) => logger.warn({ err: error }, 'node directory failed'),
@@ -172,10 +200,13 @@ const nodeApi = createNodeApi({
   ),
   assemble: createFunctionAssembler({ registry, redis, store, images }),
   announced: () => announcer.update(),
+  metrics: () => metrics.text(),
   logger,
 });
 undo.push(await serveNodeApi(nodeApi, config.nodeSocket));
 
+const leftBehind = await succeedWorker(redis, await nodeIdentity(config.ONCEBOX_DATA_DIR), worker.id);
+if (leftBehind > 0) logger.warn({ invocations: leftBehind }, 'the worker before this one died at work');
 worker.run().catch((error: unknown) => logger.error({ err: error }, 'the queue worker ended'));
 process.send?.({ type: 'ready' });
 logger.debug({ node: name }, 'ready');

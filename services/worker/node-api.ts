@@ -34,13 +34,15 @@ export interface NodeApiDeps {
   assemble: (name: string, version: number | undefined) => Promise<StoredImage>;
   /** Resolves when gateways know of the store's last change: what a reply names can be run at once. */
   announced: () => Promise<void>;
+  /** The node's figures, in Prometheus's text format. */
+  metrics: () => Promise<string>;
   logger: Logger;
 }
 type BuildQuery = ReturnType<typeof buildQuerySchema.parse>;
 
 /** The node's own HTTP API, which the gateway on its machine forwards to: paths and bodies are the public ones. */
 export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
-  const { store, sandboxes, build, assemble, announced, logger } = deps;
+  const { store, sandboxes, build, assemble, announced, metrics, logger } = deps;
   const summaryOf = async ({ digest, reference }: StoredImage): Promise<ImageSummary> => {
     const found = (await store.summaries()).filter((summary) => summary.digest === digest);
     const summary = found.find((one) => one.reference === reference) ?? found[0];
@@ -59,6 +61,7 @@ export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
       c.set('logger', logger);
       await next();
     })
+    .get('/metrics', async (c) => c.text(await metrics()))
     .get('/v1/images', async (c) => c.json({ images: await store.summaries() }))
     .post('/v1/images', async (c) => {
       const request = pullRequestSchema.parse(await c.req.json());
@@ -110,7 +113,7 @@ export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
     .onError((error, c) => onError(platformErrorOf(error), c));
 }
 
-/** Serves the API on a Unix socket that only the services' user can open. */
+/** Serves the API on a Unix socket that only the services' user and group can open: the gateway is of the group. */
 export async function serveNodeApi(app: Hono<GatewayEnv>, path: string): Promise<() => Promise<void>> {
   // Left by a worker that was killed.
   await rm(path, { force: true });
@@ -121,7 +124,7 @@ export async function serveNodeApi(app: Hono<GatewayEnv>, path: string): Promise
     server.once('error', reject);
     server.listen(path, resolve);
   });
-  await chmod(path, 0o600);
+  await chmod(path, 0o660);
   return () =>
     new Promise((resolve) => {
       server.close(() => resolve());

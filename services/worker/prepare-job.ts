@@ -1,5 +1,9 @@
 import type { ImageUser } from '../../runtime/image/users.ts';
-import type { FunctionVersionRequest, SandboxRequest } from '../../runtime/pool/sandbox-source.ts';
+import type {
+  FunctionVersionRequest,
+  OciRequest,
+  SandboxRequest,
+} from '../../runtime/pool/sandbox-source.ts';
 import { type SandboxSpec, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
@@ -27,24 +31,30 @@ export function createJobPreparer(options: {
     const image = job.image ? await images.ensure(job.image) : runtime && bases[runtime];
     if (!image) throw new Error('the job names neither a runtime nor an image');
     if (codeLayer) await ensureCodeLayer(codeLayer);
+    const own = { ...functionOf(job), ...wallOf(job) };
     const layers = codeLayer ? [codeLayer, ...image.layers] : image.layers;
-    const version = functionOf(job);
     if (runtime === undefined || job.user !== undefined) {
       // Docker's default is root, who is nobody outside of the sandbox.
       const user = await images.userOf(image, job.user || '0');
       const spec = runtime === undefined ? commandSpec(layers, user, job) : { ...scratchSpec(layers), user };
-      return { request: { runtime, image, spec, ...version }, program: withHome(program, user) };
+      return { request: { runtime, image, spec, ...own }, program: withHome(program, user) };
     }
-    return { request: { runtime, image, spec: scratchSpec(layers), ...version }, program };
+    return { request: { runtime, image, spec: scratchSpec(layers), ...own }, program };
   };
 }
 
 /** Present when the version's initialisation may run in a zygote. */
 function functionOf(job: InvocationJob): { function?: FunctionVersionRequest } {
-  const { program, limits, zygote } = job;
+  const { program, limits, zygote, isolation = 'native' } = job;
   if (job.function === undefined || program.kind !== 'handler' || zygote === false) return {};
+  if (isolation !== 'native') return {};
   const { handler, env } = program;
   return { function: { ...job.function, init: { handler, env }, memoryBytes: limits.memoryBytes } };
+}
+
+/** Present when an OCI runtime is to make the sandbox. */
+function wallOf({ isolation = 'native', limits }: InvocationJob): { oci?: OciRequest } {
+  return isolation === 'native' ? {} : { oci: { wall: isolation, limits } };
 }
 
 function commandSpec(

@@ -1,5 +1,7 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { LeasedSandbox, SandboxRequest, SandboxSource } from '../../runtime/pool/sandbox-source.ts';
 import { initMsOf } from '../../runtime/sandbox/init-time.ts';
+import { memoryOverheadBytes } from '../../runtime/sandbox/oci/wall.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
 import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
@@ -15,6 +17,10 @@ import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
 import type { AbortCause, Run, Runs } from './runs.ts';
 
+/** How long an invocation waits for a launcher that cannot be reached. */
+const launcherWithinMs = 10_000;
+const launcherRetryMs = 100;
+
 export interface InvocationDeps {
   source: SandboxSource;
   capacity: MemoryCapacity;
@@ -22,6 +28,8 @@ export interface InvocationDeps {
   /** Finds the image and puts a function version's layer on disk. */
   prepare: PrepareJob;
   recordDiff: RecordDiff;
+  /** Told of every invocation once it is over. */
+  finished?: (invocation: Invocation) => void;
   logger: Logger;
 }
 
@@ -58,12 +66,12 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let prepared: PreparedJob | undefined;
   let lease: LeasedSandbox | undefined;
   try {
-    release = await capacity.acquire(limits.memoryBytes, run.signal);
+    release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
     clock.done('admitMs');
     prepared = await deps.prepare(parsed.data);
     clock.done('prepareMs');
     const { request, program } = prepared;
-    lease = await leaseAlive(source, request);
+    lease = await leaseAlive(source, request, run.signal);
     if (run.signal.aborted) {
       await lease.sandbox.kill();
       throw run.signal.reason;
@@ -72,6 +80,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     run.start = lease.start;
     run.sandbox = lease.sandbox;
     run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
+    deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
     const report = await lease.sandbox.run({
       program: withDeadline(program, limits.wallMs),
       limits,
@@ -93,10 +102,38 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   }
 }
 
-/** A parked sandbox can die between being leased and being run; until it has a program, another is as good. */
-async function leaseAlive(source: SandboxSource, request: SandboxRequest) {
-  const lease = await source.lease(request);
-  return lease.sandbox.state === 'dead' ? source.lease(request) : lease;
+/** With what the wall itself takes, as far as the node has it: what fits without a wall may run behind one. */
+function memoryToAdmit(
+  { limits, isolation = 'native' }: InvocationJob,
+  { totalBytes }: MemoryCapacity,
+): number {
+  const withWall = limits.memoryBytes + memoryOverheadBytes[isolation];
+  return Math.max(limits.memoryBytes, Math.min(withWall, totalBytes));
+}
+
+/**
+ * A parked sandbox can die between being leased and being run; until it has a program, another is as good. And a launcher
+ * that has gone is back in a moment: no program has been handed over, so waiting for it repeats nothing.
+ */
+async function leaseAlive(source: SandboxSource, request: SandboxRequest, signal: AbortSignal) {
+  const lease = await leaseInTime(source, request, signal);
+  return lease.sandbox.state === 'dead' ? leaseInTime(source, request, signal) : lease;
+}
+
+async function leaseInTime(source: SandboxSource, request: SandboxRequest, signal: AbortSignal) {
+  for (const until = performance.now() + launcherWithinMs; ; ) {
+    try {
+      return await source.lease(request);
+    } catch (error) {
+      if (!isLauncherAway(error) || performance.now() > until) throw error;
+      await delay(launcherRetryMs, undefined, { signal });
+    }
+  }
+}
+
+function isLauncherAway(error: unknown): boolean {
+  const { code } = ((error as Error | undefined)?.cause ?? {}) as NodeJS.ErrnoException;
+  return error instanceof SandboxLostError && (code === 'ECONNREFUSED' || code === 'ENOENT');
 }
 
 /** The deadline that the handler sees counts from now, not from when the gateway enqueued it. */
@@ -151,7 +188,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     status: outcome.status === 'lost' ? 'failed' : 'done',
     ...(data?.function && { function: data.function }),
     outcome,
-    ...(lease && { start: lease.start }),
+    ...(lease && { start: lease.start, isolation: data?.isolation ?? 'native' }),
     // A plain snippet's job says nothing of images: it runs on whatever is the runtime's base here.
     ...(prepared && { image: { digest: prepared.request.image.digest } }),
     ...(data && imageOf(data)),
@@ -183,6 +220,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     },
     'invocation',
   );
+  deps.finished?.(invocation);
   return invocation;
 }
 

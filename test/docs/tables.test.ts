@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
+import { memoryOverheadBytes } from '../../runtime/sandbox/oci/wall.ts';
 import { errorStatus } from '../../sdk/contract/error.ts';
 import { startKindSchema } from '../../sdk/contract/invocation.ts';
+import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { limitTable } from '../../sdk/contract/limits.ts';
 import { outcomeSchema } from '../../sdk/contract/outcome.ts';
 import { configSchema } from '../../services/shared/config.ts';
@@ -19,6 +21,7 @@ test("the README's defaults of the configuration are the schema's", () => {
   // What follows the machine or another table is put in words there.
   const inWords = [
     'ONCEBOX_STORE_DIR',
+    'ONCEBOX_REDIS_MEMORY_BYTES',
     'ONCEBOX_ZYGOTE_MEMORY_BYTES',
     'ONCEBOX_CONCURRENCY',
     'ONCEBOX_MEMORY_BYTES',
@@ -66,4 +69,13 @@ test("the README's error codes and outcomes together are the closed table of cod
 
 test("the README's kinds of start are those of the contract", () => {
   expect(tableOf('README.md', 'start').map(([kind]) => kind)).toEqual(startKindSchema.options);
+});
+
+test("the README's walls are those of the contract, with the memory that each takes", () => {
+  const rows = tableOf('README.md', 'isolation').map(([wall, , , memory]) => [
+    wall,
+    Number.parseInt(memory || '0', 10),
+  ]);
+  const walls = isolationSchema.options.map((wall) => [wall, memoryOverheadBytes[wall] / (1024 * 1024)]);
+  expect(rows).toEqual(walls);
 });

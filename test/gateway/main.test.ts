@@ -41,7 +41,7 @@ test('the process says its port, serves as an ordinary user, and leaves with 0 o
   expect((await fetch(`http://127.0.0.1:${message.port}/readyz`)).status).toBe(503);
   if (process.getuid?.() === 0) {
     const status = await readFile(`/proc/${child.pid}/status`, 'utf8');
-    expect(status).toMatch(new RegExp(`^Uid:(\\s+${serviceId}){4}$`, 'm'));
+    expect(status).toMatch(new RegExp(`^Uid:(\\s+${serviceId + 1}){4}$`, 'm'));
     expect(status).toMatch(new RegExp(`^Gid:(\\s+${serviceId}){4}$`, 'm'));
     expect(status).toMatch(/^Groups:\s*$/m);
     expect(status).toMatch(/^CapEff:\s+0+$/m);

@@ -22,7 +22,13 @@ const sandboxOn = (node: string): SandboxRecord => ({
 });
 
 async function join(node: string, listSandboxes: () => SandboxRecord[] | Promise<SandboxRecord[]>) {
-  const info = { node, pid: 1, concurrency: 4, startedAt: new Date(0).toISOString() };
+  const info = {
+    node,
+    pid: 1,
+    concurrency: 4,
+    startedAt: new Date(0).toISOString(),
+    isolations: ['native' as const],
+  };
   const subscriber = redis.connect();
   const errors: unknown[] = [];
   const options = { redis: redis.redis, subscriber, node: info, listSandboxes };

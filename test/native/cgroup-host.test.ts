@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { administratorId, sandboxIdBase } from '../../runtime/image/ids.ts';
+import { ownIdBase } from '../../runtime/image/ids.ts';
 import { buildProbe, MiB, probe, program, run } from './cgroup-probe.ts';
 
 beforeAll(buildProbe);
@@ -60,11 +60,23 @@ describe("the host's own cgroups", () => {
     await probe(mountinfo, 'remove', zone, 5);
   });
 
+  it('never swap, whatever the host does', async () => {
+    await probe(mountinfo, 'make', zone, 5);
+    if (layout.version === 1) {
+      expect(await value('memory', 'memory.swappiness')).toBe('0');
+      return;
+    }
+    // What is above counts for all below; absent where the kernel has no swap.
+    const mount = layout.mounts[0] as string;
+    const max = await readFile(join(mount, zone, 'memory.swap.max'), 'utf8').catch(() => '0');
+    expect(max.trim()).toBe('0');
+  });
+
   it('are left to the administrator of the zone, but for what bounds the zone and its zygote', async () => {
     const mount = layout.mounts[layout.version === 2 ? 0 : layout.memory] as string;
     const owner = async (file: string) =>
       (await run('stat', ['-c', '%u', join(mount, zone, file)])).stdout.trim();
-    const administrator = String(sandboxIdBase + administratorId);
+    const administrator = String(ownIdBase);
     expect(await owner('.')).toBe(administrator);
     expect(await owner('cgroup.procs')).toBe(administrator);
     expect(await owner('zygote/cgroup.procs')).toBe(administrator);

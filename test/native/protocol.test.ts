@@ -9,10 +9,14 @@ import {
 import {
   administratorId,
   firstOwnId,
+  maxZones,
+  ownIdBase,
+  ownIdStride,
   sandboxIdBase,
   sandboxIdCount,
   serviceId,
 } from '../../runtime/image/ids.ts';
+import { memoryOverheadBytes } from '../../runtime/sandbox/oci/wall.ts';
 import {
   changesOverheadBytes,
   changesWithinMs,
@@ -27,12 +31,14 @@ import {
   maxFrameBytes,
   maxResultBytes,
   maxSandboxes,
+  ociRuntime,
   runFlag,
   specFlag,
   unpackFault,
 } from '../../runtime/zygote/protocol.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 
+const ociHeader = await readFile(resolve(import.meta.dirname, '../../runtime/native/oci.h'), 'utf8');
 const header = await readFile(resolve(import.meta.dirname, '../../runtime/native/oncebox.h'), 'utf8');
 
 function enumOf(name: string): Record<string, number> {
@@ -55,6 +61,16 @@ test('the frame types are the same in C and in TypeScript', () => {
     value,
   ]);
   expect(Object.fromEntries(inC)).toEqual(frameType);
+});
+
+test('the OCI runtimes are the same in C and in TypeScript', () => {
+  expect(enumOf('oci_runtime')).toEqual({ OCI_RUNC: ociRuntime.runc, OCI_GVISOR: ociRuntime.gvisor });
+});
+
+test('what an OCI runtime takes beside the program is the same in C and in TypeScript', () => {
+  const mebibytes = (name: string) => Number(new RegExp(`${name} \\((\\d+)u << 20\\)`).exec(ociHeader)?.[1]);
+  expect(mebibytes('OCI_RUNC_MEMORY') << 20).toBe(memoryOverheadBytes.runc);
+  expect(mebibytes('OCI_GVISOR_MEMORY') << 20).toBe(memoryOverheadBytes.gvisor);
 });
 
 test('the end causes are the same in C and in TypeScript', () => {
@@ -85,7 +101,11 @@ test('ids and sizes are the same in C and in TypeScript', () => {
   expect(header).toContain(`#define ID_BASE 0x${sandboxIdBase.toString(16)}u`);
   expect(header).toContain(`#define ADMINISTRATOR_ID ${administratorId}u`);
   expect(header).toContain(`#define FIRST_SANDBOX_ID ${firstOwnId}u`);
-  expect(header).toContain(`#define ID_COUNT ${firstOwnId + maxSandboxes}u`);
+  expect(header).toContain(`#define SHARED_ID_COUNT ${administratorId}u`);
+  expect(header).toContain(`#define OWN_ID_BASE 0x${ownIdBase.toString(16)}u`);
+  expect(header).toContain(`#define OWN_ID_STRIDE 0x${ownIdStride.toString(16)}u`);
+  expect(header).toContain(`#define OWN_ID_COUNT ${1 + maxSandboxes}u`);
+  expect(header).toContain(`#define MAX_ZONES ${maxZones} `);
   expect(header).toContain(`#define MAX_RESULT (${maxResultBytes / 1024 / 1024}u << 20)`);
   expect(header).toContain(`#define CHANGES_OVERHEAD (${changesOverheadBytes / 1024 / 1024}u << 20)`);
   expect(header).toContain(`#define CHANGES_WITHIN ${changesWithinMs * 1000}u`);
@@ -93,6 +113,13 @@ test('ids and sizes are the same in C and in TypeScript', () => {
   expect(header).toContain(`#define IMAGE_ID_COUNT ${sandboxIdCount}u`);
   expect(header).toContain(`#define MAX_SANDBOXES ${maxSandboxes}`);
   expect(header).toContain(`#define MAX_FRAME (${maxFrameBytes / 1024 / 1024}u << 20)`);
+});
+
+test('the ids of zones lie apart from each other, from those that are shared and from what the kernel takes for none', () => {
+  // The gateway's is the one behind the services'.
+  expect(ownIdBase).toBeGreaterThan(serviceId + 1);
+  expect(ownIdStride).toBeGreaterThan(maxSandboxes);
+  expect(ownIdBase + maxZones * ownIdStride).toBeLessThan(2 ** 31);
 });
 
 test('the flags are the same in C and in TypeScript', () => {

@@ -19,9 +19,16 @@ afterEach(() => {
 interface Options {
   boot?: (request: ZoneRequest) => Promise<FakeZone>;
   memoryBytes?: number;
+  forksMax?: number;
+  functionTarget?: number;
 }
 
-async function useSource({ boot = async () => new FakeZone(), memoryBytes = 1000 * MiB }: Options = {}) {
+async function useSource({
+  boot = async () => new FakeZone(),
+  memoryBytes = 1000 * MiB,
+  forksMax = 10_000,
+  functionTarget = 1,
+}: Options = {}) {
   const booted: { request: ZoneRequest; zone: FakeZone }[] = [];
   const boots: ZoneRequest[] = [];
   const unfit: string[] = [];
@@ -35,8 +42,9 @@ async function useSource({ boot = async () => new FakeZone(), memoryBytes = 1000
     },
     images: { node: base, python: base, bash: base },
     targets: { node: 0, python: 0, bash: 0 },
-    functionTarget: 1,
+    functionTarget,
     functionIdleMs: 1000,
+    rotation: { forksMax, ageMs: 3_600_000 },
     functionZygotes: {
       memoryBytes,
       onUnfit: (reason, { name, version }) => unfit.push(`${name} ${version}: ${reason}`),
@@ -56,14 +64,25 @@ async function useSource({ boot = async () => new FakeZone(), memoryBytes = 1000
   return { source, call, boots, booted, unfit };
 }
 
-const version = (number = 1, { name = 'f', image = base, memoryBytes = 128 * MiB } = {}): SandboxRequest => ({
+interface VersionOptions {
+  name?: string;
+  image?: typeof base;
+  memoryBytes?: number;
+  /** Its code layer, and with it its digest. */
+  code?: string;
+}
+
+const version = (
+  number = 1,
+  { name = 'f', image = base, memoryBytes = 128 * MiB, code = `${name}${number}` }: VersionOptions = {},
+): SandboxRequest => ({
   runtime: 'node',
   image,
-  spec: scratchSpec([`${name}${number}`, ...image.layers]),
+  spec: scratchSpec([code, ...image.layers]),
   function: {
     name,
     version: number,
-    digest: `sha256:${name}${number}`,
+    digest: `sha256:${code}`,
     init: { handler: 'index.handler', env: { A: '1' } },
     memoryBytes,
   },
@@ -260,4 +279,77 @@ test('a lease that a drain overtakes finds nothing on the image that goes', asyn
   await source.drain(foreign.digest);
   expect(await overtaken).toMatch(/^dead$|is being removed/);
   expect(source.sandboxesOn(foreign.digest)).toBe(0);
+});
+
+test('functions with the same code have zygotes of their own, and so have versions', async () => {
+  const { call, source, booted } = await useSource();
+  const same = [version(1, { name: 'a', code: 'same' }), version(1, { name: 'b', code: 'same' })];
+  const used = [];
+  for (const one of same) {
+    for (let calls = 0; calls < 2; calls++) await call(one, 500);
+    used.push((await source.lease(one)).sandbox);
+  }
+  expect(booted).toHaveLength(2);
+  for (const [index, { zone }] of booted.entries()) {
+    expect(zone.sandboxes).toContain(used[index]);
+    expect(zone.sandboxes).not.toContain(used[1 - index]);
+  }
+  for (let calls = 0; calls < 2; calls++) await call(version(2, { name: 'a', code: 'same' }), 500);
+  expect(booted).toHaveLength(3);
+  await booted[0]?.zone.close();
+  expect((await call(same[1] as SandboxRequest)).sharedInitMs, 'of the other name').toBe(0);
+});
+
+test("a function's zygote is replaced too, and no call initialises for it", async () => {
+  const { call, booted, source } = await useSource({ forksMax: 5 });
+  for (let calls = 0; calls < 2; calls++) await call(version(), 500);
+  for (let calls = 0; calls < 20; calls++) expect((await call(version())).sharedInitMs).toBe(0);
+  expect(booted.length).toBeGreaterThan(2);
+  await booted[0]?.zone.closed;
+  expect(booted[0]?.request.init).toEqual(booted[1]?.request.init);
+  expect((await source.stats()).groups.function).toMatchObject({
+    zoneRotations: booted.length - 1,
+    zoneFailures: 0,
+  });
+});
+
+test('initialisation that fails for a successor leaves the zygote that there is', async () => {
+  let boots = 0;
+  const { call, booted, unfit } = await useSource({
+    forksMax: 3,
+    boot: async () => {
+      boots += 1;
+      if (boots > 1) throw new SandboxLostError('not today');
+      return new FakeZone();
+    },
+  });
+  for (let calls = 0; calls < 2; calls++) await call(version(), 500);
+  for (let calls = 0; calls < 20; calls++) expect((await call(version())).sharedInitMs).toBe(0);
+  expect([boots, booted.length, unfit]).toEqual([2, 1, []]);
+});
+
+test('what is parked of functions may have as much memory as their zygotes, if each takes all it may', async () => {
+  const { call, source } = await useSource({ memoryBytes: 96 * MiB, functionTarget: 3 });
+  for (const name of ['a', 'b', 'c']) for (let n = 0; n < 3; n++) await call(version(1, { name }), 500);
+  const parked = () =>
+    source.list().filter(({ sandbox, pool }) => pool === 'parked' && sandbox.layers[0] !== 'base');
+  await vi.waitFor(async () => expect((await source.stats()).groups.function.parked).toBe(3));
+  for (const name of ['a', 'b', 'c'])
+    for (let n = 0; n < 5; n++) expect((await call(version(1, { name }))).sharedInitMs).toBe(0);
+  expect((await source.stats()).groups.function.parked).toBeLessThanOrEqual(3);
+  expect(parked().length).toBeGreaterThan(0);
+});
+
+test('a boot that its image is drained from while it waits for its turn is none', async () => {
+  const finish: (() => void)[] = [];
+  const { call, source, boots } = await useSource({
+    boot: () => new Promise((resolve) => finish.push(() => resolve(new FakeZone()))),
+  });
+  for (const name of ['a', 'b']) for (let n = 0; n < 2; n++) await call(version(1, { name }), 500);
+  for (let n = 0; n < 2; n++) await call(version(1, { name: 'c', image: foreign }), 500);
+  expect(boots).toHaveLength(2);
+  await source.drain(foreign.digest);
+  for (const boot of finish) boot();
+  await nextTurn();
+  expect(boots).toHaveLength(2);
 });

@@ -55,7 +55,8 @@ test('an image with an interpreter of its own gets a zone of its own, once', asy
   const lease = await source.lease(on('node'));
   expect(lease.start).toBe('cold');
   expect(lease.sandbox.layers).toEqual(foreign.layers);
-  expect(requests[3]).toEqual({ interpreter: 'node', layers: foreign.layers, searchPath: '/opt/bin' });
+  expect(requests[3]).toMatchObject({ interpreter: 'node', layers: foreign.layers, searchPath: '/opt/bin' });
+  expect(requests[3]).not.toHaveProperty('isTrusted');
   await nextTurn();
   expect((await source.lease(on('node'))).start).toBe('warm');
   expect((await source.lease(on('python'))).start).toBe('cold');

@@ -17,7 +17,7 @@ function useMember(gate: RefillGate, changes: Partial<GateMember> = {}) {
     },
     giveBack() {
       member.parked -= 1;
-      gate.release();
+      gate.release(member);
     },
     ...changes,
   };
@@ -94,4 +94,21 @@ test('what a pool has reserved is kept, and granted even beyond the budget', () 
   expect(gate.enter(base, 2), 'more than reserved').toBeUndefined();
   expect(gate.enter(useMember(gate, { ratePerSecond: 9 }), 0)).toBeUndefined();
   expect(base.parked).toBe(2);
+});
+
+test('pools that share a budget of their own keep to it, and take places from each other only', () => {
+  const gate = new RefillGate({ parkedMax: 100, slots: 100 });
+  const budget = { max: 2, held: 0 };
+  const stranger = useMember(gate, { parked: 5, ratePerSecond: 0.001 });
+  const rare = useMember(gate, { budget, parked: 1, ratePerSecond: 1 });
+  const busy = useMember(gate, { budget, ratePerSecond: 10 });
+  expect(gate.enter(rare, 0)).toBeDefined();
+  expect(gate.enter(busy, 0)).toBeDefined();
+  expect(gate.enter(rare, 1), 'it is leased from less').toBeUndefined();
+  expect(gate.enter(busy, 1)).toBeDefined();
+  expect([rare.parked, stranger.parked, budget.held]).toEqual([0, 5, 2]);
+  expect(gate.enter(busy, 2)).toBeUndefined();
+  expect(gate.enter(stranger, 5), 'others are not bound by it').toBeDefined();
+  gate.release(busy);
+  expect(gate.enter(busy, 1)).toBeDefined();
 });

@@ -84,15 +84,16 @@ test('a cancel and a worker never both get an invocation', async () => {
 test('a result that was published while the connection was down is read when it is back', async () => {
   const subscriber = redis.connect();
   const finishedMeanwhile = new Map<string, ReturnType<typeof cancelledInvocation>>();
-  const channel = await openResultChannel(
+  const channel = await openResultChannel({
     subscriber,
-    async (id) => finishedMeanwhile.get(id),
-    (error) => {
+    readEnded: async () => [...finishedMeanwhile],
+    onError: (error) => {
       throw error;
     },
-  );
+  });
   const id = newInvocationId();
   const expected = channel.expect(id);
+  expected.added();
   const back = gate();
   subscriber.once('close', () => finishedMeanwhile.set(id, cancelledInvocation(id, request)));
   subscriber.once('ready', back.open);

@@ -89,6 +89,8 @@ export function useNodeApi(socketOf?: () => string): TestNodeApi {
         return stored;
       },
       announced: async () => void api.calls.push(['announced']),
+      metrics: async () =>
+        '# HELP oncebox_of_node Said by the node.\n# TYPE oncebox_of_node gauge\noncebox_of_node 7\n',
       logger: createLogger('silent', 'test'),
     });
     close = await serveNodeApi(app, api.socket);

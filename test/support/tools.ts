@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 /** Where set-up puts what only tests need (scripts/setup/test-tools.mjs), beside the store. */
@@ -9,4 +11,10 @@ export const testToolsDir = join(
 /** PATH with the test tools last: what the machine itself has goes before. */
 export function pathWithTestTools(): string {
   return [process.env.PATH ?? '', join(testToolsDir, 'bin')].join(':');
+}
+
+/** Where set-up puts the Python packages of the tests (scripts/setup/python-tools.mjs): a PYTHONPATH. */
+export function pythonToolsDir(): string {
+  const list = readFileSync(new URL('python-tools.txt', import.meta.url));
+  return join(testToolsDir, `python-${createHash('sha256').update(list).digest('hex').slice(0, 16)}`);
 }

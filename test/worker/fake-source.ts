@@ -40,6 +40,10 @@ export class FakeSource implements SandboxSource {
     return this.leased.flatMap(({ layers }) => layers);
   }
 
+  stats(): never {
+    throw new Error('nobody asks');
+  }
+
   sandboxesOn(): number {
     return this.leased.length;
   }

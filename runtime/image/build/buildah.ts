@@ -76,7 +76,8 @@ function commands({ args, target }: BuildPlan): string[][] {
   ];
 }
 
-function encodeCommands(list: readonly string[][]): string {
+/** As `request_read_command` in runtime/native/requests.c reads them. */
+export function encodeCommands(list: readonly string[][]): string {
   return list.map((argv) => `${argv.map((argument) => `${argument}\0`).join('')}\0`).join('');
 }
 

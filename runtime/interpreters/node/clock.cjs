@@ -1,35 +1,52 @@
 'use strict';
-// Node's clocks for a function that was initialised in its zygote. Nothing passes for them between the end of
-// initialisation and the job: what initialisation noted is as long ago as if it had run in the sandbox.
+// Node's clocks, moved so that a fork does not see its zygote's. Those of `performance`, its marks and measures, of events
+// and of workers count from one origin, which the native part moves. Where it cannot (a node without those symbols),
+// `performance.now` at least is put right here.
+const native = require('/.oncebox/zygote.node');
+
 const { performance } = globalThis;
 const { hrtime } = process;
 const now = performance.now.bind(performance);
 const bigint = hrtime.bigint.bind(hrtime);
 const realOrigin = performance.timeOrigin;
 
-/** Milliseconds on the process's own clock. */
-let startedAt = 0;
+/** By how much the origin is later than node has it, milliseconds; and of that, what node's own clock knows nothing of. */
+let moved = 0;
+let unknown = 0;
 let stoppedAt = 0;
-let hidden = 0;
 let hiddenNs = 0n;
 
-module.exports = { start, stop, resume };
+module.exports = { prepare, restart, hideTime, stop, resume };
 
-/** From now on they count from zero. */
-function start() {
-  startedAt = now();
+const elapsed = () => now() - unknown;
+
+/** In the zygote, once. */
+function prepare() {
   const prototype = Object.getPrototypeOf(performance);
-  const elapsed = () => now() - startedAt - hidden;
-  Object.defineProperty(prototype, 'now', {
-    ...Object.getOwnPropertyDescriptor(prototype, 'now'),
-    value: { now: () => elapsed() }.now,
-  });
   Object.defineProperty(prototype, 'timeOrigin', {
-    get: () => realOrigin + startedAt + hidden,
+    get: () => realOrigin + moved,
     enumerable: true,
     configurable: true,
   });
   process.uptime = { uptime: () => elapsed() / 1000 }.uptime;
+  if (native.moveClock(0)) return;
+  Object.defineProperty(prototype, 'now', {
+    ...Object.getOwnPropertyDescriptor(prototype, 'now'),
+    value: { now: () => elapsed() }.now,
+  });
+}
+
+/** From now on they count from zero: to a program, the wait of the parked process has not happened. */
+function restart() {
+  moveBy(elapsed());
+}
+
+/**
+ * For a function that is initialised in its zygote. Nothing passes for its clocks between the end of initialisation and
+ * the job: what initialisation noted is as long ago as if it had run in the sandbox.
+ */
+function hideTime() {
+  restart();
   process.hrtime = Object.assign(
     {
       hrtime(previous) {
@@ -47,11 +64,17 @@ function start() {
 
 /** Until `resume`, in a fork. Returns how long they have run, milliseconds. */
 function stop() {
-  stoppedAt = now();
-  return stoppedAt - startedAt;
+  stoppedAt = elapsed();
+  return stoppedAt;
 }
 
 function resume() {
-  hidden = now() - stoppedAt;
+  const hidden = elapsed() - stoppedAt;
   hiddenNs = BigInt(Math.round(hidden * 1e6));
+  moveBy(hidden);
+}
+
+function moveBy(ms) {
+  moved += ms;
+  if (!native.moveClock(Math.round(ms * 1e6))) unknown += ms;
 }

@@ -41,7 +41,7 @@ async function initialise({ handler, env }) {
   };
   process.on('worker', onWorker);
   watch.enable();
-  clock.start();
+  clock.hideTime();
   const callee = await loadHandler(handler);
   const initMs = clock.stop();
   watch.disable();

@@ -4,6 +4,8 @@ const { mkdirSync, readFileSync, unlinkSync, writeFileSync } = require('node:fs'
 const { Module } = require('node:module');
 const { dirname, resolve } = require('node:path');
 const { inspect } = require('node:util');
+const clock = require('/.oncebox/clock.cjs');
+const { watchContexts } = require('/.oncebox/contexts.cjs');
 const { loadHandler, provideHooks, runHooks } = require('/.oncebox/handler.cjs');
 const native = require('/.oncebox/zygote.node');
 
@@ -13,7 +15,8 @@ module.exports = { prepare, rehearse, rehearseInSandbox, run, runInitialised };
 
 /** What a child would do to itself, done once for all of them: before the fork. */
 function prepare() {
-  renewableClock();
+  clock.prepare();
+  watchContexts();
   leaveByExit();
   reportUncaught();
 }
@@ -50,35 +53,8 @@ function goThrough(entry, path) {
   isRehearsing = false;
 }
 
-/** Sets the clock to zero. */
-let renewClock;
-
-/** The clock starts when the program does: to it, the wait of the parked process has not happened. */
-function renewableClock() {
-  const { performance } = globalThis;
-  const prototype = Object.getPrototypeOf(performance);
-  const { now } = prototype;
-  const origin = performance.timeOrigin;
-  let started = 0;
-  let timeOrigin = origin;
-  renewClock = () => {
-    started = now.call(performance);
-    timeOrigin = origin + started;
-  };
-  Object.defineProperty(prototype, 'now', {
-    ...Object.getOwnPropertyDescriptor(prototype, 'now'),
-    value: { now: () => now.call(performance) - started }.now,
-  });
-  Object.defineProperty(prototype, 'timeOrigin', {
-    get: () => timeOrigin,
-    enumerable: true,
-    configurable: true,
-  });
-  process.uptime = { uptime: () => (now.call(performance) - started) / 1000 }.uptime;
-}
-
 function run(job) {
-  renewClock();
+  clock.restart();
   Object.assign(process.env, job.env);
   if (job.kind === 'snippet') runSnippet(job);
   else initialiseAndCall(job);

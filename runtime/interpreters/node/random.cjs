@@ -4,6 +4,7 @@
 const { randomInt, randomUUID } = require('node:crypto');
 const v8 = require('node:v8');
 const vm = require('node:vm');
+const { delegateTo, seedAll, unwatchedContext } = require('/.oncebox/contexts.cjs');
 const native = require('/.oncebox/zygote.node');
 
 /** Of lib/internal/crypto/random.js: both are drawn ahead of their use. */
@@ -18,8 +19,9 @@ module.exports = { delegate, renew };
 
 /** Before user code, which may keep `Math.random` for itself: what it then has follows `renew`. */
 function delegate() {
-  untouched = vm.runInContext('Math.random', vm.createContext());
+  untouched = vm.runInContext('Math.random', unwatchedContext());
   Math.random = { random: () => draw() }.random;
+  delegateTo(() => draw());
   useUp(); // forks find it compiled
 }
 
@@ -30,6 +32,7 @@ function renew() {
   // Or every other context and worker of this process would begin with the same seed.
   v8.setFlagsFromString('--random-seed=0');
   draw = untouched;
+  seedAll();
   useUp();
 }
 

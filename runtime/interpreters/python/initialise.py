@@ -64,5 +64,13 @@ def renew():
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+    # uuid1() of the C library goes on with the zygote's clock sequence; the module's own draws one each time.
+    uuid = sys.modules["uuid"]
+    uuid._generate_time_safe = None
+    uuid._node = uuid._random_getnode()
+    uuid._last_timestamp = None
+    multiprocessing = sys.modules.get("multiprocessing.process")
+    if multiprocessing is not None:
+        multiprocessing.current_process().authkey = os.urandom(32)
     if os.getcwd() != _working_dir:
         os.chdir(_working_dir)

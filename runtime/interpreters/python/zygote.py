@@ -128,6 +128,7 @@ def renew():
     gc.enable()
     random.seed()
     tempfile._name_sequence = None
+    threading.main_thread()._set_native_id()  # the zygote's still
 
 
 def open_input():

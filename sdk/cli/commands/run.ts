@@ -1,8 +1,9 @@
 import { Command } from 'commander';
+import type { Isolation } from '../../contract/isolation.ts';
 import type { RunRequest } from '../../contract/run-request.ts';
 import { changeLines } from '../change-lines.ts';
 import { exitOf } from '../exit-code.ts';
-import { keyValue, limit } from '../option-values.ts';
+import { isolation, keyValue, limit } from '../option-values.ts';
 import { readStdin } from '../read-stdin.ts';
 import { imageOrSnippet, type RunOptions } from '../run-request.ts';
 import type { Session } from '../session.ts';
@@ -10,6 +11,7 @@ import type { Session } from '../session.ts';
 interface Options extends RunOptions {
   env?: Record<string, string>;
   limit?: Record<string, number>;
+  isolation?: Isolation;
   diff?: boolean;
   keepFiles?: boolean;
   stdin: boolean;
@@ -29,6 +31,7 @@ export const runCommand = (session: Session) =>
     .option('-u, --user <user>', "instead of the image's user: name or uid, with :group")
     .option('--entrypoint <program>', "instead of the image's entrypoint")
     .option('--limit <name=value>', 'such as wallMs=60000 or memoryBytes=268435456; may be repeated', limit)
+    .option('--isolation <wall>', 'native, runc or gvisor: the wall around it', isolation)
     .option('--diff', 'say afterwards what it changed in its files')
     .option('--keep-files', 'the same, and keep what it wrote for "oncebox diff --output"')
     .option('--no-stdin', 'do not read standard input, as if it were empty')
@@ -40,6 +43,7 @@ export const runCommand = (session: Session) =>
       const request: RunRequest = {
         ...(await imageOrSnippet(subject, args, options)),
         ...{ env, limits, diff },
+        ...(options.isolation && { isolation: options.isolation }),
         stdin: stdin ? await readStdin(session.io.stdin) : '',
       };
       const invocation = await session.client.run(request, session.signal);

@@ -1,17 +1,22 @@
 import type { Attack } from './attack.ts';
 import { diskAttacks } from './disk.ts';
+import { environmentAttacks } from './environment.ts';
 import { fileNameAttacks } from './file-names.ts';
 import { imageAttacks } from './image.ts';
+import { limitAttacks } from './limits.ts';
 import { memoryAttacks } from './memory.ts';
+import { neighbourAttacks } from './neighbours.ts';
 import { networkAttacks } from './network.ts';
 import { outputAttacks } from './output.ts';
 import { privilegeAttacks } from './privileges.ts';
 import { procAttacks } from './proc.ts';
 import { processAttacks } from './processes.ts';
+import { requestAttacks } from './requests.ts';
 import { residueAttacks } from './residue.ts';
 import { resultChannelAttacks } from './result-channel.ts';
 import { siblingAttacks } from './siblings.ts';
 import { systemCallAttacks } from './system-calls.ts';
+import { zygoteAttacks } from './zygote-initialisation.ts';
 
 /** The table, in its order. */
 export const allAttacks: readonly Attack[] = [
@@ -28,4 +33,9 @@ export const allAttacks: readonly Attack[] = [
   ...residueAttacks,
   ...siblingAttacks,
   ...networkAttacks,
+  ...zygoteAttacks,
+  ...limitAttacks,
+  ...requestAttacks,
+  ...environmentAttacks,
+  ...neighbourAttacks,
 ];

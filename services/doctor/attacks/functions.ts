@@ -9,6 +9,7 @@ export interface Called {
   status: number;
   /** Of the reply: what the handler returned, or the error. */
   body: unknown;
+  headers: Headers;
   record: Invocation;
 }
 
@@ -37,7 +38,12 @@ export async function callFunction(ground: Ground, name: string, event: unknown 
   const id = response.headers.get('oncebox-invocation-id') ?? '';
   must(id !== '', 'the reply names no invocation', { status: response.status, body });
   const record = await fetch(`${ground.url}/v1/invocations/${id}`, { signal: ground.signal });
-  return { status: response.status, body, record: invocationSchema.parse(await record.json()) };
+  return {
+    status: response.status,
+    body,
+    headers: response.headers,
+    record: invocationSchema.parse(await record.json()),
+  };
 }
 
 /** Calls until its initialisation is shared, which is when it has a zygote of its own. */

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { chmod, chown, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -95,6 +96,7 @@ export async function startGround({ signal, patience = 1, storeDir }: GroundOpti
   const undo = createUndoStack();
   try {
     signal.throwIfAborted();
+    setMaxListeners(0, signal); // many clients at once are what some attacks are
     const dataDir = await mkdtemp(join(tmpdir(), 'oncebox-attacks-'));
     undo.push(() => rm(dataDir, { recursive: true, force: true }));
     await chmod(dataDir, 0o755); // Redis runs as the services' user and has to get through.

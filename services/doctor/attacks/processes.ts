@@ -109,11 +109,11 @@ const daemons: Attack = {
 };
 
 /** Seconds to sleep, which no other process on the machine sleeps. */
-function daemonName(): string {
+export function daemonName(): string {
   return `99${process.pid}.${Math.floor(Math.random() * 1e9)}`;
 }
 
-async function untilGone(ground: Ground, name: string): Promise<void> {
+export async function untilGone(ground: Ground, name: string): Promise<void> {
   const deadline = performance.now() + ground.ms(3_000);
   for (let alive = await processesCalled(name); alive.length > 0; alive = await processesCalled(name)) {
     must(performance.now() < deadline, 'daemons survive', alive);

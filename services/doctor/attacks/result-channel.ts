@@ -30,6 +30,11 @@ const acts: Record<string, Act> = {
   twice: { title: 'written two results of its own before the true one', ends: failures },
   'forge-and-end': { title: 'written a result and an end that are forged', ends: ['ok'], values: ['forged'] },
   'forge-shapes': { title: 'written a result of hostile shape', ends: ['ok', ...failures], values: [1] },
+  'forge-header': {
+    title: 'written a result whose numbers are headers of HTTP',
+    ends: ['ok', ...failures],
+    values: [1],
+  },
   deep: { title: 'written JSON of 200,000 levels', ends: failures },
   huge: { title: 'written more than a result may have', ends: failures },
   grandchild: {
@@ -64,6 +69,7 @@ function channel(what: string, { title, ends, values = [] }: Act): Attack {
         outcome,
         body: called.body,
       });
+      must(called.headers.get('set-cookie') === null, 'a header of its own is in the reply', outcome);
       if (outcome?.status === 'ok')
         must(values.includes(outcome.result), 'a result that nobody wrote', outcome);
       const after = await Promise.all(others());

@@ -10,7 +10,8 @@ import { type CodeFile, unpackBundle } from '../../registry/code-layer.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
-import { readBody, readJson } from '../read-body.ts';
+import { readBody, readJson, wellFormed } from '../read-body.ts';
+import { requireIsolation } from '../require-isolation.ts';
 
 /** How much larger than a request body its unpacked files may be: source code compresses about fourfold. */
 const unpackedFactor = 5;
@@ -19,18 +20,21 @@ const unpackedFactor = 5;
 const baseImageOf = (runtime: string) => `localhost/${runtime}:latest`;
 
 /** `PUT`, `GET`, `DELETE /v1/functions/:name` and `GET /v1/functions`. */
-export function functionRoutes({ config, registry, catalogue }: GatewayDeps): Hono<GatewayEnv> {
+export function functionRoutes({ config, registry, catalogue, directory }: GatewayDeps): Hono<GatewayEnv> {
   const { ONCEBOX_BODY_MAX_BYTES: maxBytes, ONCEBOX_MAX_LIMITS: maxima } = config;
   const requestSchema = deployRequestSchema(maxima);
 
   async function deploy(c: Context<GatewayEnv>, name: string): ReturnType<Registry['deploy']> {
     if (isGzip(c.req.header('content-type'))) {
       const { image, ...query } = deployQuerySchema.parse(c.req.query());
+      await requireIsolation(directory, query.isolation);
       const files = await unpack(await readBody(c, maxBytes), 'body');
       const base = await catalogue.resolve(image ?? baseImageOf(query.runtime));
       return registry.deploy({ name, image: base, ...query, env: {}, limits: {}, files });
     }
-    const { value } = await readJson(c, maxBytes);
+    // What the body says goes; but what is malformed is refused wherever it stands.
+    deployQuerySchema.partial().parse(c.req.query());
+    const { text, value } = await readJson(c, maxBytes);
     const {
       image,
       runtime,
@@ -38,9 +42,11 @@ export function functionRoutes({ config, registry, catalogue }: GatewayDeps): Ho
       env = {},
       limits = {},
       zygote,
+      isolation,
       files,
       bundle,
-    } = requestSchema.parse(value);
+    } = requestSchema.parse(wellFormed(value, text));
+    await requireIsolation(directory, isolation);
     if (runtime === undefined || handler === undefined)
       return registry.deployImage(name, await catalogue.resolve(image ?? ''));
     const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
@@ -56,6 +62,7 @@ export function functionRoutes({ config, registry, catalogue }: GatewayDeps): Ho
       env,
       limits: Object.fromEntries(given),
       zygote,
+      isolation,
       files: unpacked,
     });
   }

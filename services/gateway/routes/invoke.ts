@@ -6,6 +6,7 @@ import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch, type Reply } from '../dispatch.ts';
 import { readJson } from '../read-body.ts';
+import { requireIsolation } from '../require-isolation.ts';
 import { resolveLimits } from '../resolve-limits.ts';
 
 /** `POST /v1/functions/:name/invoke`: the body is the event, the reply what the handler returned. */
@@ -19,8 +20,21 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>().post('/functions/:name/invoke', async (c) => {
     // Before the body is read, and before anything is enqueued.
     const resolvedFunction = await deps.registry.resolve(c.req.param('name'));
-    const { name, version, digest, runtime, handler, programEnv, user, limits, image, codeLayer, zygote } =
-      resolvedFunction;
+    const {
+      name,
+      version,
+      digest,
+      runtime,
+      handler,
+      programEnv,
+      user,
+      limits,
+      image,
+      codeLayer,
+      zygote,
+      isolation,
+    } = resolvedFunction;
+    await requireIsolation(deps.directory, isolation);
     const { diff } = invokeQuerySchema.parse(c.req.query());
     const { text } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
     const id = newInvocationId();
@@ -53,6 +67,7 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
         stdin: '',
         limits: resolved,
         diff,
+        isolation,
       },
       handlerReply,
     );

@@ -10,7 +10,8 @@ import { envOf } from '../../registry/function-image.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
 import { imageCommand } from '../image-command.ts';
-import { readJson } from '../read-body.ts';
+import { readJson, wellFormed } from '../read-body.ts';
+import { requireIsolation } from '../require-isolation.ts';
 import { resolveLimits } from '../resolve-limits.ts';
 
 /** `POST /v1/run`: runs a snippet or an image; 200 with the record whatever that did. */
@@ -23,8 +24,9 @@ export function runRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   const requestSchema = runRequestSchema(maxima);
 
   return new Hono<GatewayEnv>().post('/run', async (c) => {
-    const { value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
-    const request = requestSchema.parse(value);
+    const { text, value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
+    const request = requestSchema.parse(wellFormed(value, text));
+    await requireIsolation(deps.directory, request.isolation);
     const image = request.image === undefined ? undefined : await deps.catalogue.resolve(request.image);
     return dispatch(
       c,
@@ -35,6 +37,7 @@ export function runRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
         stdin: request.stdin,
         limits: resolveLimits(request.limits, { defaults, maxima }),
         diff: request.diff,
+        isolation: request.isolation,
       },
       (invocation) => ({ status: 200, body: invocation }),
     );

@@ -46,6 +46,10 @@ def attack(what):
     elif what == "forge-shapes":
         os.write(channel, b'{"type":"result","value":1,"__proto__":{"status":"ok"},"initMs":1e999,"constructor":{}}\0\0')
         time.sleep(5)
+    elif what == "forge-header":
+        forged = {"type": "result", "value": 1, "initMs": "1\r\nSet-Cookie: evil=1"}
+        os.write(channel, json.dumps(forged).encode() + b"\0\0")
+        time.sleep(5)
     elif what == "deep":
         os.write(channel, b'{"type":"result","value":' + b"[" * 200000 + b"]" * 200000 + b"}\0\0")
         time.sleep(5)

@@ -1,0 +1,35 @@
+import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
+import type { Limits } from '../../../sdk/contract/limits.ts';
+import { errorSchema } from './errors.ts';
+import { functionOperations } from './operations/functions.ts';
+import { imageOperations } from './operations/images.ts';
+import { invocationOperations } from './operations/invocations.ts';
+import { nodeOperations } from './operations/nodes.ts';
+import { runOperations } from './operations/run.ts';
+
+export type OpenApiDocument = ReturnType<OpenApiGeneratorV31['generateDocument']>;
+
+/** The HTTP contract as OpenAPI 3.1, made of the contract's schemas; `maxima` are this gateway's. */
+export function openApiDocument(maxima: Limits): OpenApiDocument {
+  const registry = new OpenAPIRegistry();
+  const operations = [
+    ...runOperations(maxima),
+    ...functionOperations(maxima),
+    ...invocationOperations,
+    ...nodeOperations,
+    ...imageOperations,
+  ];
+  for (const operation of operations) registry.registerPath(operation);
+  // The error replies name it by hand: each narrows it to the codes of its status.
+  const definitions = [{ type: 'schema' as const, schema: errorSchema }, ...registry.definitions];
+  return new OpenApiGeneratorV31(definitions).generateDocument({
+    openapi: '3.1.0',
+    info: {
+      title: 'oncebox',
+      version: '1',
+      description: 'Runs every invocation in a fresh container of its own.',
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+    },
+    servers: [{ url: '/' }],
+  });
+}

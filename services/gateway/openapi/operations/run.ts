@@ -1,0 +1,75 @@
+import type { RouteConfig } from '@asteasolutions/zod-to-openapi';
+import { invocationSchema, invokeQuerySchema } from '../../../../sdk/contract/invocation.ts';
+import type { Limits } from '../../../../sdk/contract/limits.ts';
+import { type Outcome, outcomeSchema } from '../../../../sdk/contract/outcome.ts';
+import { anything, errors, json, reply } from '../errors.ts';
+import { named } from '../named.ts';
+import { acceptedHeaders, finishedHeaders, functionName, invocationLinks, prefer } from '../parameters.ts';
+import { runRequest } from '../requests.ts';
+
+named('Outcome', outcomeSchema);
+export const invocation = named('Invocation', invocationSchema);
+
+const accepted = reply(
+  'With `Prefer: respond-async`: it waits in the queue.',
+  json(invocation),
+  acceptedHeaders,
+  invocationLinks,
+);
+const failed = Object.keys({
+  exited: 1,
+  function_error: 1,
+  timeout: 1,
+  oom_killed: 1,
+  limit_exceeded: 1,
+  signaled: 1,
+  cancelled: 1,
+  lost: 1,
+} satisfies Record<Exclude<Outcome['status'], 'ok'>, 1>) as Exclude<Outcome['status'], 'ok'>[];
+
+export function runOperations(maxima: Limits): RouteConfig[] {
+  return [
+    {
+      method: 'post',
+      path: '/v1/run',
+      operationId: 'run',
+      summary: 'Runs a snippet or an image, in a sandbox of its own',
+      request: {
+        headers: prefer,
+        body: {
+          required: true,
+          content: json(runRequest(maxima), { runtime: 'node', code: 'console.log(1 + 1)' }),
+        },
+      },
+      responses: {
+        200: reply('It has ended, however it did.', json(invocation), finishedHeaders, invocationLinks),
+        202: accepted,
+        ...errors('invalid_request', 'image_not_found', 'body_too_large', 'queue_full', 'result_pending'),
+      },
+    },
+    {
+      method: 'post',
+      path: '/v1/functions/{name}/invoke',
+      operationId: 'invokeFunction',
+      summary: 'Calls a function; the body is the event',
+      request: {
+        params: functionName,
+        query: invokeQuerySchema,
+        headers: prefer,
+        body: { required: false, content: json(anything, { name: 'Ada' }) },
+      },
+      responses: {
+        200: reply('What the handler returned.', json(anything), finishedHeaders, invocationLinks),
+        202: accepted,
+        ...errors(
+          'invalid_request',
+          'function_not_found',
+          'body_too_large',
+          'queue_full',
+          'result_pending',
+          ...failed,
+        ),
+      },
+    },
+  ];
+}

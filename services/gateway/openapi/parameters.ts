@@ -1,0 +1,48 @@
+import { z } from 'zod';
+import { functionNameSchema } from '../../../sdk/contract/function.ts';
+import { named } from './named.ts';
+
+named('FunctionName', functionNameSchema);
+
+export const functionName = z.object({ name: functionNameSchema });
+export const invocationId = z.object({ id: named('InvocationId', z.string().regex(/^inv_[a-z2-7]{26}$/)) });
+
+/** RFC 7240. Any other preference is ignored, as that demands. */
+export const prefer = z.object({
+  prefer: z.union([z.literal('respond-async'), z.string()]).optional(),
+});
+
+/** From a reply to the operations that take the id it tells. */
+export const invocationLinks = Object.fromEntries(
+  ['getInvocation', 'cancelInvocation', 'getInvocationFiles'].map((operationId) => [
+    operationId,
+    { operationId, parameters: { id: '$response.header.oncebox-invocation-id' } },
+  ]),
+);
+/** From a deploy to the operations of the function. */
+export const functionLinks = Object.fromEntries(
+  ['invokeFunction', 'getFunction', 'deleteFunction'].map((operationId) => [
+    operationId,
+    { operationId, parameters: { name: '$request.path.name' } },
+  ]),
+);
+
+const text = { type: 'string' };
+/** Of a reply that is about an invocation. */
+const invocationHeaders = {
+  'oncebox-invocation-id': { description: 'Reads the record.', schema: text, required: true },
+};
+export const finishedHeaders = {
+  ...invocationHeaders,
+  'oncebox-start': {
+    description: '`warm`, `fork` or `cold`; absent where nothing was started.',
+    schema: { type: 'string', enum: ['warm', 'fork', 'cold'] },
+    required: false,
+  },
+  'server-timing': { description: 'Milliseconds of each phase.', schema: text, required: false },
+};
+export const acceptedHeaders = {
+  ...invocationHeaders,
+  location: { description: 'Of the record.', schema: text, required: true },
+  'preference-applied': { schema: { type: 'string', enum: ['respond-async'] }, required: true },
+};

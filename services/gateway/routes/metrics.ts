@@ -1,0 +1,43 @@
+import { request } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { Hono } from 'hono';
+import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import type { GatewayMetrics } from '../metrics.ts';
+
+/** A node that does not answer within this time is not waited for, milliseconds. */
+const nodeAnswersWithinMs = 2_000;
+
+/**
+ * `GET /metrics`: the gateway's figures and, below, those of the node on its machine. No name is in both, so the two
+ * texts together are one.
+ */
+export function metricsRoutes(
+  { config, queue, logger }: GatewayDeps,
+  metrics: GatewayMetrics,
+): Hono<GatewayEnv> {
+  return new Hono<GatewayEnv>().get('/metrics', async (c) => {
+    const [ofNode, queueWaiting] = await Promise.all([
+      nodeText(config.nodeSocket).catch((error: unknown) => {
+        logger.debug({ err: error }, 'the node does not tell its figures');
+        return undefined;
+      }),
+      // Without Redis the other figures are worth the more.
+      queue.waiting().catch(() => undefined),
+    ]);
+    const own = await metrics.text({ queueWaiting, isNodeUp: ofNode !== undefined });
+    return c.body(own + (ofNode ?? ''), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
+  });
+}
+
+async function nodeText(socketPath: string): Promise<string> {
+  const signal = AbortSignal.timeout(nodeAnswersWithinMs);
+  return new Promise((resolve, reject) => {
+    const outgoing = request({ socketPath, path: '/metrics', signal }, (incoming) => {
+      if (incoming.statusCode === 200) return resolve(text(incoming));
+      incoming.resume();
+      reject(new Error(`the node answered ${incoming.statusCode}`));
+    });
+    outgoing.once('error', reject);
+    outgoing.end();
+  });
+}

@@ -1,0 +1,3 @@
+import { sandboxConformance } from './sandbox.cases.ts';
+
+sandboxConformance('runc');

@@ -1,0 +1,128 @@
+import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { type Client, createClient } from '../../sdk/client.ts';
+import type { Config } from '../../services/shared/config.ts';
+import { type Platform, startPlatform } from '../../services/up/platform.ts';
+import { cgroupHierarchies, openResidueAudit } from '../../services/worker/residue.ts';
+import { onceboxCgroups } from '../support/host.ts';
+import { testConfig } from '../support/platform.ts';
+import { type Family, parseMetrics, total } from '../support/prometheus.ts';
+
+let config: Config;
+let platform: Platform;
+let client: Client;
+
+beforeAll(async () => {
+  config = await testConfig();
+  platform = await startPlatform(config, { log: { step() {}, event() {}, line() {} } });
+  client = createClient(platform.url);
+});
+afterAll(async () => {
+  await platform?.close();
+  await rm(config.ONCEBOX_DATA_DIR, { recursive: true });
+});
+
+async function scrape(): Promise<Family[]> {
+  const response = await fetch(`${platform.url}/metrics`);
+  return parseMetrics(await response.text());
+}
+
+test('names follow the conventions, each has a help and a type, and none is there twice', async () => {
+  const families = await scrape();
+  const names = families.map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+  for (const { name, help, type, samples } of families) {
+    expect(name).toMatch(/^oncebox_[a-z0-9_]+$/);
+    expect(help, name).not.toBe('');
+    expect(type, name).not.toBe('unknown');
+    if (type === 'counter') for (const sample of samples) expect(sample.name).toMatch(/_total$/);
+    if (type === 'histogram') expect(name).toMatch(/_seconds$/);
+  }
+  expect(total(families, 'oncebox_node_up')).toBe(1);
+});
+
+test('after a burst with kills every sandbox that was made and is not parked is gone, and nothing of it is left', async () => {
+  const before = await scrape();
+  const runs = Array.from({ length: 60 }, (_, index) => {
+    const kind = index % 6;
+    if (kind === 0) return client.run({ runtime: 'node', code: 'while (true) {}', limits: { wallMs: 200 } });
+    if (kind === 1)
+      return client.run({ runtime: 'python', code: 'b"x" * (1 << 30)', limits: { memoryBytes: 33_554_432 } });
+    if (kind === 2)
+      return client.run({ runtime: 'bash', code: 'setsid sleep 60 & setsid sleep 60 & disown -a; echo' });
+    if (kind === 3) return client.run({ runtime: 'bash', code: 'kill -9 $$' });
+    if (kind === 4) return client.run({ runtime: 'bash', code: 'yes', limits: { stdoutBytes: 1_000 } });
+    return cancelled();
+  });
+  const ended = await Promise.all(runs);
+  expect(new Set(ended.map(({ outcome }) => outcome?.status)).size).toBeGreaterThanOrEqual(5);
+
+  await vi.waitFor(
+    async () => {
+      const after = await scrape();
+      const grown = (name: string, labels = {}) => total(after, name, labels) - total(before, name, labels);
+      expect(grown('oncebox_invocations_total')).toBe(60);
+      expect(grown('oncebox_invocations_total', { outcome: 'timeout' })).toBe(10);
+      expect(grown('oncebox_invocations_total', { outcome: 'lost' })).toBe(0);
+      expect(
+        grown('oncebox_invocation_phase_duration_seconds_count', { phase: 'run' }),
+      ).toBeGreaterThanOrEqual(50);
+      const created = total(after, 'oncebox_sandboxes_created_total');
+      const gone = total(after, 'oncebox_sandboxes_gone_total');
+      const parked = total(after, 'oncebox_pool_parked');
+      expect(total(after, 'oncebox_sandboxes_live')).toBe(parked);
+      expect(created - gone).toBe(parked);
+      expect(gone).toBeGreaterThanOrEqual(50);
+      expect(total(after, 'oncebox_pool_leased')).toBe(0);
+      expect(total(after, 'oncebox_memory_admitted_bytes')).toBe(0);
+      expect(total(after, 'oncebox_sandbox_residue_total')).toBe(0);
+      // The kernel agrees: a directory in each hierarchy for each that is parked, and for no other.
+      const directories = (await onceboxCgroups()).filter((path) =>
+        new RegExp(`/oncebox/${config.instance}/zone\\d+/s\\d+$`).test(path),
+      );
+      expect(new Set(directories.map((path) => path.replace(/^.*\/oncebox\//, ''))).size).toBe(parked);
+    },
+    { timeout: 30_000, interval: 500 },
+  );
+});
+
+async function cancelled() {
+  const { id } = await client.runAsync({ runtime: 'bash', code: 'sleep 60' });
+  await vi.waitFor(async () => expect((await client.invocation(id)).status).toBe('running'), 20_000);
+  await client.cancel(id);
+  return vi.waitFor(async () => {
+    const record = await client.invocation(id);
+    expect(record.status).toBe('done');
+    return record;
+  }, 20_000);
+}
+
+test('a cgroup that no sandbox has is found, once, and only when it stays', async () => {
+  const found: string[] = [];
+  const hierarchies = await cgroupHierarchies();
+  const audit = openResidueAudit({
+    hierarchies,
+    instance: config.instance,
+    live: () => [],
+    onFound: (kind, path) => found.push(`${kind} ${path}`),
+    onError: (error) => found.push(`${error}`),
+  });
+  audit.close();
+  const [zone] = (await onceboxCgroups()).filter((path) =>
+    path.endsWith(`/oncebox/${config.instance}/zone1`),
+  );
+  const left = join(zone ?? '', 's4294967295');
+  await mkdir(left);
+  try {
+    await audit.look();
+    expect(found).toEqual([]);
+    await audit.look();
+    await audit.look();
+    expect(found.filter((text) => text.endsWith(left))).toEqual([`cgroup ${left}`]);
+    // Parked sandboxes are nobody's here either, and have processes.
+    expect(found.some((text) => text.startsWith('process '))).toBe(true);
+  } finally {
+    await rmdir(left);
+  }
+});

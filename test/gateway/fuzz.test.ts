@@ -1,0 +1,34 @@
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Config } from '../../services/shared/config.ts';
+import { type Platform, startPlatform } from '../../services/up/platform.ts';
+import { ownStoreConfig } from '../support/platform.ts';
+import { fuzz } from './schemathesis/fuzz.ts';
+
+let config: Config;
+let platform: Platform;
+const events: string[] = [];
+
+beforeAll(async () => {
+  config = await ownStoreConfig();
+  platform = await startPlatform(config, {
+    log: { step() {}, event: (text) => events.push(text), line() {} },
+  });
+});
+afterAll(async () => {
+  await platform?.close();
+  await rm(config.ONCEBOX_DATA_DIR, { recursive: true });
+});
+
+test('a fuzzer that reads the document finds no reply that breaks it', { timeout: 120_000 }, async () => {
+  const { exitCode, output, cases } = await fuzz({
+    url: platform.url,
+    seed: 1,
+    maxSeconds: 40,
+    maxExamples: 20,
+  });
+  expect(exitCode, output).toBe(0);
+  expect(cases).toBeGreaterThan(300);
+  // No part of the platform fell over it.
+  expect(events).toEqual([]);
+});

@@ -1,0 +1,68 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test, vi } from 'vitest';
+import { useGateway } from '../support/gateway.ts';
+import { useNodeApi } from '../support/node-api.ts';
+import { parseMetrics, total } from '../support/prometheus.ts';
+import { useRedis } from '../support/redis.ts';
+
+const redis = useRedis();
+const directory = mkdtempSync(join(tmpdir(), 'oncebox-test-metrics-'));
+mkdirSync(join(directory, 'run'));
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe('without a node', () => {
+  const gateway = useGateway(redis, { ONCEBOX_DATA_DIR: join(directory, 'nothing') });
+
+  test('the gateway tells its own figures, and that there is no node', async () => {
+    await gateway.app.request('/v1/functions/missing');
+    await gateway.app.request('/v1/functions/other', { method: 'PATCH' });
+    await gateway.app.request('/nowhere/at/all');
+    const response = await gateway.app.request('/metrics');
+    expect(response.headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    const families = await parseMetrics(await response.text());
+    const requests = (labels: Record<string, string>) =>
+      total(families, 'oncebox_http_requests_total', labels);
+    expect(requests({ route: '/v1/functions/:name', method: 'GET', status: '404' })).toBe(1);
+    expect(requests({ route: 'none', status: '405' })).toBe(1);
+    expect(requests({ route: 'none', status: '404' })).toBe(1);
+    expect(total(families, 'oncebox_http_request_duration_seconds_count')).toBe(3);
+    expect(total(families, 'oncebox_http_requests_in_flight')).toBe(1);
+    expect(total(families, 'oncebox_node_up')).toBe(0);
+    expect(
+      families.find(({ name }) => name === 'oncebox_gateway_process_resident_memory_bytes'),
+    ).toBeDefined();
+  });
+
+  test('names and paths that a client makes up become no labels', async () => {
+    for (let i = 0; i < 50; i++)
+      await gateway.app.request(`/v1/functions/f${i}/invoke/${i}`, { method: 'POST' });
+    for (let i = 0; i < 50; i++) await gateway.app.request(`/v1/functions/f${i}`, { method: `M${i}` });
+    const families = await parseMetrics(await (await gateway.app.request('/metrics')).text());
+    const samples = families.find(({ name }) => name === 'oncebox_http_requests')?.samples ?? [];
+    expect(samples.filter(({ name }) => name.endsWith('_total')).length).toBe(2);
+  });
+
+  test('without Redis the other figures are there', async () => {
+    const names = async () => {
+      const families = await parseMetrics(await (await gateway.app.request('/metrics')).text());
+      return families.filter(({ samples }) => samples.length > 0).map(({ name }) => name);
+    };
+    expect(await names()).toContain('oncebox_queue_waiting');
+    vi.spyOn(gateway.queue, 'waiting').mockRejectedValue(new Error('Connection is closed.'));
+    expect(await names()).not.toContain('oncebox_queue_waiting');
+    expect(await names()).toContain('oncebox_http_requests');
+  });
+});
+
+describe('with a node', () => {
+  const gateway = useGateway(redis, { ONCEBOX_DATA_DIR: directory });
+  useNodeApi(() => join(directory, 'run', 'node.sock'));
+
+  test('its figures are among those of the gateway', async () => {
+    const families = await parseMetrics(await (await gateway.app.request('/metrics')).text());
+    expect(total(families, 'oncebox_node_up')).toBe(1);
+    expect(total(families, 'oncebox_of_node')).toBe(7);
+  });
+});

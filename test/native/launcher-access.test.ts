@@ -1,0 +1,201 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { serviceId } from '../../runtime/image/ids.ts';
+import { encodeFrame, encodeStrings, FrameDecoder, frameType } from '../../runtime/zygote/protocol.ts';
+import { type HostIds, serviceIds } from '../../services/shared/service-ids.ts';
+import { startLauncher, type TestLauncher } from '../support/launcher.ts';
+
+const ids = { ...serviceIds(serviceId), root: { uid: 0, gid: 0 } };
+/** Of a layer that is not there: its answer is GONE, and nothing happens. */
+const request = encodeFrame(frameType.REMOVE_LAYER, 0, encodeStrings(['ab'.repeat(32)]));
+
+let directory: string;
+/** One obeys the services' worker, the other us, so that tests can be slow themselves. */
+let launcher: TestLauncher;
+let ours: TestLauncher;
+const sockets: Socket[] = [];
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'oncebox-test-access-'));
+  await chmod(directory, 0o755);
+  for (const name of ['layers', 'theirs', 'ours']) await mkdir(join(directory, name));
+  launcher = await startLauncher(join(directory, 'theirs'), join(directory, 'layers'), ids.worker.uid);
+  ours = await startLauncher(join(directory, 'ours'), join(directory, 'layers'), process.getuid?.());
+});
+afterAll(async () => {
+  for (const socket of sockets) socket.destroy();
+  await Promise.all([launcher.stop(), ours.stop()]);
+  await rm(directory, { recursive: true });
+});
+
+/** Connects as somebody else, sends what is given, and says what came of it. */
+async function connectAs({ uid, gid }: HostIds, bytes = request): Promise<string> {
+  const script = `
+    const socket = require('node:net').connect(process.argv[1]);
+    const chunks = [];
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.on('error', (error) => chunks.push(Buffer.from(error.code)));
+    socket.on('close', () => process.stdout.write(Buffer.concat(chunks).toString('base64')));
+    const bytes = Buffer.from(process.argv[2], 'base64');
+    socket.on('connect', () => bytes.length > 0 && socket.write(bytes));`;
+  const child = spawn(process.execPath, ['-e', script, launcher.socket, bytes.toString('base64')], {
+    uid,
+    gid,
+    cwd: '/',
+    env: {},
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => {
+    said += text;
+  });
+  expect(await once(child, 'close')).toEqual([0, null]);
+  return answerOf(Buffer.from(said, 'base64'));
+}
+
+function answerOf(bytes: Buffer): string {
+  try {
+    const frames = [...new FrameDecoder().push(bytes)];
+    const names = Object.entries(frameType);
+    const texts = frames.map(({ type, payload }) =>
+      `${names.find(([, number]) => number === type)?.[0]} ${payload}`.trim(),
+    );
+    if (texts.length > 0) return texts.join();
+  } catch {
+    // no frame, but an error code
+  }
+  return bytes.toString();
+}
+
+test('the launcher serves its worker; gateway and strangers are kept out by the mode of the socket', async () => {
+  const { mode, uid } = await stat(launcher.socket);
+  expect({ mode: mode & 0o777, uid }).toEqual({ mode: 0o600, uid: ids.worker.uid });
+  expect(await connectAs(ids.gateway)).toBe('EACCES');
+  expect(await connectAs({ uid: 65_534, gid: 65_534 })).toBe('EACCES');
+  expect(await connectAs(ids.worker)).toBe('GONE');
+});
+
+test('whoever gets past the mode is refused by who he is, be he root', async () => {
+  await chmod(launcher.socket, 0o666);
+  try {
+    // Before they have said anything: whoever writes then finds the connection closed.
+    for (const who of [ids.gateway, ids.root, { uid: ids.gateway.uid, gid: 0 }])
+      expect(await connectAs(who, Buffer.alloc(0))).toBe('FAILED only the worker may connect');
+    expect(await connectAs(ids.worker)).toBe('GONE');
+  } finally {
+    await chmod(launcher.socket, 0o600);
+  }
+});
+
+interface Client {
+  socket: Socket;
+  /** All that was heard until the connection closed, and when that was. */
+  closed: Promise<{ answer: string; afterMs: number }>;
+}
+
+async function client(): Promise<Client> {
+  const socket = connect(ours.socket);
+  sockets.push(socket);
+  const heard: Buffer[] = [];
+  socket.on('error', () => {});
+  socket.on('data', (chunk) => heard.push(chunk));
+  await once(socket, 'connect');
+  const startedAt = performance.now();
+  const closed = once(socket, 'close').then(() => ({
+    answer: answerOf(Buffer.concat(heard)),
+    afterMs: performance.now() - startedAt,
+  }));
+  return { socket, closed };
+}
+
+async function ask(): Promise<{ answer: string; afterMs: number }> {
+  const { socket, closed } = await client();
+  socket.write(request);
+  return closed;
+}
+
+test('silent and slow clients hold nobody, and are given up after a second', async () => {
+  const silent = await Promise.all(Array.from({ length: 6 }, client));
+  const slow = await Promise.all(Array.from({ length: 6 }, client));
+  const drip = setInterval(() => {
+    for (const { socket } of slow) socket.write(request.subarray(0, 1));
+  }, 100);
+  try {
+    const asked = await Promise.all(Array.from({ length: 4 }, ask));
+    for (const { answer, afterMs } of asked) {
+      expect(answer).toBe('GONE');
+      expect(afterMs).toBeLessThan(900);
+    }
+    for (const { closed } of silent) {
+      const { answer, afterMs } = await closed;
+      expect(answer).toBe('FAILED the request is incomplete');
+      expect(afterMs).toBeGreaterThan(900);
+    }
+    // Zeros are no request either: a length of nothing is refused as soon as it is whole.
+    for (const { closed } of slow) expect((await closed).answer).toMatch(/^FAILED the request is/);
+  } finally {
+    clearInterval(drip);
+  }
+});
+
+test('a request that comes byte by byte, or with what follows it, is a request', async () => {
+  const { socket, closed } = await client();
+  for (const byte of request) socket.write(Buffer.from([byte]));
+  expect((await closed).answer).toBe('GONE');
+  const eager = await client();
+  eager.socket.write(Buffer.concat([request, Buffer.alloc(4096)]));
+  expect((await eager.closed).answer).toBe('GONE');
+});
+
+test('however many connections wait, the next is served; the oldest give way', async () => {
+  const silent: Client[] = [];
+  for (let i = 0; i < 40; i++) silent.push(await client());
+  const { answer, afterMs } = await ask();
+  expect(answer).toBe('GONE');
+  expect(afterMs).toBeLessThan(900);
+  const ends = await Promise.all(silent.map(({ closed }) => closed));
+  expect(ends[0]?.answer).toBe('FAILED too many connections wait for their request');
+  expect(ends.at(-1)?.answer).toBe('FAILED the request is incomplete');
+});
+
+test.each([
+  ['a length of nothing', Buffer.alloc(9), 'the request is malformed'],
+  ['more than any request has', frameWith({ length: 200_000 }), 'the request is too long'],
+  ['a sandbox', frameWith({ sandbox: 7 }), 'the request is for a sandbox'],
+  ['a frame of the agent', encodeFrame(frameType.READY, 0), 'the request is for nothing we do'],
+  ['layers that are a path', zone('../../etc', '', '', ''), "a layer's name is no digest"],
+  [
+    'memory that is no number',
+    zone('ab'.repeat(32), '/bin', '', '0x10', 'node'),
+    "the zygote's memory is no number",
+  ],
+  ['memory of nothing', zone('ab'.repeat(32), '/bin', '', '0', 'node'), "the zygote's memory is no number"],
+  ['trust and code', zone('ab'.repeat(32), '/bin', '{}', 'trusted', 'node'), 'is not trusted'],
+  ['code for the built-in zygote', zone('ab'.repeat(32), '/bin', '{}', ''), 'initialises nothing'],
+  ['a path that rings', zone('ab'.repeat(32), '/bin\u0007', '', '', 'node'), 'control characters'],
+  ['too many arguments', zone('ab'.repeat(32), '/bin', '', '', ...Array(63).fill('x')), 'too many arguments'],
+  [
+    'a build without caps',
+    encodeFrame(frameType.BUILD, 0, Buffer.alloc(36), Buffer.from('\0')),
+    'out of range',
+  ],
+])('a request with %s is refused, with the reason', async (_, frame, reason) => {
+  const { socket, closed } = await client();
+  socket.write(frame);
+  expect((await closed).answer).toContain(reason);
+});
+
+function frameWith({ length = 5, sandbox = 0 }): Buffer {
+  const frame = encodeFrame(frameType.ZONE, sandbox);
+  frame.writeUInt32LE(length, 0);
+  return frame;
+}
+
+function zone(...strings: string[]): Buffer {
+  return encodeFrame(frameType.ZONE, 0, encodeStrings(strings));
+}
