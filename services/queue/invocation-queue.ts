@@ -141,8 +141,8 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       // Nothing was sent yet.
       throw refusal(error) ?? error;
     }
-    const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
     try {
+      const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
       await queue.add('invocation', job, { jobId: id });
     } catch (error) {
       throw refusal(error) ?? uncertain(id, error);

@@ -86,17 +86,30 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     deps.logger.error({ err: error, invocationId: job?.id }, 'invocation lost');
     if (job?.id !== undefined) publish(job, lostInvocation(job.id, job.data, reason));
   });
-  worker.on('error', (error) => {
+  function complain(error: unknown) {
     warn(error);
     if (isRedisFull(error)) makeRoom(redis).catch(warn);
-  });
-  // A lock that expired while Redis was away or refused to write: the program runs on, so it is taken again.
-  worker.on('lockRenewalFailed', (ids) => {
-    for (const id of ids) {
-      const token = held.get(id);
-      if (token !== undefined) retakeLock(redis, id, token, lockMs).catch(warn);
+  }
+  worker.on('error', complain);
+  /**
+   * What BullMQ does by itself, after what it does not: a lock that expired while Redis was away or refused to write is
+   * taken again where the program runs on, before anybody can take the job for a dead worker's.
+   */
+  async function lookForStalled() {
+    const intervalMs = options.stalled?.intervalMs ?? stalledIntervalMs;
+    while (!worker.closing) {
+      try {
+        await Promise.all([...held].map(([id, token]) => retakeLock(redis, id, token, lockMs)));
+        await worker.backend.moveStalledJobsToWait();
+      } catch (error) {
+        complain(error);
+      }
+      await delay(intervalMs, undefined, { signal: closing.signal, ref: false }).catch(() => {});
     }
-  });
+  }
+  const closing = new AbortController();
+  worker.on('closing', () => closing.abort());
+  void lookForStalled();
   // Of a connection that broke, a reply may be lost that had brought a job. No program of it was started.
   const onReady = () => void returnUnheard().catch(warn);
   async function returnUnheard() {

@@ -206,7 +206,10 @@ const nodeApi = createNodeApi({
 undo.push(await serveNodeApi(nodeApi, config.nodeSocket));
 
 const leftBehind = await succeedWorker(redis, await nodeIdentity(config.ONCEBOX_DATA_DIR), worker.id);
-if (leftBehind > 0) logger.warn({ invocations: leftBehind }, 'the worker before this one died at work');
+if (leftBehind > 0) {
+  logger.warn({ invocations: leftBehind }, 'the worker before this one died at work');
+  await worker.backend.moveStalledJobsToWait();
+}
 worker.run().catch((error: unknown) => logger.error({ err: error }, 'the queue worker ended'));
 process.send?.({ type: 'ready' });
 logger.debug({ node: name }, 'ready');

@@ -20,6 +20,8 @@ export interface FaultSettings {
   others: number;
   clients: number;
   say: (text: string) => void;
+  /** Aborted, the run is given up, and nothing is left of it. */
+  signal?: AbortSignal;
 }
 
 export interface StruckFault {
@@ -45,7 +47,7 @@ const settledWithinMs = 90_000;
 
 /** A load, faults at random moments of it, and the accounts. The seed decides on requests, faults and moments. */
 export async function runFaults(settings: FaultSettings): Promise<FaultReport> {
-  const { seed, invocations, clients, say } = settings;
+  const { seed, invocations, clients, say, signal } = settings;
   const random = seededRandom(seed);
   const plan = planFaults(settings, seededRandom(seed + 1));
   const platform = await startFaultyPlatform({ diskBytes: 512 * MiB });
@@ -66,8 +68,9 @@ export async function runFaults(settings: FaultSettings): Promise<FaultReport> {
       say(`${taken} of ${invocations}`);
       nextNews = taken + invocations / 10;
     };
-    const answers = await driveLoad({ url: platform.url, random, clients, count: invocations, onAnswer });
-    await Promise.all(strikes);
+    const load = driveLoad({ url: platform.url, random, clients, count: invocations, onAnswer });
+    const answers = await Promise.race([load, aborted(signal)]);
+    await Promise.race([Promise.all(strikes), aborted(signal)]);
     say('the load is over');
     const orphans = await settle(platform, say);
     await platform.stop();
@@ -90,6 +93,13 @@ export async function runFaults(settings: FaultSettings): Promise<FaultReport> {
   } finally {
     await platform.remove();
   }
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal?.aborted) reject(signal.reason);
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
 }
 
 interface PlannedFault {

@@ -16,6 +16,9 @@ const startedAtMs = performance.now();
 const say = (text: string) =>
   process.stdout.write(`${((performance.now() - startedAtMs) / 1000).toFixed(1).padStart(6)} s  ${text}\n`);
 say(`seed ${values.seed}`);
+const interrupted = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => interrupted.abort(new Error(`ended by ${signal}`)));
 const report = await runFaults({
   seed: Number(values.seed),
   invocations: Number(values.invocations),
@@ -23,6 +26,7 @@ const report = await runFaults({
   others: Number(values.others),
   clients: Number(values.clients),
   say,
+  signal: interrupted.signal,
 });
 process.stdout.write(`${reportText(report)}\n`);
 process.exit(report.ok ? 0 : 1);

@@ -1,5 +1,4 @@
 import type { Random } from '../../loadtest/generators/random.ts';
-import { heavyFunction } from '../../loadtest/workloads/heavy-function.ts';
 import type { DeployRequest } from '../../sdk/contract/function.ts';
 import type { RunRequest } from '../../sdk/contract/run-request.ts';
 
@@ -12,6 +11,9 @@ export interface MarkedRequest {
   /** How it ends when no fault hits it. */
   expected: string;
 }
+
+/** How a request ends is not to depend on how busy the machine is. */
+const patient = { wallMs: 60_000, cpuMs: 60_000 };
 
 const snippets: { kind: string; expected: string; request: RunRequest }[] = [
   { kind: 'node', expected: 'ok', request: { runtime: 'node', code: 'console.log(1+1)' } },
@@ -37,23 +39,42 @@ const snippets: { kind: string; expected: string; request: RunRequest }[] = [
 ];
 
 const echo: DeployRequest = {
+  limits: patient,
   runtime: 'node',
   handler: 'index.handler',
   files: [{ path: 'index.mjs', content: 'export const handler = async (event) => event;\n' }],
 };
 
 const failing: DeployRequest = {
+  limits: patient,
   runtime: 'python',
   handler: 'index.handler',
   files: [{ path: 'index.py', content: 'def handler(event, context):\n    raise ValueError("no")\n' }],
 };
 
-/** Functions of the load, by name; `heavy` ones get a zygote of their own. */
+/** Initialisation that costs gets a zygote of its own. */
+const slowToStart: DeployRequest = {
+  runtime: 'node',
+  handler: 'index.handler',
+  limits: patient,
+  files: [
+    {
+      path: 'index.mjs',
+      content: `const cpuUsec = () => process.cpuUsage().user + process.cpuUsage().system;
+const until = cpuUsec() + 150_000;
+while (cpuUsec() < until);
+export const handler = async (event) => event;
+`,
+    },
+  ],
+};
+
+/** Functions of the load, by name. */
 export const functions: Record<string, { request: DeployRequest; expected: string }> = {
   echo: { request: echo, expected: 'ok' },
   'echo-without-zygote': { request: { ...echo, zygote: false }, expected: 'ok' },
   failing: { request: failing, expected: 'function_error' },
-  heavy: { request: heavyFunction('node'), expected: 'ok' },
+  'slow-to-start': { request: slowToStart, expected: 'ok' },
 };
 
 const functionShare = 0.35;
@@ -74,5 +95,11 @@ export function nextRequest(number: number, random: Random): MarkedRequest {
   const { kind, expected, request } = snippets[
     Math.floor(random() * snippets.length)
   ] as (typeof snippets)[0];
-  return { marker, kind, path: '/v1/run', body: { ...request, stdin: marker }, expected };
+  return {
+    marker,
+    kind,
+    path: '/v1/run',
+    body: { ...request, limits: request.limits ?? patient, stdin: marker },
+    expected,
+  };
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { pino } from 'pino';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
@@ -44,7 +44,11 @@ afterEach(async () => {
   for (let step = undo.pop(); step; step = undo.pop()) await step();
 });
 
-async function startWorker({ memoryBytes = 1024 * MiB, prepare = prepareAsIs } = {}) {
+async function startWorker({
+  memoryBytes = 1024 * MiB,
+  prepare = prepareAsIs,
+  stalled = { lockDurationMs: 300, intervalMs: 100 },
+} = {}) {
   runs = new Runs();
   const subscriber = redis.connect();
   subscriber.on('message', (_, id) => runs.cancel(id));
@@ -61,7 +65,7 @@ async function startWorker({ memoryBytes = 1024 * MiB, prepare = prepareAsIs } =
       recordDiff: createDiffRecorder({ redis: redis.redis, maxBytes: 2048, keepMs: 60_000 }),
       logger: pino({ level: 'silent' }),
     },
-    stalled: { lockDurationMs: 300, intervalMs: 100 },
+    stalled,
   });
   void worker.run();
   undo.push(async () => {
@@ -105,7 +109,10 @@ test('an invocation runs in a leased sandbox and its record says how that went',
     start: 'warm',
     image: { digest: 'sha256:base' },
     timings: { startMs: 0.1, runMs: 2 },
-    usage: { cpuMs: 1.5, memoryPeakBytes: 4096, wallMs: 2 },
+    usage: {
+      ...{ cpuMs: 1.5, cpuUserMs: 1, cpuSystemMs: 0.5, throttledMs: 0, wallMs: 2 },
+      ...{ memoryPeakBytes: 4096, writtenBytes: 4096 },
+    },
     stdout: 'out\n',
   });
 });
@@ -280,6 +287,45 @@ test('the invocation of a worker that is killed is lost, once, and nobody runs i
   expect(await finished).toMatchObject({ id, status: 'failed', outcome: { status: 'lost' } });
   expect(await queue.get(id)).toMatchObject({ status: 'failed', outcome: { status: 'lost' } });
   expect(source.leased).toHaveLength(0);
+});
+
+test('a result that Redis refuses is kept until Redis takes it, also past the end of its lock', async () => {
+  await startWorker();
+  const running = source.running();
+  const { id, finished } = invoke();
+  const sandbox = await running;
+  // Every write is refused, as on a full disk.
+  await redis.redis.config('SET', 'min-replicas-to-write', '1');
+  try {
+    const refused = new Promise((resolve) => worker.once('error', resolve));
+    sandbox.end();
+    await refused;
+    const lock = `oncebox:invocations:${id}:lock`;
+    await vi.waitFor(async () => expect(await redis.redis.exists(lock)).toBe(0));
+  } finally {
+    await redis.redis.config('SET', 'min-replicas-to-write', '0');
+  }
+  expect(await finished).toMatchObject({ id, outcome: { status: 'ok' } });
+  expect(await queue.get(id)).toMatchObject({ outcome: { status: 'ok' } });
+});
+
+test('a job whose taking never reached the worker is run after all', async () => {
+  await startWorker({ stalled: { lockDurationMs: 10_000, intervalMs: 100 } });
+  // As many as it runs at once, so that it does not take the next one itself.
+  const others = Array.from({ length: 8 }, () => ({ running: source.running(), ...invoke() }));
+  const sandboxes = await Promise.all(others.map(({ running }) => running));
+  const { id, finished } = invoke();
+  await vi.waitFor(async () => expect((await queue.get(id))?.status).toBe('queued'));
+  // Redis has given it to this worker, and the reply was lost with the connection.
+  await worker.backend.moveToActive(`${worker.id}:lost`);
+  expect((await queue.get(id))?.status).toBe('running');
+  const running = source.running();
+  redis.redis.disconnect(true);
+  await vi.waitFor(async () => expect((await queue.get(id))?.status).toBe('queued'), { timeout: 10_000 });
+  for (const sandbox of sandboxes) sandbox.end();
+  (await running).end();
+  expect((await finished).outcome).toEqual({ status: 'ok' });
+  await Promise.all(others.map((other) => other.finished));
 });
 
 test('the list of sandboxes names the invocation in each', async () => {

@@ -1,0 +1,74 @@
+import { Worker } from 'bullmq';
+import { expect, test } from 'vitest';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { defaultLimits } from '../../sdk/contract/limits.ts';
+import { newInvocationId } from '../../services/queue/invocation-id.ts';
+import type { InvocationRequest } from '../../services/queue/invocation-queue.ts';
+import { type InvocationJob, invocationQueueName, queuePrefix } from '../../services/queue/job.ts';
+import { finished, useGateway } from '../support/gateway.ts';
+import { useRedis } from '../support/redis.ts';
+
+const redis = useRedis();
+const gateway = useGateway(redis, { ONCEBOX_QUEUE_MAX: '10' });
+
+const request: InvocationRequest = {
+  runtime: 'node',
+  program: {
+    kind: 'snippet',
+    files: [{ path: 'a.js', content: '', encoding: 'utf8' }],
+    entry: 'a.js',
+    args: [],
+    env: {},
+  },
+  stdin: '',
+  limits: defaultLimits(),
+};
+
+test('a result whose worker died before it told anybody is found in its record', async () => {
+  const silent = new Worker<InvocationJob, Invocation>(invocationQueueName, async (job) => finished(job), {
+    connection: redis.connect(),
+    prefix: queuePrefix,
+  });
+  gateway.undo.push(() => silent.close());
+  const id = newInvocationId();
+  const result = await gateway.queue.enqueueAndWait(id, request, { timeoutMs: 30_000 });
+  expect(result).toMatchObject({ id, outcome: { status: 'ok' } });
+});
+
+test('who waits for an invocation that Redis has forgotten is told that it is lost', async () => {
+  const id = newInvocationId();
+  const result = gateway.queue.enqueueAndWait(id, request, { timeoutMs: 30_000 });
+  await expect.poll(() => gateway.queue.get(id)).toMatchObject({ status: 'queued' });
+  await redis.redis.flushall();
+  expect(await result).toMatchObject({ id, status: 'failed', outcome: { status: 'lost' } });
+});
+
+test('additions at once do not overshoot the bound of the queue', async () => {
+  const list = `${queuePrefix}:${invocationQueueName}:wait`;
+  const addMany = async () => {
+    const all = Array.from({ length: 50 }, () => gateway.queue.enqueue(newInvocationId(), request));
+    const refusals = (await Promise.allSettled(all)).flatMap((one) =>
+      one.status === 'rejected' ? [one.reason.code] : [],
+    );
+    return { refusals, waiting: await redis.redis.llen(list) };
+  };
+  const full = (count: number) => ({ refusals: Array(count).fill('queue_full'), waiting: 10 });
+  expect(await addMany()).toEqual(full(40));
+  expect(await addMany()).toEqual(full(50));
+  await redis.redis.del(list);
+  expect(await addMany()).toEqual(full(40));
+});
+
+test('a Redis that refuses to write is unavailable, and says why where it does', async () => {
+  await redis.redis.config('SET', 'maxmemory', '1');
+  try {
+    await expect(gateway.queue.enqueue(newInvocationId(), request)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: 'cannot enqueue: the memory of Redis is used up',
+      details: { retryAfterSeconds: 1 },
+    });
+  } finally {
+    await redis.redis.config('SET', 'maxmemory', '0');
+  }
+  await gateway.queue.enqueue(newInvocationId(), request);
+});
