@@ -298,6 +298,7 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     close(parent);
     errno = saved;
     if (dir < 0) return -1;
+    zone->dir[i] = dir;
     if (mkdirat(dir, "agent", 0755) < 0 && errno != EEXIST) return -1;
     /* Sandboxes never swap: what they may hold is what the node has room for. Absent without swap support. */
     if (layout->version == 2) write_file_at(dir, "memory.swap.max", "0");
@@ -308,7 +309,6 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     if (fchown(dir, owner, owner) < 0) return -1;
     if (fchownat(dir, "cgroup.procs", owner, owner, 0) < 0) return -1;
     if (layout->version == 2 && fchownat(dir, "cgroup.subtree_control", owner, owner, 0) < 0) return -1;
-    zone->dir[i] = dir;
   }
   if (layout->io_bytes == 0) return 0;
   if (layout->version == 2) return throttle_v2(layout, instance, zone->dir[0]);

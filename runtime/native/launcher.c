@@ -30,13 +30,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Connections whose request is not whole yet, and how long each may take, microseconds. The worker sends its request as
+ * soon as it is connected; on a busy machine that may be a while. */
+#define MAX_PENDING 16
+#define PATIENCE 5000000u
 /* An agent ends as soon as it reads that its worker has gone. One that does not by then (it is stopped, or its machine
  * hangs) is killed, microseconds. */
 #define END_WITHIN 5000000u
-/* Connections whose request is not whole yet, and how long each may take, microseconds: the worker sends its request with
- * the connection. */
-#define MAX_PENDING 16
-#define PATIENCE 1000000u
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
@@ -407,17 +407,19 @@ static void zones_heard(const struct pollfd *events, size_t count) {
       if (launcher.zones[i].pid != 0 && launcher.zones[i].connection == events[at].fd) launcher.zones[i].left_at = now_usec();
 }
 
+/* Of two times to wait, of which -1 is for ever. */
+static int sooner(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
+
 static void serve(void) {
   for (;;) {
     struct pollfd events[3 + MAX_PENDING + MAX_UNPACKINGS + MAX_ZONES] = {{.fd = launcher.listener, .events = POLLIN},
-                                                                           {.fd = launcher.signals, .events = POLLIN},
-                                                                           {.fd = STDIN_FILENO, .events = POLLIN}};
+                                                                          {.fd = launcher.signals, .events = POLLIN},
+                                                                          {.fd = STDIN_FILENO, .events = POLLIN}};
     struct pollfd *requests = events + 3, *unpacked = requests + MAX_PENDING;
     for (int i = 0; i < MAX_PENDING; i++) /* of -1 nothing is ever heard */
       requests[i] = (struct pollfd){.fd = launcher.pending[i].connection, .events = POLLIN};
     size_t watched = layers_watch(unpacked), zones = 0;
-    int late = until_next_is_late(), outstays = watch_zones(unpacked + watched, &zones);
-    int patience = late < 0 || (outstays >= 0 && outstays < late) ? outstays : late;
+    int patience = sooner(watch_zones(unpacked + watched, &zones), until_next_is_late());
     if (poll(events, 3 + MAX_PENDING + watched + zones, patience) < 0) {
       if (errno != EINTR) die("cannot poll: %m");
       continue; /* it has not said what is there */

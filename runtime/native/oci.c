@@ -66,7 +66,7 @@ static struct {
   uint64_t stdout_kept, stderr_kept;
   bool stdout_truncated, stderr_truncated;
   uint64_t run_at, started_at, cpu_check_at;
-  struct cgroup_usage before; /* what the runtime itself took, on the same account */
+  struct cgroup_usage before; /* by the runtime, before the program */
   uint64_t disk_peak_bytes, disk_peak_inodes;
 } oci;
 
@@ -94,12 +94,12 @@ static void raise_loopback(void) {
   close(fd);
 }
 
-/* Never above what we were started with: to raise that takes a capability on the host. */
+/* Where the launcher may have less, it stays at that. */
 static void set_limit(int resource, rlim_t most) {
   struct rlimit limit;
-  if (getrlimit((__rlimit_resource_t)resource, &limit) < 0) fail("cannot ask for a resource limit: %m");
-  if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > most) limit.rlim_max = most;
-  limit.rlim_cur = limit.rlim_max;
+  if (getrlimit((__rlimit_resource_t)resource, &limit) < 0) fail("cannot read a resource limit: %m");
+  if (most > limit.rlim_max) most = limit.rlim_max;
+  limit = (struct rlimit){most, most};
   if (setrlimit((__rlimit_resource_t)resource, &limit) < 0) fail("cannot set a resource limit: %m");
 }
 
@@ -119,8 +119,6 @@ static void give_up_privileges(void) {
   set_limit(RLIMIT_SIGPENDING, 1024);
   set_limit(RLIMIT_MEMLOCK, 0);
   set_limit(RLIMIT_MSGQUEUE, 0);
-  set_limit(RLIMIT_NICE, 0);
-  set_limit(RLIMIT_RTPRIO, 0);
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++) {
     bool is_kept = false;
     for (size_t i = 0; i < sizeof(kept_capabilities) / sizeof(kept_capabilities[0]); i++)
@@ -375,24 +373,25 @@ static struct oci_end program_end(void) {
   return end;
 }
 
-/* The most that was in the writable layer is kept. */
-static bool measure_disk(struct statfs *disk) {
-  if (fstatfs(oci.tmpfs, disk) < 0) return false;
-  uint64_t bytes = (uint64_t)(disk->f_blocks - disk->f_bfree) * (uint64_t)disk->f_bsize;
-  uint64_t inodes = (uint64_t)(disk->f_files - disk->f_ffree);
+static uint64_t since_before(uint64_t before, uint64_t now) { return now > before ? now - before : 0; }
+
+/* Remembers the most that the writable layer held; says whether it is full now. */
+static void look_at_disk(bool *bytes_full, bool *inodes_full) {
+  struct statfs disk;
+  if (fstatfs(oci.tmpfs, &disk) < 0) return;
+  uint64_t bytes = (uint64_t)(disk.f_blocks - disk.f_bfree) * (uint64_t)disk.f_bsize, inodes = disk.f_files - disk.f_ffree;
   if (bytes > oci.disk_peak_bytes) oci.disk_peak_bytes = bytes;
   if (inodes > oci.disk_peak_inodes) oci.disk_peak_inodes = inodes;
-  return true;
+  if (bytes_full) *bytes_full = disk.f_bfree == 0;
+  if (inodes_full) *inodes_full = disk.f_ffree == 0;
 }
-
-/* Of what is split by a proportion, one part may be less than it was. */
-static uint64_t later(uint64_t now, uint64_t before) { return now > before ? now - before : 0; }
 
 static void report_and_end(enum end_cause cause) __attribute__((noreturn));
 static void report_and_end(enum end_cause cause) {
-  uint64_t ended_at = now_usec();
-  struct statfs disk;
-  bool disk_known = measure_disk(&disk), result_too_large = false;
+  /* A program can be over before the runtime says that it runs: then all of it was the run. */
+  uint64_t ended_at = now_usec(), started_at = oci.started_at ? oci.started_at : oci.run_at;
+  bool disk_full = false, inodes_full = false, result_too_large = false;
+  look_at_disk(&disk_full, &inodes_full);
   struct buffer result = {0};
   signal(SIGALRM, on_alarm);
   alarm(REPORT_WITHIN_SEC + (oci.captures ? CHANGES_WITHIN / 1000000u : 0));
@@ -405,7 +404,6 @@ static void report_and_end(enum end_cause cause) {
   struct oci_end end = program_end();
   /* Of a program that ended well nobody asks what it was refused. */
   bool failed = cause != END_EXITED || end.exit_code != 0;
-  const struct cgroup_usage *before = &oci.before;
   struct cgroup_usage usage;
   cgroup_sandbox_usage(&oci.cgroup, SANDBOX, oci.request.limits.cpu_milli, &usage);
   struct run_report report = {
@@ -414,25 +412,25 @@ static void report_and_end(enum end_cause cause) {
       .signal = end.signal,
       .oom_kills = failed ? cgroup_sandbox_oom_kills(&oci.cgroup, SANDBOX) : 0,
       .pids_refused = failed ? cgroup_sandbox_pids_refused(&oci.cgroup, SANDBOX) + end.pids_refused : 0,
-      .disk_full = disk_known && disk.f_bfree == 0,
-      .inodes_full = disk_known && disk.f_ffree == 0,
+      .disk_full = disk_full,
+      .inodes_full = inodes_full,
       .stdout_truncated = oci.stdout_truncated,
       .stderr_truncated = oci.stderr_truncated,
-      .cpu_usec = usage.cpu_usec - before->cpu_usec,
+      .cpu_usec = since_before(oci.before.cpu_usec, usage.cpu_usec),
       .memory_peak_bytes = usage.memory_peak_bytes,
-      .start_usec = since(oci.run_at, oci.started_at ? oci.started_at : ended_at),
-      .run_usec = since(oci.started_at, ended_at),
+      .start_usec = since(oci.run_at, started_at),
+      .run_usec = since(started_at, ended_at),
       .changes = (uint8_t)changes,
-      .cpu_user_usec = later(usage.cpu_user_usec, before->cpu_user_usec),
-      .cpu_system_usec = later(usage.cpu_system_usec, before->cpu_system_usec),
-      .throttled_usec = later(usage.throttled_usec, before->throttled_usec),
+      .cpu_user_usec = since_before(oci.before.cpu_user_usec, usage.cpu_user_usec),
+      .cpu_system_usec = since_before(oci.before.cpu_system_usec, usage.cpu_system_usec),
+      .throttled_usec = since_before(oci.before.throttled_usec, usage.throttled_usec),
       .disk_peak_bytes = oci.disk_peak_bytes,
       .disk_peak_inodes = oci.disk_peak_inodes,
-      .cpu_pressure_usec = later(usage.cpu_pressure_usec, before->cpu_pressure_usec),
-      .memory_pressure_usec = later(usage.memory_pressure_usec, before->memory_pressure_usec),
-      .io_pressure_usec = later(usage.io_pressure_usec, before->io_pressure_usec),
-      .pids_peak = usage.pids_peak, /* those of the runtime are in it, as they are in the cap */
-      .known = (uint8_t)((usage.knows_pids_peak ? KNOWN_PIDS_PEAK : 0) | (usage.knows_pressure ? KNOWN_PRESSURE : 0)),
+      .cpu_pressure_usec = since_before(oci.before.cpu_pressure_usec, usage.cpu_pressure_usec),
+      .memory_pressure_usec = since_before(oci.before.memory_pressure_usec, usage.memory_pressure_usec),
+      .io_pressure_usec = since_before(oci.before.io_pressure_usec, usage.io_pressure_usec),
+      /* How many there were at once says more of the runtime, whose threads come and go in there. */
+      .known = usage.knows_pressure ? KNOWN_PRESSURE : 0,
   };
   tell(FRAME_DONE, &report, sizeof(report), result.data, result.length);
   flush();
@@ -561,8 +559,7 @@ static uint64_t check_time(uint64_t now) {
   uint64_t wall_end = (oci.started_at ? oci.started_at : oci.command_until) + (uint64_t)limits->wall_ms * 1000;
   if (now >= oci.cpu_check_at) {
     uint64_t cap = (uint64_t)limits->cpu_ms * 1000, used = cgroup_sandbox_cpu_usec(&oci.cgroup, SANDBOX) - oci.before.cpu_usec;
-    struct statfs disk;
-    measure_disk(&disk);
+    look_at_disk(NULL, NULL);
     if (used >= cap) report_and_end(END_CPU);
     /* All cores busy, the rest lasts at least so long; never look more often than every 5 ms. */
     uint64_t cores = limits->cpu_milli / 1000 + 1, rest = (cap - used) / cores;

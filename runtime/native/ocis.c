@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_OCIS 256
+#define MAX_OCIS 1024
 /* Of the runtime's short-lived commands, which are on another account than the program. */
 #define COMMANDS_MEMORY (512u << 20)
 

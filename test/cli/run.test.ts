@@ -150,3 +150,12 @@ test('diff of an invocation that was run without it says what to do', async () =
     stderr: 'oncebox: cannot tell what inv_1 changed: run it with "oncebox run --diff"\n',
   });
 });
+
+test('a wall is asked for by name, and one that there is not is refused here', async () => {
+  standIn.invocation = { outcome: { status: 'ok' } };
+  expect((await cli(['run', '--isolation', 'gvisor', 'app'])).code).toBe(0);
+  expect(standIn.lastRun()).toMatchObject({ image: 'app', isolation: 'gvisor' });
+  const refused = await cli(['run', '--isolation', 'paper', 'app']);
+  expect(refused.code).not.toBe(0);
+  expect(refused.stderr).toContain('native, runc, gvisor');
+});

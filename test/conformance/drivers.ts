@@ -37,7 +37,7 @@ export interface Driver {
   readonly isolation: Isolation;
   readonly launcher: () => TestLauncher;
   /** A launcher beside the one that all share, to be killed. */
-  startDoomedLauncher(): Promise<TestLauncher>;
+  startDoomedLauncher(instance?: string): Promise<TestLauncher>;
   /** Layers of a runtime's base image. */
   base(runtime: RuntimeName): Promise<readonly string[]>;
   /** A layer of what the script makes, above those of a base image. */
@@ -108,8 +108,8 @@ export function useDriver(isolation: Isolation): Driver {
   const driver: Driver = {
     isolation,
     launcher: () => launcher,
-    startDoomedLauncher: async () =>
-      startLauncher(await mkdtemp(join(directory, 'doomed-')), layers.layersDir),
+    startDoomedLauncher: async (instance) =>
+      startLauncher(await mkdtemp(join(directory, 'doomed-')), layers.layersDir, 0, { instance }),
     base(runtime) {
       const base = bases.get(runtime) ?? layers.addBase(runtime, storeDir);
       bases.set(runtime, base);

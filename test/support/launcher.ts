@@ -9,10 +9,18 @@ let instances = 0;
 
 export interface TestLauncher {
   readonly pid: number;
+  /** What keeps its cgroups apart from others'. */
+  readonly instance: string;
   /** Path of its socket. */
   readonly socket: string;
   /** Ends it in order, or at once, and waits until it is gone. */
   stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+}
+
+interface LauncherSettings {
+  /** Of its command line, besides. */
+  options?: readonly string[];
+  instance?: string | undefined;
 }
 
 /** A launcher with a socket in `directory`; resolves when it listens. */
@@ -20,15 +28,14 @@ export async function startLauncher(
   directory: string,
   layersDir: string,
   workerUid = 0,
-  options: readonly string[] = [],
+  { options = [], instance = `test-${process.pid}-${++instances}` }: LauncherSettings = {},
 ): Promise<TestLauncher> {
   const socket = join(directory, 'launcher.sock');
-  instances += 1;
   const child = spawn(
     program,
     [
       ...['--socket', socket, '--layers', layersDir, '--platform', join(native, 'platform')],
-      ...['--worker-uid', `${workerUid}`, '--instance', `test-${process.pid}-${instances}`],
+      ...['--worker-uid', `${workerUid}`, '--instance', instance],
       ...options,
     ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
@@ -38,6 +45,7 @@ export async function startLauncher(
   if (child.exitCode !== null) throw new Error(`the launcher ended with exit code ${child.exitCode}`);
   return {
     pid: child.pid as number,
+    instance,
     socket,
     async stop(signal = 'SIGTERM') {
       child.kill(signal);
