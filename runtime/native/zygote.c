@@ -284,6 +284,11 @@ void zygote_serve(uint32_t init_usec) {
   struct sigaction action = {.sa_handler = on_child_ended, .sa_flags = SA_RESTART | SA_NOCLDSTOP};
   refuse_children();
   if (sigaction(SIGCHLD, &action, &zygote.on_child) < 0) fail("watch for children");
+  /* A function's initialisation may have blocked it. */
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  if (sigprocmask(SIG_UNBLOCK, &child, NULL) < 0) fail("let SIGCHLD through");
   int none[MAX_FDS], count;
   ssize_t length = receive(zygote.bpf, sizeof(zygote.bpf), none, &count);
   if (length <= 0) fail("receive the seccomp filter");

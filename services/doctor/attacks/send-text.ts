@@ -17,7 +17,7 @@ export async function sendText(
   body: string | ReadableStream<Uint8Array>,
 ): Promise<Reply> {
   const headers = { 'content-type': 'application/json' };
-  const streamed = typeof body === 'string' ? {} : { duplex: 'half' };
+  const streamed = typeof body === 'string' ? {} : { duplex: 'half' as const };
   const response = await fetch(url + path, { method, headers, body, signal, ...streamed });
   const text = await response.text();
   const parsed = (text.startsWith('{') ? JSON.parse(text) : {}) as {
