@@ -37,6 +37,8 @@ export interface InvocationQueue {
   cancel(id: string): Promise<Invocation | undefined>;
   /** The tar of what it left in its writable layer, where that was asked for and still is kept. */
   files(id: string): Promise<Uint8Array | undefined>;
+  /** Invocations that no worker has taken yet. */
+  waiting(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -78,51 +80,60 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const room = createRedisRoom(redis, onError);
 
-  /** As of the last answer, and those let in whom it did not see for sure: rather too many than too few. */
+  /*
+   * Never fewer than wait: those of the last answer and all that may have been added behind it. With one gateway the
+   * bound is exact; each of several may overshoot by what the others add in the meantime.
+   */
   let counted = 0;
-  let letIn = 0;
-  /** Of those let in, how many have been added. */
+  let landedBefore = 0;
   let added = 0;
+  let landed = 0;
   let counting: Promise<void> | undefined;
+  const waitingAtMost = () => counted + added - landedBefore;
 
-  async function count() {
-    const seen = added;
-    counted = await redis.llen(waitingList);
-    letIn -= seen;
-    added -= seen;
-  }
-
-  /** One for all who ask meanwhile: a second answer would forget whom the first one has let in. */
   function countWaiting(): Promise<void> {
+    const count = async () => {
+      const before = landed;
+      counted = await redis.llen(waitingList);
+      landedBefore = before;
+    };
     counting ??= count().finally(() => {
       counting = undefined;
     });
     return counting;
   }
 
-  /** The bound is kept by each gateway for itself: several overshoot by what the others add during one round trip. */
-  async function add(id: string, request: InvocationRequest) {
-    try {
-      await room.claim(textOf(request));
-      if (counted + letIn >= queueMax) await countWaiting();
-      if (counted + letIn >= queueMax) {
-        throw new PlatformError('queue_full', `cannot enqueue: ${counted + letIn} invocations are waiting`, {
+  /** Takes a place in the queue. */
+  async function findPlace() {
+    // Near the end additions are waited for, until it is certain whether there is a place.
+    for (let isFresh = false; waitingAtMost() >= queueMax; isFresh = true) {
+      if (isFresh && counted >= queueMax) {
+        throw new PlatformError('queue_full', `cannot enqueue: ${counted} invocations are waiting`, {
           retryAfterSeconds: 1,
         });
       }
+      // What was asked for already may be answered with what was before.
+      await counting;
+      await countWaiting();
+    }
+    added += 1;
+  }
+
+  async function add(id: string, request: InvocationRequest) {
+    try {
+      await room.claim(textOf(request));
+      await findPlace();
     } catch (error) {
       // Nothing was sent yet.
       throw refusal(error) ?? error;
     }
-    letIn += 1;
+    const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
     try {
-      const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
       await queue.add('invocation', job, { jobId: id });
     } catch (error) {
       throw refusal(error) ?? uncertain(id, error);
     } finally {
-      // Or not, and then the next count does not see it.
-      added += 1;
+      landed += 1;
     }
     // After the addition and not before it, so that none waits for the answer.
     countWaiting().catch(() => {});
@@ -233,6 +244,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     get,
     cancel,
     files: (id) => readFiles(redis, id),
+    waiting: () => redis.llen(waitingList),
     async close() {
       await results.close();
       await queue.close();
