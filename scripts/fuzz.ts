@@ -41,8 +41,9 @@ function wholeNumber(name: 'runs' | 'seed'): number {
 }
 
 async function writeSeeds(): Promise<void> {
+  const written = fuzzSeeds(); // all of them, before those that there are go
   await rm(corpusDir, { recursive: true, force: true });
-  for (const [fuzzer, seeds] of Object.entries(fuzzSeeds())) {
+  for (const [fuzzer, seeds] of Object.entries(written)) {
     await mkdir(join(corpusDir, fuzzer), { recursive: true });
     for (const [name, bytes] of Object.entries(seeds)) await writeFile(join(corpusDir, fuzzer, name), bytes);
   }

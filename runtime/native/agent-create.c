@@ -61,7 +61,8 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
     int size = snprintf(text, sizeof(text), errno ? "%s: %s" : "%s", failure, strerror(errno));
     free(sandbox->texts);
     agent_tell(FRAME_FAILED, id, text, (size_t)size, NULL, 0);
-    agent_tell(FRAME_GONE, id, NULL, 0, NULL, 0);
+    const uint32_t residue = 0; /* what was made has been taken away */
+    agent_tell(FRAME_GONE, id, &residue, sizeof(residue), NULL, 0);
     return;
   }
   agent.created++;

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -38,11 +37,7 @@ void sandbox_discard(struct sandbox *sandbox, enum end_cause cause) {
   sandbox->cause = cause;
   sandbox->ended_at = now_usec();
   bool was_running = sandbox->state == RUNNING;
-  struct statfs disk;
-  if (was_running && fstatfs(sandbox->shell.tmpfs, &disk) == 0) {
-    sandbox->disk_full = disk.f_bfree == 0;
-    sandbox->inodes_full = disk.f_ffree == 0;
-  }
+  if (was_running) sandbox_measure_disk(sandbox);
   sandbox_leave_forking(sandbox);
   sandbox->state = DYING;
   agent_close(&sandbox->stdin_fd);
@@ -75,6 +70,8 @@ static void report(struct sandbox *sandbox) {
   bool signaled = !sandbox->exited || WIFSIGNALED(sandbox->status);
   /* Of a program that ended well nobody asks what it was refused. */
   bool failed = sandbox->cause != END_EXITED || sandbox->status != 0;
+  struct cgroup_usage usage;
+  cgroup_sandbox_usage(cgroup, sandbox->id, sandbox->limits.cpu_milli, &usage);
   struct run_report done = {
       .cause = sandbox->cause,
       .exit_code = signaled ? -1 : WEXITSTATUS(sandbox->status),
@@ -85,11 +82,21 @@ static void report(struct sandbox *sandbox) {
       .inodes_full = sandbox->inodes_full,
       .stdout_truncated = sandbox->output.truncated,
       .stderr_truncated = sandbox->error.truncated,
-      .cpu_usec = cgroup_sandbox_cpu_usec(cgroup, sandbox->id),
-      .memory_peak_bytes = cgroup_sandbox_memory_peak(cgroup, sandbox->id),
+      .cpu_usec = usage.cpu_usec,
+      .memory_peak_bytes = usage.memory_peak_bytes,
       .start_usec = since(sandbox->run_at, sandbox->job_sent_at ? sandbox->job_sent_at : sandbox->ended_at),
       .run_usec = since(sandbox->job_sent_at, sandbox->ended_at),
       .changes = (uint8_t)sandbox->changes_state,
+      .cpu_user_usec = usage.cpu_user_usec,
+      .cpu_system_usec = usage.cpu_system_usec,
+      .throttled_usec = usage.throttled_usec,
+      .disk_peak_bytes = sandbox->disk_peak_bytes,
+      .disk_peak_inodes = sandbox->disk_peak_inodes,
+      .cpu_pressure_usec = usage.cpu_pressure_usec,
+      .memory_pressure_usec = usage.memory_pressure_usec,
+      .io_pressure_usec = usage.io_pressure_usec,
+      .pids_peak = usage.pids_peak,
+      .known = (uint8_t)((usage.knows_pids_peak ? KNOWN_PIDS_PEAK : 0) | (usage.knows_pressure ? KNOWN_PRESSURE : 0)),
   };
   agent_tell(FRAME_DONE, sandbox->id, &done, sizeof(done), sandbox->result.data, sandbox->result.length);
   sandbox->was_run = false;
@@ -169,6 +176,7 @@ void sandbox_bury(struct sandbox *sandbox) {
 }
 
 void sandbox_remove(struct sandbox *sandbox, uint64_t now) {
+  uint32_t residue = 0;
   if (now < sandbox->remove_at) return;
   if (cgroup_sandbox_remove(&agent.zone->cgroup, sandbox->id) < 0) {
     uint64_t waited = now - sandbox->buried_at;
@@ -179,7 +187,8 @@ void sandbox_remove(struct sandbox *sandbox, uint64_t now) {
     if (!agent.zone->trusted) zygote_lost("a sandbox left processes behind");
     if (waited < 5000000) return;
     log_line("oncebox-agent: a cgroup stays busy: s%u", sandbox->id);
+    residue = RESIDUE_CGROUP;
   }
   sandbox->state = FREE;
-  agent_tell(FRAME_GONE, sandbox->id, NULL, 0, NULL, 0);
+  agent_tell(FRAME_GONE, sandbox->id, &residue, sizeof(residue), NULL, 0);
 }

@@ -57,6 +57,7 @@ struct sandbox {
   struct run_limits limits; /* those of its cgroup and tmpfs, from BUILDING on */
   uint64_t created_at, run_at, job_sent_at, ended_at, over_at, cpu_check_at, buried_at, remove_at;
   bool disk_full, inodes_full;
+  uint64_t disk_peak_bytes, disk_peak_inodes;
 };
 
 struct agent {
@@ -107,6 +108,8 @@ void sandbox_send_input(struct sandbox *sandbox);
 /* Forwards what is there; false at end of file or when nothing is there yet. */
 bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_type type);
 void sandbox_take_result(struct sandbox *sandbox);
+/* Looks at its writable layer, and remembers the most that was in it. */
+void sandbox_measure_disk(struct sandbox *sandbox);
 /* Ends a run that has used up its time; returns when to look again. */
 uint64_t sandbox_check_time(struct sandbox *sandbox, uint64_t now);
 

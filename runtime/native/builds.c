@@ -77,6 +77,7 @@ const char *builds_start(int connection, uint8_t *payload, size_t length, const 
                                .connection = connection, .layers_dir = launcher->layers_dir,
                                .filter = &launcher->filters->build,
                                .hide_command_line = launcher->hide_command_line};
+  start.cgroup.blkio = -1;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) start.cgroup.dir[i] = -1;
   while (slot < MAX_BUILDS && builds[slot].pid != 0) slot++;
   if (slot == MAX_BUILDS) return "too many images are built at once; try again later";
@@ -88,8 +89,7 @@ const char *builds_start(int connection, uint8_t *payload, size_t length, const 
                 : start_build(slot, &start);
   int saved = errno;
   close(start.workspace);
-  for (int i = 0; i < MAX_CGROUP_DIRS; i++)
-    if (start.cgroup.dir[i] >= 0) close(start.cgroup.dir[i]);
+  cgroup_zone_close(&start.cgroup);
   if (builds[slot].pid == 0) {
     cgroup_zone_remove(launcher->cgroups, launcher->instance, builds[slot].zone);
     layers_release_directory(builds[slot].directory, -1);

@@ -30,11 +30,17 @@ static void open_zone(const struct cgroup_layout *layout, const char *path, stru
 }
 
 static void print_usage(const struct cgroup_zone *zone, uint32_t id) {
-  uint64_t now, peak;
-  now = cgroup_sandbox_memory(zone, id);
-  peak = cgroup_sandbox_memory_peak(zone, id);
-  printf("{\"cpuUsec\":%llu,\"memoryBytes\":%llu,\"memoryPeakBytes\":%llu,\"oomKills\":%u,\"pidsRefused\":%u}\n",
-         (unsigned long long)cgroup_sandbox_cpu_usec(zone, id), (unsigned long long)now, (unsigned long long)peak,
+  struct cgroup_usage usage;
+  cgroup_sandbox_usage(zone, id, 1000, &usage);
+  printf("{\"cpuUsec\":%llu,\"cpuUserUsec\":%llu,\"cpuSystemUsec\":%llu,\"throttledUsec\":%llu,",
+         (unsigned long long)usage.cpu_usec, (unsigned long long)usage.cpu_user_usec,
+         (unsigned long long)usage.cpu_system_usec, (unsigned long long)usage.throttled_usec);
+  if (usage.knows_pids_peak) printf("\"pidsPeak\":%u,", usage.pids_peak);
+  if (usage.knows_pressure)
+    printf("\"pressureUsec\":[%llu,%llu,%llu],", (unsigned long long)usage.cpu_pressure_usec,
+           (unsigned long long)usage.memory_pressure_usec, (unsigned long long)usage.io_pressure_usec);
+  printf("\"memoryBytes\":%llu,\"memoryPeakBytes\":%llu,\"oomKills\":%u,\"pidsRefused\":%u}\n",
+         (unsigned long long)cgroup_sandbox_memory(zone, id), (unsigned long long)usage.memory_peak_bytes,
          cgroup_sandbox_oom_kills(zone, id), cgroup_sandbox_pids_refused(zone, id));
 }
 

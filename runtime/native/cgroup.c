@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -63,14 +64,19 @@ int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout) {
   return -1;
 }
 
-/* The number behind `key` in a flat keyed file such as memory.events. */
+/* The number behind `key` in the text of a flat keyed file such as memory.events. */
+static uint64_t keyed_in(const char *text, const char *key) {
+  size_t length = strlen(key);
+  for (const char *line = text; line; line = strchr(line, '\n')) {
+    line += *line == '\n';
+    if (strncmp(line, key, length) == 0 && line[length] == ' ') return strtoull(line + length, NULL, 10);
+  }
+  return 0;
+}
+
 static uint64_t keyed(int dir, const char *path, const char *key) {
   char text[4096];
-  if (read_file_at(dir, path, text, sizeof(text)) < 0) return 0;
-  size_t length = strlen(key);
-  for (char *line = text, *rest; (line = strtok_r(line, "\n", &rest)); line = NULL)
-    if (strncmp(line, key, length) == 0 && line[length] == ' ') return strtoull(line + length, NULL, 10);
-  return 0;
+  return read_file_at(dir, path, text, sizeof(text)) < 0 ? 0 : keyed_in(text, key);
 }
 
 /* For cpu.max, or for cpu.cfs_quota_us, whose period is the same by default. */
@@ -156,17 +162,80 @@ static int open_instance(const struct cgroup_layout *layout, int hierarchy, cons
   return dir;
 }
 
+static void sweep_mount(const char *mount, const char *instance) {
+  char path[320];
+  snprintf(path, sizeof(path), "%s/oncebox", mount);
+  int ours = open_dir(AT_FDCWD, path);
+  if (ours < 0) return;
+  remove_tree(ours, instance);
+  close(ours);
+  rmdir(path); /* Fails when another instance is there, as it should. */
+}
+
 /* Takes away what a crashed predecessor of this instance left, and at the end what we made. */
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance) {
-  for (int i = 0; i < layout->count; i++) {
-    char path[320];
-    snprintf(path, sizeof(path), "%s/oncebox", layout->mount[i]);
-    int ours = open_dir(AT_FDCWD, path);
-    if (ours < 0) continue;
-    remove_tree(ours, instance);
-    close(ours);
-    rmdir(path); /* Fails when another instance is there, as it should. */
+  for (int i = 0; i < layout->count; i++) sweep_mount(layout->mount[i], instance);
+  if (layout->blkio[0]) sweep_mount(layout->blkio, instance);
+}
+
+/* ---- how much of the disk a zone may have. What sandboxes write is in memory: what there is to throttle are reads of
+ * layers, and builds. v1 sees no writes but direct ones; v2 accounts for those of the page cache too ---- */
+
+const char *cgroup_throttle(struct cgroup_layout *layout, const char *path, uint64_t bytes_per_second) {
+  struct stat file;
+  char name[128], text[64];
+  if (layout->version == 1 && !layout->blkio[0]) return "the blkio controller is not mounted";
+  if (layout->version == 2) {
+    snprintf(name, sizeof(name), "%.100s/cgroup.controllers", layout->mount[0]);
+    char controllers[256];
+    if (read_file_at(AT_FDCWD, name, controllers, sizeof(controllers)) < 0 || !mountinfo_has_word(controllers, "io"))
+      return "there is no io controller";
   }
+  if (stat(path, &file) < 0 || major(file.st_dev) == 0) return "the layers lie on no block device";
+  /* Of a partition it is the whole disk that is throttled. */
+  snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/partition", major(file.st_dev), minor(file.st_dev));
+  bool partition = access(name, F_OK) == 0;
+  snprintf(name, sizeof(name), "/sys/dev/block/%u:%u/%sdev", major(file.st_dev), minor(file.st_dev), partition ? "../" : "");
+  if (read_file_at(AT_FDCWD, name, text, sizeof(text)) < 0 || sscanf(text, "%u:%u", &layout->io_major, &layout->io_minor) != 2)
+    return "the layers' block device has no name";
+  layout->io_bytes = bytes_per_second;
+  return NULL;
+}
+
+/* By the directory's owner, who is the host's root: nobody in the zone can change it. */
+static int throttle_v2(const struct cgroup_layout *layout, const char *instance, int zone) {
+  char path[384], text[128];
+  const char *const above[] = {"", "/oncebox", "/oncebox/"};
+  for (size_t i = 0; i < sizeof(above) / sizeof(above[0]); i++) {
+    snprintf(path, sizeof(path), "%s%s%s/cgroup.subtree_control", layout->mount[0], above[i], i == 2 ? instance : "");
+    if (write_file_at(AT_FDCWD, path, "+io") < 0) return -1;
+  }
+  unsigned long long bytes = layout->io_bytes;
+  snprintf(text, sizeof(text), "%u:%u rbps=%llu wbps=%llu", layout->io_major, layout->io_minor, bytes, bytes);
+  return write_file_at(zone, "io.max", text);
+}
+
+/* v1: one directory a zone, which its agent is put into; whatever it forks is in there too, and never leaves. */
+static int throttle_v1(const struct cgroup_layout *layout, const char *instance, const char *name) {
+  int mount = open_dir(AT_FDCWD, layout->blkio), ours = -1, parent = -1, dir = -1;
+  if (mount >= 0) ours = make_and_open(mount, "oncebox", false);
+  if (ours >= 0) parent = make_and_open(ours, instance, false);
+  if (parent >= 0) dir = make_and_open(parent, name, false);
+  int saved = errno;
+  if (mount >= 0) close(mount);
+  if (ours >= 0) close(ours);
+  if (parent >= 0) close(parent);
+  errno = saved;
+  if (dir < 0) return -1;
+  char text[64];
+  snprintf(text, sizeof(text), "%u:%u %llu", layout->io_major, layout->io_minor, (unsigned long long)layout->io_bytes);
+  if (write_file_at(dir, "blkio.throttle.read_bps_device", text) == 0 &&
+      write_file_at(dir, "blkio.throttle.write_bps_device", text) == 0)
+    return dir;
+  saved = errno;
+  close(dir);
+  errno = saved;
+  return -1;
 }
 
 /* A leaf that the zone may enter, and whose caps it cannot change: it owns no other file of it. On v1 each hierarchy takes
@@ -201,7 +270,10 @@ static uint64_t number(int dir, const char *path) {
 void cgroup_zygote_memory(const struct cgroup_zone *zone, uint64_t *now, uint64_t *peak) {
   bool v2 = zone->layout.version == 2;
   int dir = zone->dir[v2 ? 0 : zone->layout.memory];
-  *now = number(dir, v2 ? "zygote/memory.current" : "zygote/memory.usage_in_bytes");
+  uint64_t used = number(dir, v2 ? "zygote/memory.current" : "zygote/memory.usage_in_bytes");
+  /* What it has read of its image and has not looked at since, the kernel takes back before anyone goes without. */
+  uint64_t cached = keyed(dir, "zygote/memory.stat", v2 ? "inactive_file" : "total_inactive_file");
+  *now = used > cached ? used - cached : 0;
   *peak = number(dir, v2 ? "zygote/memory.peak" : "zygote/memory.max_usage_in_bytes");
 }
 
@@ -213,6 +285,7 @@ void cgroup_zygote_enter(const struct cgroup_zone *zone) {
 int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t id, uint32_t owner,
                      struct cgroup_zone *zone) {
   zone->layout = *layout;
+  zone->blkio = -1;
   char name[32];
   snprintf(name, sizeof(name), "zone%u", id);
   for (int i = 0; i < layout->count; i++) {
@@ -223,6 +296,7 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     close(parent);
     errno = saved;
     if (dir < 0) return -1;
+    zone->dir[i] = dir;
     if (mkdirat(dir, "agent", 0755) < 0 && errno != EEXIST) return -1;
     /* Sandboxes never swap: what they may hold is what the node has room for. Absent without swap support. */
     if (layout->version == 2) write_file_at(dir, "memory.swap.max", "0");
@@ -233,9 +307,20 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     if (fchown(dir, owner, owner) < 0) return -1;
     if (fchownat(dir, "cgroup.procs", owner, owner, 0) < 0) return -1;
     if (layout->version == 2 && fchownat(dir, "cgroup.subtree_control", owner, owner, 0) < 0) return -1;
-    zone->dir[i] = dir;
   }
-  return 0;
+  if (layout->io_bytes == 0) return 0;
+  if (layout->version == 2) return throttle_v2(layout, instance, zone->dir[0]);
+  zone->blkio = throttle_v1(layout, instance, name);
+  return zone->blkio < 0 ? -1 : 0;
+}
+
+void cgroup_zone_close(struct cgroup_zone *zone) {
+  for (int i = 0; i < MAX_CGROUP_DIRS; i++) {
+    if (zone->dir[i] >= 0) close(zone->dir[i]);
+    zone->dir[i] = -1;
+  }
+  if (zone->blkio >= 0) close(zone->blkio);
+  zone->blkio = -1;
 }
 
 int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid) {
@@ -243,20 +328,23 @@ int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid) {
   snprintf(text, sizeof(text), "%d", pid);
   for (int i = 0; i < zone->layout.count; i++)
     if (write_file_at(zone->dir[i], "agent/cgroup.procs", text) < 0) return -1;
+  if (zone->blkio >= 0) return write_file_at(zone->blkio, "cgroup.procs", text);
   return 0;
 }
 
-void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t id) {
-  char name[32];
+static void remove_zone(const char *mount, const char *instance, uint32_t id) {
+  char path[384], name[32];
+  snprintf(path, sizeof(path), "%s/oncebox/%s", mount, instance);
   snprintf(name, sizeof(name), "zone%u", id);
-  for (int i = 0; i < layout->count; i++) {
-    char path[384];
-    snprintf(path, sizeof(path), "%s/oncebox/%s", layout->mount[i], instance);
-    int dir = open_dir(AT_FDCWD, path);
-    if (dir < 0) continue;
-    remove_tree(dir, name);
-    close(dir);
-  }
+  int dir = open_dir(AT_FDCWD, path);
+  if (dir < 0) return;
+  remove_tree(dir, name);
+  close(dir);
+}
+
+void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t id) {
+  for (int i = 0; i < layout->count; i++) remove_zone(layout->mount[i], instance, id);
+  if (layout->version == 1 && layout->io_bytes > 0) remove_zone(layout->blkio, instance, id);
 }
 
 int cgroup_zone_limit(const struct cgroup_zone *zone, const struct build_limits *limits) {
@@ -375,6 +463,83 @@ uint64_t cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id) {
 uint64_t cgroup_sandbox_memory_peak(const struct cgroup_zone *zone, uint32_t id) {
   if (zone->layout.version == 2) return sandbox_number(zone, 0, id, "memory.peak"); /* since Linux 5.19 */
   return sandbox_number(zone, zone->layout.memory, id, "memory.max_usage_in_bytes");
+}
+
+/* Sums of a file with a line for each CPU: its number, nanoseconds in programs, nanoseconds in the kernel. They are taken
+ * at ticks of the clock on most kernels; so they tell only in what proportion the exact sum falls apart, as
+ * cputime_adjust() in the kernel has it. */
+static void split_cpu(const char *text, struct cgroup_usage *out) {
+  uint64_t user = 0, system = 0;
+  for (const char *line = strchr(text, '\n'); line; line = strchr(line + 1, '\n')) {
+    unsigned long long in_user, in_kernel;
+    if (sscanf(line, "%*u %llu %llu", &in_user, &in_kernel) != 2) continue;
+    user += in_user;
+    system += in_kernel;
+  }
+  double share = user + system > 0 ? (double)system / (double)(user + system) : 0;
+  out->cpu_system_usec = (uint64_t)((double)out->cpu_usec * share);
+  out->cpu_user_usec = out->cpu_usec - out->cpu_system_usec;
+}
+
+/* Linux 6.9 on v2 and 6.11 on v1. Asked of the first sandbox, it is true of all. */
+static void read_pids_peak(const struct cgroup_zone *zone, uint32_t id, struct cgroup_usage *out) {
+  static bool absent;
+  char path[96], text[32];
+  if (absent) return;
+  sandbox_path(path, sizeof(path), id, "pids.peak");
+  out->knows_pids_peak = read_file_at(zone->dir[zone->layout.version == 2 ? 0 : zone->layout.pids], path, text, sizeof(text)) > 0;
+  if (out->knows_pids_peak) out->pids_peak = (uint32_t)strtoul(text, NULL, 10);
+  else absent = errno == ENOENT;
+}
+
+/* psi.rst: "some avg10=0.00 avg60=0.00 avg300=0.00 total=MICROSECONDS". v2 only, if the kernel has it and it is on. */
+static bool read_pressure(const struct cgroup_zone *zone, uint32_t id, const char *file, uint64_t *usec) {
+  char path[96], text[256];
+  sandbox_path(path, sizeof(path), id, file);
+  if (read_file_at(zone->dir[0], path, text, sizeof(text)) <= 0) return false;
+  const char *total = strstr(text, "total=");
+  if (!total || strncmp(text, "some ", 5) != 0) return false;
+  *usec = strtoull(total + 6, NULL, 10);
+  return true;
+}
+
+static void read_usage_v2(const struct cgroup_zone *zone, uint32_t id, struct cgroup_usage *out) {
+  static bool no_pressure;
+  char path[96], text[4096];
+  sandbox_path(path, sizeof(path), id, "cpu.stat");
+  if (read_file_at(zone->dir[0], path, text, sizeof(text)) > 0) {
+    out->cpu_usec = keyed_in(text, "usage_usec");
+    out->cpu_user_usec = keyed_in(text, "user_usec");
+    out->cpu_system_usec = keyed_in(text, "system_usec");
+    out->throttled_usec = keyed_in(text, "throttled_usec");
+  }
+  if (no_pressure) return;
+  out->knows_pressure = read_pressure(zone, id, "cpu.pressure", &out->cpu_pressure_usec) &&
+                        read_pressure(zone, id, "memory.pressure", &out->memory_pressure_usec) &&
+                        read_pressure(zone, id, "io.pressure", &out->io_pressure_usec);
+  no_pressure = !out->knows_pressure && errno == ENOENT;
+}
+
+/* What a CPU is handed of a group's time at once (sched_cfs_bandwidth_slice_us). */
+#define CPU_SLICE_USEC 5000
+
+static void read_usage_v1(const struct cgroup_zone *zone, uint32_t id, uint32_t cpu_milli, struct cgroup_usage *out) {
+  static char text[65536];
+  char path[96];
+  out->cpu_usec = cgroup_sandbox_cpu_usec(zone, id);
+  sandbox_path(path, sizeof(path), id, "cpuacct.usage_all");
+  if (read_file_at(zone->dir[zone->layout.cpuacct], path, text, sizeof(text)) < 0) text[0] = '\0';
+  split_cpu(text, out);
+  /* Most runs are over before they have used up one slice, and whose cap is larger than that has not been kept waiting. */
+  if (out->cpu_usec < CPU_SLICE_USEC && cpu_milli * 100 > CPU_SLICE_USEC) return;
+  out->throttled_usec = sandbox_keyed(zone, zone->layout.cpu, id, "cpu.stat", "throttled_time") / 1000;
+}
+
+void cgroup_sandbox_usage(const struct cgroup_zone *zone, uint32_t id, uint32_t cpu_milli, struct cgroup_usage *out) {
+  *out = (struct cgroup_usage){.memory_peak_bytes = cgroup_sandbox_memory_peak(zone, id)};
+  if (zone->layout.version == 2) read_usage_v2(zone, id, out);
+  else read_usage_v1(zone, id, cpu_milli, out);
+  read_pids_peak(zone, id, out);
 }
 
 uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id) {

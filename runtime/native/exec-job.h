@@ -1,8 +1,8 @@
 /*
- * exec-job.h: a job that is just executed, by a child of the exec zygote or in an OCI sandbox: arguments, variables as NAME=value, and files, each a path and a content. Each
- * of the three is a count and then its strings, a string is a length and then its bytes; all numbers are u32.
- * encodeExecJob in runtime/interpreters/program-job.ts writes it. Nothing here allocates, and nothing changes but the
- * job itself, so that it can be fuzzed.
+ * exec-job.h: a job that is just executed, by a child of the exec zygote or in an OCI sandbox: arguments, variables as
+ * NAME=value, and files, each a path and a content. Each of the three is a count and then its strings, a string is a
+ * length and then its bytes; all numbers are u32. encodeExecJob in runtime/interpreters/program-job.ts writes it. But for
+ * exec_job_run nothing here allocates, and nothing changes but the job itself, so that it can be fuzzed.
  */
 #ifndef ONCEBOX_EXEC_JOB_H
 #define ONCEBOX_EXEC_JOB_H

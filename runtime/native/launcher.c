@@ -30,17 +30,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Connections whose request is not whole yet, and how long each may take, microseconds. The worker sends its request as
+ * soon as it is connected; on a busy machine that may be a while. */
+#define MAX_PENDING 16
+#define PATIENCE 5000000u
 /* An agent ends as soon as it reads that its worker has gone. One that does not by then (it is stopped, or its machine
  * hangs) is killed, microseconds. */
 #define END_WITHIN 5000000u
-/* Connections whose request is not whole yet, and how long each may take, microseconds: the worker sends its request with
- * the connection. */
-#define MAX_PENDING 16
-#define PATIENCE 1000000u
 
 static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
   uid_t worker_uid;
+  uint64_t io_bytes; /* 0: disks are not throttled */
   struct cgroup_layout cgroups;
   int listener, signals;
   struct filters filters;
@@ -75,7 +76,8 @@ static void parse_arguments(int argc, char **argv) {
   static const struct option options[] = {
       {"socket", required_argument, NULL, 's'},     {"layers", required_argument, NULL, 'l'},
       {"platform", required_argument, NULL, 'p'},   {"worker-uid", required_argument, NULL, 'u'},
-      {"instance", required_argument, NULL, 'i'},   {NULL, 0, NULL, 0}};
+      {"instance", required_argument, NULL, 'i'},   {"io-bytes-per-second", required_argument, NULL, 'b'},
+      {NULL, 0, NULL, 0}};
   launcher.argc = argc;
   launcher.argv = argv;
   launcher.worker_uid = (uid_t)-1;
@@ -86,11 +88,12 @@ static void parse_arguments(int argc, char **argv) {
       case 'p': launcher.platform_dir = optarg; break;
       case 'u': launcher.worker_uid = parse_uid(optarg); break;
       case 'i': launcher.instance = optarg; break;
+      case 'b': launcher.io_bytes = strtoull(optarg, NULL, 10); break;
       default: exit(2);
     }
   if (!launcher.socket_path || !launcher.layers_dir || !launcher.platform_dir || !launcher.instance ||
       launcher.worker_uid == (uid_t)-1)
-    die("usage: oncebox-launcher --socket PATH --layers DIR --platform DIR --worker-uid N --instance NAME");
+    die("usage: oncebox-launcher --socket PATH --layers DIR --platform DIR --worker-uid N --instance NAME [--io-bytes-per-second N]");
   if (launcher.instance[0] == '.' || launcher.instance[0] == '\0' || strchr(launcher.instance, '/'))
     die("--instance must be a file name");
 }
@@ -191,6 +194,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
   /* The slot is free when the last process of the zone before is gone, so nobody has these ids. */
   uint32_t id = next_zone(), own = OWN_ID_BASE + (uint32_t)slot * OWN_ID_STRIDE;
   struct cgroup_zone cgroup;
+  cgroup.blkio = -1;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) cgroup.dir[i] = -1;
   int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
   const char *failure = NULL;
@@ -227,8 +231,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     else if (write(mapped[1], "", 1) != 1) failure = "cannot start the zone";
   }
   int saved = errno;
-  for (int i = 0; i < MAX_CGROUP_DIRS; i++)
-    if (cgroup.dir[i] >= 0) close(cgroup.dir[i]);
+  cgroup_zone_close(&cgroup);
   if (mapped[0] >= 0) close(mapped[0]);
   if (mapped[1] >= 0) close(mapped[1]);
   if (alive[0] >= 0) close(alive[0]);
@@ -404,17 +407,19 @@ static void zones_heard(const struct pollfd *events, size_t count) {
       if (launcher.zones[i].pid != 0 && launcher.zones[i].connection == events[at].fd) launcher.zones[i].left_at = now_usec();
 }
 
+/* Of two times to wait, of which -1 is for ever. */
+static int sooner(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
+
 static void serve(void) {
   for (;;) {
     struct pollfd events[3 + MAX_PENDING + MAX_UNPACKINGS + MAX_ZONES] = {{.fd = launcher.listener, .events = POLLIN},
-                                                                           {.fd = launcher.signals, .events = POLLIN},
-                                                                           {.fd = STDIN_FILENO, .events = POLLIN}};
+                                                                          {.fd = launcher.signals, .events = POLLIN},
+                                                                          {.fd = STDIN_FILENO, .events = POLLIN}};
     struct pollfd *requests = events + 3, *unpacked = requests + MAX_PENDING;
     for (int i = 0; i < MAX_PENDING; i++) /* of -1 nothing is ever heard */
       requests[i] = (struct pollfd){.fd = launcher.pending[i].connection, .events = POLLIN};
     size_t watched = layers_watch(unpacked), zones = 0;
-    int late = until_next_is_late(), outstays = watch_zones(unpacked + watched, &zones);
-    int patience = late < 0 || (outstays >= 0 && outstays < late) ? outstays : late;
+    int patience = sooner(watch_zones(unpacked + watched, &zones), until_next_is_late());
     if (poll(events, 3 + MAX_PENDING + watched + zones, patience) < 0) {
       if (errno != EINTR) die("cannot poll: %m");
       continue; /* it has not said what is there */
@@ -467,6 +472,8 @@ int main(int argc, char **argv) {
   if (cgroup_detect("/proc/self/mountinfo", &launcher.cgroups) < 0)
     die("cannot find cgroups: neither v1 controllers (cpu, cpuacct, memory, pids) nor a cgroup2 mount with cpu, memory and pids");
   cgroup_sweep(&launcher.cgroups, launcher.instance);
+  const char *free_disk = launcher.io_bytes > 0 ? cgroup_throttle(&launcher.cgroups, launcher.layers_dir, launcher.io_bytes) : NULL;
+  if (free_disk) log_line("oncebox-launcher: reads and writes of disks are not throttled: %s", free_disk);
   if (!seccomp_compile(&launcher.filters)) die("cannot compile the seccomp filters");
   sigset_t mask;
   sigemptyset(&mask);

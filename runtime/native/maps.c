@@ -15,12 +15,15 @@ static const char *after_field(const char *at) {
   return at + strspn(at, " ");
 }
 
+static bool is_one_of(char c, const char *two) { return c == two[0] || c == two[1]; }
+
 bool maps_line_shares_memory(const char *line, const char **name) {
   const char *permissions = after_field(line);
   *name = permissions;
   for (int i = 0; i < 4; i++) *name = after_field(*name);
   /* What is no line of maps says nothing good. */
-  bool is_line = strcspn(permissions, " \n") == 4 && strspn(permissions, "rwxsp-") == 4;
+  bool is_line = strcspn(line, " \n") > 0 && strcspn(permissions, " \n") == 4 && is_one_of(permissions[0], "r-") &&
+                 is_one_of(permissions[1], "w-") && is_one_of(permissions[2], "x-") && is_one_of(permissions[3], "sp");
   if (is_line && permissions[3] == 'p') return false;
   if (!is_line || permissions[1] == 'w') return true;
   /* A mapping that may only be read now may be made writable later, unless it is of a file: those of an image are on a

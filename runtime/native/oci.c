@@ -65,7 +65,9 @@ static struct {
   struct platform_files platform;
   uint64_t stdout_kept, stderr_kept;
   bool stdout_truncated, stderr_truncated;
-  uint64_t run_at, started_at, cpu_before, cpu_check_at;
+  uint64_t run_at, started_at, cpu_check_at;
+  struct cgroup_usage before; /* by the runtime, before the program */
+  uint64_t disk_peak_bytes, disk_peak_inodes;
 } oci;
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -371,12 +373,25 @@ static struct oci_end program_end(void) {
   return end;
 }
 
+static uint64_t since_before(uint64_t before, uint64_t now) { return now > before ? now - before : 0; }
+
+/* Remembers the most that the writable layer held; says whether it is full now. */
+static void look_at_disk(bool *bytes_full, bool *inodes_full) {
+  struct statfs disk;
+  if (fstatfs(oci.tmpfs, &disk) < 0) return;
+  uint64_t bytes = (uint64_t)(disk.f_blocks - disk.f_bfree) * (uint64_t)disk.f_bsize, inodes = disk.f_files - disk.f_ffree;
+  if (bytes > oci.disk_peak_bytes) oci.disk_peak_bytes = bytes;
+  if (inodes > oci.disk_peak_inodes) oci.disk_peak_inodes = inodes;
+  if (bytes_full) *bytes_full = disk.f_bfree == 0;
+  if (inodes_full) *inodes_full = disk.f_ffree == 0;
+}
+
 static void report_and_end(enum end_cause cause) __attribute__((noreturn));
 static void report_and_end(enum end_cause cause) {
   /* A program can be over before the runtime says that it runs: then all of it was the run. */
   uint64_t ended_at = now_usec(), started_at = oci.started_at ? oci.started_at : oci.run_at;
-  struct statfs disk;
-  bool disk_known = fstatfs(oci.tmpfs, &disk) == 0, result_too_large = false;
+  bool disk_full = false, inodes_full = false, result_too_large = false;
+  look_at_disk(&disk_full, &inodes_full);
   struct buffer result = {0};
   signal(SIGALRM, on_alarm);
   alarm(REPORT_WITHIN_SEC + (oci.captures ? CHANGES_WITHIN / 1000000u : 0));
@@ -389,21 +404,33 @@ static void report_and_end(enum end_cause cause) {
   struct oci_end end = program_end();
   /* Of a program that ended well nobody asks what it was refused. */
   bool failed = cause != END_EXITED || end.exit_code != 0;
+  struct cgroup_usage usage;
+  cgroup_sandbox_usage(&oci.cgroup, SANDBOX, oci.request.limits.cpu_milli, &usage);
   struct run_report report = {
       .cause = cause,
       .exit_code = end.exit_code,
       .signal = end.signal,
       .oom_kills = failed ? cgroup_sandbox_oom_kills(&oci.cgroup, SANDBOX) : 0,
       .pids_refused = failed ? cgroup_sandbox_pids_refused(&oci.cgroup, SANDBOX) + end.pids_refused : 0,
-      .disk_full = disk_known && disk.f_bfree == 0,
-      .inodes_full = disk_known && disk.f_ffree == 0,
+      .disk_full = disk_full,
+      .inodes_full = inodes_full,
       .stdout_truncated = oci.stdout_truncated,
       .stderr_truncated = oci.stderr_truncated,
-      .cpu_usec = cgroup_sandbox_cpu_usec(&oci.cgroup, SANDBOX) - oci.cpu_before,
-      .memory_peak_bytes = cgroup_sandbox_memory_peak(&oci.cgroup, SANDBOX),
+      .cpu_usec = since_before(oci.before.cpu_usec, usage.cpu_usec),
+      .memory_peak_bytes = usage.memory_peak_bytes,
       .start_usec = since(oci.run_at, started_at),
       .run_usec = since(started_at, ended_at),
       .changes = (uint8_t)changes,
+      .cpu_user_usec = since_before(oci.before.cpu_user_usec, usage.cpu_user_usec),
+      .cpu_system_usec = since_before(oci.before.cpu_system_usec, usage.cpu_system_usec),
+      .throttled_usec = since_before(oci.before.throttled_usec, usage.throttled_usec),
+      .disk_peak_bytes = oci.disk_peak_bytes,
+      .disk_peak_inodes = oci.disk_peak_inodes,
+      .cpu_pressure_usec = since_before(oci.before.cpu_pressure_usec, usage.cpu_pressure_usec),
+      .memory_pressure_usec = since_before(oci.before.memory_pressure_usec, usage.memory_pressure_usec),
+      .io_pressure_usec = since_before(oci.before.io_pressure_usec, usage.io_pressure_usec),
+      /* How many there were at once says more of the runtime, whose threads come and go in there. */
+      .known = usage.knows_pressure ? KNOWN_PRESSURE : 0,
   };
   tell(FRAME_DONE, &report, sizeof(report), result.data, result.length);
   flush();
@@ -440,7 +467,7 @@ static void run(const uint8_t *payload, size_t length) {
   if (oci.captures) changes_note_platform(oci.tmpfs, &oci.platform);
   buffer_append(&oci.input, payload + head, input_length);
   write_job(payload + head + input_length, length - head - input_length);
-  oci.cpu_before = cgroup_sandbox_cpu_usec(&oci.cgroup, SANDBOX);
+  cgroup_sandbox_usage(&oci.cgroup, SANDBOX, oci.request.limits.cpu_milli, &oci.before);
   oci.cpu_check_at = oci.run_at + (uint64_t)oci.request.limits.cpu_ms * 1000 / 64;
   oci.state = STARTING;
   start();
@@ -531,7 +558,8 @@ static uint64_t check_time(uint64_t now) {
   /* The time of a program that is being started has not begun: its start is when the runtime says so. */
   uint64_t wall_end = (oci.started_at ? oci.started_at : oci.command_until) + (uint64_t)limits->wall_ms * 1000;
   if (now >= oci.cpu_check_at) {
-    uint64_t cap = (uint64_t)limits->cpu_ms * 1000, used = cgroup_sandbox_cpu_usec(&oci.cgroup, SANDBOX) - oci.cpu_before;
+    uint64_t cap = (uint64_t)limits->cpu_ms * 1000, used = cgroup_sandbox_cpu_usec(&oci.cgroup, SANDBOX) - oci.before.cpu_usec;
+    look_at_disk(NULL, NULL);
     if (used >= cap) report_and_end(END_CPU);
     /* All cores busy, the rest lasts at least so long; never look more often than every 5 ms. */
     uint64_t cores = limits->cpu_milli / 1000 + 1, rest = (cap - used) / cores;

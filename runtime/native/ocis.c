@@ -73,6 +73,7 @@ const char *ocis_start(int connection, const uint8_t *payload, size_t length, co
   start = (struct oci_start){.connection = connection, .layers_dir = launcher->layers_dir,
                              .platform_dir = launcher->platform_dir, .filters = launcher->filters,
                              .hide_command_line = launcher->hide_command_line};
+  start.cgroup.blkio = -1;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) start.cgroup.dir[i] = -1;
   const char *failure = oci_request_read(payload, length, &start.request);
   if (failure) return failure;
@@ -84,8 +85,7 @@ const char *ocis_start(int connection, const uint8_t *payload, size_t length, co
                 ? "cannot make the sandbox's cgroup"
                 : start_oci(slot, &start);
   int saved = errno;
-  for (int i = 0; i < MAX_CGROUP_DIRS; i++)
-    if (start.cgroup.dir[i] >= 0) close(start.cgroup.dir[i]);
+  cgroup_zone_close(&start.cgroup);
   if (ocis[slot].pid == 0) cgroup_zone_remove(launcher->cgroups, launcher->instance, ocis[slot].zone);
   errno = saved;
   return failure;

@@ -65,7 +65,7 @@ enum frame_type {
   FRAME_STDOUT = 7, /* agent: bytes */
   FRAME_STDERR = 8, /* agent: bytes */
   FRAME_DONE = 9,   /* agent: struct run_report, result bytes */
-  FRAME_GONE = 10,  /* agent: nothing of the sandbox is left */
+  FRAME_GONE = 10,  /* agent: nothing of the sandbox is left but, u32, enum residue */
   FRAME_FAILED = 11, /* agent: text; sandbox 0: the zone cannot be made. Layers: `sandbox` is an enum unpack_fault */
   /* Layers: each the first frame of a connection of its own. */
   FRAME_UNPACK = 12,       /* worker: strings: lowers "a:b" or "", bytes, entries, stall ms; then the tar, then EOF */
@@ -113,6 +113,12 @@ struct run_limits {
   uint32_t cpu_ms;
 } __attribute__((packed));
 
+/* Bits: what could not be taken away. */
+enum residue { RESIDUE_CGROUP = 1 };
+
+/* Bits: which of a report's fields this kernel has. */
+enum report_known { KNOWN_PIDS_PEAK = 1, KNOWN_PRESSURE = 2 };
+
 struct run_report {
   uint32_t cause;
   int32_t exit_code; /* -1: ended by a signal */
@@ -128,6 +134,16 @@ struct run_report {
   uint32_t start_usec;
   uint32_t run_usec;
   uint8_t changes; /* enum changes_state */
+  uint64_t cpu_user_usec; /* with the next, what cpu_usec is */
+  uint64_t cpu_system_usec;
+  uint64_t throttled_usec; /* kept off the CPU by its cap on that */
+  uint64_t disk_peak_bytes; /* the most that its writable layer was seen to hold */
+  uint64_t disk_peak_inodes;
+  uint64_t cpu_pressure_usec; /* of its time, in which some of its threads waited for a CPU, memory, I/O */
+  uint64_t memory_pressure_usec;
+  uint64_t io_pressure_usec;
+  uint32_t pids_peak;
+  uint8_t known; /* enum report_known */
 } __attribute__((packed));
 
 struct stat_report {
@@ -212,14 +228,21 @@ struct cgroup_layout {
   int count;                       /* distinct hierarchies */
   char mount[MAX_CGROUP_DIRS][MAX_CGROUP_PATH];
   int cpu, cpuacct, memory, pids;  /* index into mount */
+  char blkio[MAX_CGROUP_PATH];     /* v1: where that is mounted, or "" */
+  /* What each zone, and each build, may read and write of a disk a second; 0: as much as there is. */
+  uint64_t io_bytes;
+  unsigned io_major, io_minor;
 };
 /* A zone's directories, one a hierarchy, owned by the zone's administrator: it makes the sandboxes' below them itself. */
 struct cgroup_zone {
   struct cgroup_layout layout;
   int dir[MAX_CGROUP_DIRS];
+  int blkio; /* the launcher's, where v1 throttles; else -1 */
 };
 int cgroup_detect(const char *mountinfo, struct cgroup_layout *layout);
 void cgroup_sweep(const struct cgroup_layout *layout, const char *instance);
+/* Throttles zones to come, on the disk that `path` lies on; a text when that cannot be had here. */
+const char *cgroup_throttle(struct cgroup_layout *layout, const char *path, uint64_t bytes_per_second);
 /* `owner`, on the host, is given what it takes to make sandboxes; 0: nobody is. */
 int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t zone, uint32_t owner,
                      struct cgroup_zone *out);
@@ -229,6 +252,8 @@ int cgroup_zygote_limit(const struct cgroup_zone *zone, bool trusted, uint64_t m
 uint32_t cgroup_zygote_processes(const struct cgroup_zone *zone);
 void cgroup_zygote_memory(const struct cgroup_zone *zone, uint64_t *now, uint64_t *peak);
 int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
+/* Lets go of its directories, which stay. */
+void cgroup_zone_close(struct cgroup_zone *zone);
 /* The caller moves itself to where the zygote's caps are. */
 void cgroup_zygote_enter(const struct cgroup_zone *zone);
 void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t zone);
@@ -245,6 +270,14 @@ int cgroup_sandbox_limit(const struct cgroup_zone *zone, uint32_t id, const stru
 uint64_t cgroup_sandbox_cpu_usec(const struct cgroup_zone *zone, uint32_t id);
 uint64_t cgroup_sandbox_memory(const struct cgroup_zone *zone, uint32_t id);
 uint64_t cgroup_sandbox_memory_peak(const struct cgroup_zone *zone, uint32_t id);
+struct cgroup_usage {
+  uint64_t cpu_usec, cpu_user_usec, cpu_system_usec, throttled_usec, memory_peak_bytes;
+  uint64_t cpu_pressure_usec, memory_pressure_usec, io_pressure_usec;
+  uint32_t pids_peak;
+  bool knows_pids_peak, knows_pressure;
+};
+/* All that its accounts say at its end. `cpu_milli` is its cap. */
+void cgroup_sandbox_usage(const struct cgroup_zone *zone, uint32_t id, uint32_t cpu_milli, struct cgroup_usage *out);
 uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_pids_refused(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_processes(const struct cgroup_zone *zone, uint32_t id);

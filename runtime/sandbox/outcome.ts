@@ -26,19 +26,27 @@ export function outcomeOf(report: RunReport, program: Program, limits: Limits): 
     case 'killed':
       return { status: 'cancelled' };
     case 'wall':
-      return { status: 'timeout', limit: 'wall', ms: limits.wallMs };
+      return {
+        status: 'timeout',
+        limit: 'wall',
+        ms: limits.wallMs,
+        usedMs: (report.startUsec + report.runUsec) / 1000,
+      };
     case 'cpu':
-      return { status: 'timeout', limit: 'cpu', ms: limits.cpuMs };
+      return { status: 'timeout', limit: 'cpu', ms: limits.cpuMs, usedMs: report.cpuUsec / 1000 };
     case 'output':
-      return { status: 'limit_exceeded', limit: 'output', max: outputCap(report, limits) };
+      return { status: 'limit_exceeded', limit: 'output', ...outputCap(report, limits) };
     case 'exited':
       return report.exitCode === 0 ? succeeded(report, program) : failed(report, limits);
   }
 }
 
-function outputCap(report: RunReport, limits: Limits): number {
-  if (report.stdoutTruncated) return limits.stdoutBytes;
-  return report.stderrTruncated ? limits.stderrBytes : 6 * 1024 * 1024;
+/** The peak is what was kept: who writes more is ended, and nobody counts what it would have written. */
+function outputCap(report: RunReport, limits: Limits): { max: number; peak: number } {
+  if (report.stdoutTruncated) return { max: limits.stdoutBytes, peak: report.stdout.length };
+  if (report.stderrTruncated) return { max: limits.stderrBytes, peak: report.stderr.length };
+  const max = 6 * 1024 * 1024;
+  return { max, peak: max };
 }
 
 function succeeded(report: RunReport, program: Program): Outcome {
@@ -55,10 +63,13 @@ function succeeded(report: RunReport, program: Program): Outcome {
 }
 
 function failed(report: RunReport, limits: Limits): Outcome {
-  if (report.oomKills > 0) return { status: 'oom_killed', memoryMaxBytes: limits.memoryBytes };
-  if (report.pidsRefused > 0) return { status: 'limit_exceeded', limit: 'pids', max: limits.pids };
-  if (report.diskFull) return { status: 'limit_exceeded', limit: 'disk', max: limits.diskBytes };
-  if (report.inodesFull) return { status: 'limit_exceeded', limit: 'inodes', max: limits.diskInodes };
+  const { oomKills, memoryPeakBytes, pidsRefused, diskFull, inodesFull, writtenBytes, writtenInodes } =
+    report;
+  if (oomKills > 0) return { status: 'oom_killed', memoryMaxBytes: limits.memoryBytes, memoryPeakBytes };
+  // A fork is refused when as many are there as may be, whether the kernel keeps the peak or not.
+  if (pidsRefused > 0) return exceeded('pids', limits.pids, report.pidsPeak ?? limits.pids);
+  if (diskFull) return exceeded('disk', limits.diskBytes, writtenBytes);
+  if (inodesFull) return exceeded('inodes', limits.diskInodes, writtenInodes);
   if (report.signal !== null) return { status: 'signaled', signal: signalName(report.signal) };
   const message = parseResult(report.result);
   if (message?.type === 'error') {
@@ -66,6 +77,10 @@ function failed(report: RunReport, limits: Limits): Outcome {
     return { status: 'function_error', name, message: text, stack };
   }
   return { status: 'exited', exitCode: report.exitCode ?? 1 };
+}
+
+function exceeded(limit: 'pids' | 'disk' | 'inodes', max: number, peak: number): Outcome {
+  return { status: 'limit_exceeded', limit, max, peak };
 }
 
 /** JSON.parse takes any depth, but JSON.stringify overflows the stack of whoever passes the result on. */

@@ -22,9 +22,17 @@ export interface Sandbox {
   kill(): Promise<void>;
   /** Memory and writable bytes now. Resolves with zeros once dead. */
   stat(): Promise<SandboxStat>;
-  /** Resolves when no process, mount or cgroup of it is left. Never rejects. */
-  readonly dead: Promise<void>;
+  /** Resolves when no process and mount of it is left, and says what else could not be taken away. Never rejects. */
+  readonly dead: Promise<Residue>;
 }
+
+/** What is left of a dead sandbox; all false but when the kernel, or we, have a fault. */
+export interface Residue {
+  /** Its cgroup's directory stayed busy, though nobody is in it. Zones and the next start of the platform sweep it. */
+  cgroup: boolean;
+}
+
+export const noResidue: Residue = { cgroup: false };
 
 export type SandboxState = 'created' | 'running' | 'paused' | 'stopped' | 'dead';
 
@@ -80,7 +88,19 @@ export interface RunReport {
   stdoutTruncated: boolean;
   stderrTruncated: boolean;
   cpuUsec: number;
+  /** With the next, what `cpuUsec` is. */
+  cpuUserUsec: number;
+  cpuSystemUsec: number;
+  /** How long it was kept off the CPU by its cap on that. */
+  throttledUsec: number;
   memoryPeakBytes: number;
+  /** The most processes and threads at once; undefined where the kernel does not say. */
+  pidsPeak?: number;
+  /** The most that its writable layer was seen to hold: looked at during the run and at its end. */
+  writtenBytes: number;
+  writtenInodes: number;
+  /** How long some of its threads waited for each; undefined where the kernel does not say. */
+  pressure?: { cpuUsec: number; memoryUsec: number; ioUsec: number };
   /** Times the kernel's OOM killer struck in this sandbox. */
   oomKills: number;
   /** Times a fork was refused by the pids cap. */

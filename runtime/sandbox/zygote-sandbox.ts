@@ -4,6 +4,7 @@ import {
   changesWithinMs,
   chunkBytes,
   decodeReport,
+  decodeResidue,
   decodeStat,
   encodeRunHead,
   type Frame,
@@ -14,6 +15,8 @@ import {
   reportBytes,
 } from '../zygote/protocol.ts';
 import {
+  noResidue,
+  type Residue,
   type RunReport,
   type RunRequest,
   type Sandbox,
@@ -83,7 +86,7 @@ export class ZygoteSandbox implements Sandbox {
   readonly createdAtMs = performance.now();
   /** Resolves when it is parked; rejects with SandboxLostError when it could not be made. */
   readonly ready: Promise<void>;
-  readonly dead: Promise<void>;
+  readonly dead: Promise<Residue>;
   state: SandboxState = 'created';
   readonly #wiring: Wiring;
   readonly #stdout = new Collected();
@@ -93,7 +96,7 @@ export class ZygoteSandbox implements Sandbox {
   #isReady = false;
   #settleReady!: Settle<void>;
   #run: Run | undefined;
-  #settleDead!: () => void;
+  #settleDead!: (residue: Residue) => void;
   #deadline: NodeJS.Timeout;
 
   constructor(wiring: Wiring) {
@@ -126,13 +129,13 @@ export class ZygoteSandbox implements Sandbox {
     });
   }
 
-  kill(): Promise<void> {
+  async kill(): Promise<void> {
     if (this.state !== 'dead') {
       this.#wiring.send(frameType.KILL);
       clearTimeout(this.#deadline);
       this.#deadline = this.#within(deadWithinMs, 'did not die');
     }
-    return this.dead;
+    await this.dead;
   }
 
   stat(): Promise<SandboxStat> {
@@ -172,22 +175,22 @@ export class ZygoteSandbox implements Sandbox {
         this.#fail(new SandboxLostError(payload.toString()));
         break;
       case frameType.GONE:
-        this.lose(new SandboxLostError(`sandbox ${this.id} was ended`));
+        this.lose(new SandboxLostError(`sandbox ${this.id} was ended`), decodeResidue(payload));
         break;
       default:
         this.#wiring.breach(`sandbox ${this.id}: frame of unknown type ${frame.type}`);
     }
   }
 
-  /** It is dead, by itself or with its zone. What is still waited for fails with `error`. */
-  lose(error: SandboxLostError): void {
+  /** It is dead, by itself or with its zone, whose end takes everything. What is still waited for fails with `error`. */
+  lose(error: SandboxLostError, residue = noResidue): void {
     this.state = 'dead';
     clearTimeout(this.#deadline);
     this.#fail(error);
     for (const waiting of this.#stats.splice(0)) {
       waiting.resolve({ memoryBytes: 0, memoryPeakBytes: 0, writableBytes: 0 });
     }
-    this.#settleDead();
+    this.#settleDead(residue);
   }
 
   #hearReady(): void {

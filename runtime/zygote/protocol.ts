@@ -1,5 +1,5 @@
 import type { Limits } from '../../sdk/contract/limits.ts';
-import type { EndCause, RunReport, SandboxSpec, SandboxStat } from '../sandbox/sandbox.ts';
+import type { EndCause, Residue, RunReport, SandboxSpec, SandboxStat } from '../sandbox/sandbox.ts';
 
 /**
  * Frames between the worker and the native part: u32 length of the rest, u8 type, u32 sandbox, payload, all
@@ -166,7 +166,11 @@ export function encodeLimits(limits: Limits): Buffer {
   return bytes;
 }
 
-export const reportBytes = 49;
+export const reportBytes = 118;
+
+/** By their bit in `enum report_known` and `enum residue`. */
+export const reportKnown = { PIDS_PEAK: 1, PRESSURE: 2 } as const;
+export const residueFlag = { CGROUP: 1 } as const;
 
 /** `struct run_report`, then the result. */
 export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stderr' | 'changes'> {
@@ -174,6 +178,8 @@ export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stder
   if (cause === undefined) throw new Error(`unknown end cause ${payload.readUInt32LE(0)}`);
   const exitCode = payload.readInt32LE(4);
   const signal = payload.readInt32LE(8);
+  const number = (at: number) => Number(payload.readBigUInt64LE(at));
+  const known = payload.readUInt8(117);
   return {
     cause,
     exitCode: exitCode === -1 ? null : exitCode,
@@ -184,10 +190,19 @@ export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stder
     inodesFull: payload.readUInt8(21) === 1,
     stdoutTruncated: payload.readUInt8(22) === 1,
     stderrTruncated: payload.readUInt8(23) === 1,
-    cpuUsec: Number(payload.readBigUInt64LE(24)),
-    memoryPeakBytes: Number(payload.readBigUInt64LE(32)),
+    cpuUsec: number(24),
+    memoryPeakBytes: number(32),
     startUsec: payload.readUInt32LE(40),
     runUsec: payload.readUInt32LE(44),
+    cpuUserUsec: number(49),
+    cpuSystemUsec: number(57),
+    throttledUsec: number(65),
+    writtenBytes: number(73),
+    writtenInodes: number(81),
+    ...(known & reportKnown.PRESSURE && {
+      pressure: { cpuUsec: number(89), memoryUsec: number(97), ioUsec: number(105) },
+    }),
+    ...(known & reportKnown.PIDS_PEAK && { pidsPeak: payload.readUInt32LE(113) }),
     result: payload.subarray(reportBytes),
   };
 }
@@ -195,6 +210,11 @@ export function decodeReport(payload: Buffer): Omit<RunReport, 'stdout' | 'stder
 /** Whether the report says that the frames of changes before it are all of them. */
 export function hasAllChanges(payload: Buffer): boolean {
   return payload.readUInt8(48) === 1;
+}
+
+/** What FRAME_GONE says. */
+export function decodeResidue(payload: Buffer): Residue {
+  return { cgroup: (payload.readUInt32LE(0) & residueFlag.CGROUP) !== 0 };
 }
 
 /** `struct stat_report`. */

@@ -33,10 +33,22 @@ const initSchema = z.object({
   shared: z.boolean(),
 });
 
+/** What the invocation used, all its processes together. */
 const usageSchema = z.object({
   cpuMs: z.number(),
-  memoryPeakBytes: z.number(),
+  /** In the program, and in the kernel for it; together `cpuMs`. On cgroup v1 in the proportion that clock ticks saw. */
+  cpuUserMs: z.number(),
+  cpuSystemMs: z.number(),
+  /** Kept off the CPU by the cap `cpus`. */
+  throttledMs: z.number(),
   wallMs: z.number(),
+  memoryPeakBytes: z.number(),
+  /** Processes and threads at once; absent where the kernel does not say (Linux 6.9 does on v2, 6.11 on v1). */
+  pidsPeak: z.number().int().optional(),
+  /** The most that the writable layer was seen to hold. */
+  writtenBytes: z.number(),
+  /** How long some of its threads waited for each; cgroup v2 with PSI only. */
+  pressure: z.object({ cpuMs: z.number(), memoryMs: z.number(), ioMs: z.number() }).optional(),
 });
 
 /**

@@ -10,13 +10,21 @@ export const outcomeSchema = z.discriminatedUnion('status', [
     message: z.string(),
     stack: z.string(),
   }),
-  z.object({ status: z.literal('timeout'), limit: z.enum(['wall', 'cpu']), ms: z.number() }),
-  z.object({ status: z.literal('oom_killed'), memoryMaxBytes: z.number() }),
+  /** `ms` is the cap; `usedMs` what had passed, or been used, when it was noticed. */
+  z.object({
+    status: z.literal('timeout'),
+    limit: z.enum(['wall', 'cpu']),
+    ms: z.number(),
+    usedMs: z.number(),
+  }),
+  z.object({ status: z.literal('oom_killed'), memoryMaxBytes: z.number(), memoryPeakBytes: z.number() }),
   z.object({
     status: z.literal('limit_exceeded'),
     limit: z.enum(['pids', 'disk', 'inodes', 'output']),
     /** The cap that was hit, in the limit's own unit. */
     max: z.number(),
+    /** The most that there was, in the same unit: at most the cap, as more is refused. */
+    peak: z.number(),
   }),
   z.object({ status: z.literal('signaled'), signal: z.string() }),
   z.object({ status: z.literal('cancelled') }),

@@ -66,6 +66,9 @@ export const configSchema = z.object({
   ONCEBOX_ZYGOTE_AGE_MS: integer(1000, 604_800_000)
     .default(3_600_000)
     .describe('how long a zygote serves before a new one takes its place, milliseconds'),
+  ONCEBOX_IO_BYTES_PER_SECOND: integer(0, Number.MAX_SAFE_INTEGER)
+    .default(0)
+    .describe('what a zone, and a build, may read and write of the disk a second, bytes; 0: not throttled'),
   ONCEBOX_POOL_MAX: integer(0, 100_000)
     .default(256)
     .describe('parked sandboxes of all pools together, about 1.5 MiB each; pools grow with demand'),

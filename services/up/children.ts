@@ -89,6 +89,7 @@ export function launcherChild(config: Config, wiring: Wiring<void>): ChildSpec<v
     platform: join(nativeBuild, 'platform'),
     'worker-uid': `${serviceIds(config.ONCEBOX_SERVICE_ID).worker.uid}`,
     instance: config.instance,
+    'io-bytes-per-second': `${config.ONCEBOX_IO_BYTES_PER_SECOND}`,
   };
   return {
     ...wiring,

@@ -194,13 +194,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     ...(data && imageOf(data)),
     timings,
     ...initOf(lease, initMs),
-    ...(report && {
-      usage: {
-        cpuMs: report.cpuUsec / 1000,
-        memoryPeakBytes: report.memoryPeakBytes,
-        wallMs: report.runUsec / 1000,
-      },
-    }),
+    ...(report && { usage: usageOf(report) }),
     stdout: decodeOutput(report?.stdout, report?.stdoutTruncated),
     stderr: decodeOutput(report?.stderr, report?.stderrTruncated),
     stdoutTruncated: report?.stdoutTruncated ?? false,
@@ -222,6 +216,27 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
   );
   deps.finished?.(invocation);
   return invocation;
+}
+
+function usageOf(report: RunReport): Invocation['usage'] {
+  const { pressure, pidsPeak } = report;
+  return {
+    cpuMs: report.cpuUsec / 1000,
+    cpuUserMs: report.cpuUserUsec / 1000,
+    cpuSystemMs: report.cpuSystemUsec / 1000,
+    throttledMs: report.throttledUsec / 1000,
+    wallMs: report.runUsec / 1000,
+    memoryPeakBytes: report.memoryPeakBytes,
+    ...(pidsPeak !== undefined && { pidsPeak }),
+    writtenBytes: report.writtenBytes,
+    ...(pressure && {
+      pressure: {
+        cpuMs: pressure.cpuUsec / 1000,
+        memoryMs: pressure.memoryUsec / 1000,
+        ioMs: pressure.ioUsec / 1000,
+      },
+    }),
+  };
 }
 
 function initOf(lease: LeasedSandbox | undefined, ownMs: number | undefined): Pick<Invocation, 'init'> {

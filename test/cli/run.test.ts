@@ -26,11 +26,19 @@ test.each<[Outcome, number, string]>([
     1,
     'oncebox: E: boo\n  at x\n',
   ],
-  [{ status: 'timeout', limit: 'wall', ms: 500 }, 124, 'oncebox: stopped after 500 ms of wall time\n'],
-  [{ status: 'oom_killed', memoryMaxBytes: 16 }, 137, 'oncebox: out of memory: the cap is 16 bytes\n'],
+  [
+    { status: 'timeout', limit: 'wall', ms: 500, usedMs: 500 },
+    124,
+    'oncebox: stopped after 500 ms of wall time\n',
+  ],
+  [
+    { status: 'oom_killed', memoryMaxBytes: 16, memoryPeakBytes: 16 },
+    137,
+    'oncebox: out of memory: the cap is 16 bytes\n',
+  ],
   [{ status: 'signaled', signal: 'SIGTERM' }, 143, 'oncebox: ended by SIGTERM\n'],
   [
-    { status: 'limit_exceeded', limit: 'disk', max: 9 },
+    { status: 'limit_exceeded', limit: 'disk', max: 9, peak: 9 },
     125,
     'oncebox: stopped: the cap on disk, 9, was reached\n',
   ],

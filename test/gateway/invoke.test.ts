@@ -64,9 +64,9 @@ test.each<Outcome>([
   { status: 'function_error', name: 'TypeError', message: 'x is not a function', stack: 'at …' },
   { status: 'exited', exitCode: 1 },
   { status: 'signaled', signal: 'SIGSEGV' },
-  { status: 'timeout', limit: 'cpu', ms: 100 },
-  { status: 'oom_killed', memoryMaxBytes: 1 },
-  { status: 'limit_exceeded', limit: 'pids', max: 4 },
+  { status: 'timeout', limit: 'cpu', ms: 100, usedMs: 100 },
+  { status: 'oom_killed', memoryMaxBytes: 1, memoryPeakBytes: 1 },
+  { status: 'limit_exceeded', limit: 'pids', max: 4, peak: 4 },
   { status: 'cancelled' },
   { status: 'lost', reason: 'the zone died' },
 ])('the outcome $status is an error of that code', async (outcome) => {

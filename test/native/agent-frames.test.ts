@@ -38,7 +38,9 @@ async function zone() {
   socket.on('data', (chunk) => heard.push(...decoder.push(chunk)));
   const closed = once(socket, 'close');
   const hear = (type: FrameType, of: number) =>
-    expect.poll(() => heard.find((frame) => frame.type === type && frame.sandbox === of)).toBeDefined();
+    expect
+      .poll(() => heard.find((frame) => frame.type === type && frame.sandbox === of), { timeout: 20_000 })
+      .toBeDefined();
   const textOf = (type: FrameType, of: number) =>
     heard.find((frame) => frame.type === type && frame.sandbox === of)?.payload.toString();
   socket.write(encodeZoneRequest({ interpreter: 'exec', layers, searchPath: defaultSearchPath }));

@@ -107,8 +107,8 @@ describe('v1 files', () => {
   /** Empty files, as many as the driver may write. */
   beforeEach(async () => {
     for (const [controller, files] of Object.entries({
-      cpu: ['cpu.cfs_quota_us'],
-      cpuacct: ['cpuacct.usage'],
+      cpu: ['cpu.cfs_quota_us', 'cpu.stat'],
+      cpuacct: ['cpuacct.usage', 'cpuacct.usage_all'],
       memory: [
         'memory.limit_in_bytes',
         'memory.usage_in_bytes',
@@ -145,12 +145,20 @@ describe('v1 files', () => {
 
   it('give usage, OOM kills and refused forks', async () => {
     await write('cpuacct', 'cpuacct.usage', '12345678\n');
+    await write('cpuacct', 'cpuacct.usage_all', 'cpu user system\n0 4000000 1000000\n1 2000000 1000000\n');
+    await write('cpu', 'cpu.stat', 'nr_periods 3\nnr_throttled 2\nthrottled_time 70123456\n');
+    await write('pids', 'pids.peak', '9\n');
     await write('memory', 'memory.usage_in_bytes', '4096\n');
     await write('memory', 'memory.max_usage_in_bytes', '9000000000\n');
     await write('memory', 'memory.oom_control', 'oom_kill_disable 0\nunder_oom 0\noom_kill 3\n');
     await write('pids', 'pids.events', 'max 12\n');
     expect(JSON.parse(await probe(mountinfo, 'usage', zone, 7))).toEqual({
       cpuUsec: 12345,
+      // Ticks saw three quarters of it in programs.
+      cpuUserUsec: 12345 - 3086,
+      cpuSystemUsec: 3086,
+      throttledUsec: 70123,
+      pidsPeak: 9,
       memoryBytes: 4096,
       memoryPeakBytes: 9_000_000_000,
       oomKills: 3,
@@ -191,13 +199,26 @@ describe('v2 files', () => {
   });
 
   it('give usage, OOM kills and refused forks', async () => {
-    await write('cpu.stat', 'usage_usec 54321\nuser_usec 50000\nsystem_usec 4321\nnr_periods 2\n');
+    await write(
+      'cpu.stat',
+      'usage_usec 54321\nuser_usec 50000\nsystem_usec 4321\nnr_periods 2\nnr_throttled 1\nthrottled_usec 777\n',
+    );
+    await write('pids.peak', '5\n');
+    for (const [index, name] of ['cpu', 'memory', 'io'].entries()) {
+      const some = `some avg10=0.00 avg60=1.00 avg300=0.00 total=${index + 41}\n`;
+      await write(`${name}.pressure`, `${some}full avg10=0.00 avg60=0.00 avg300=0.00 total=3\n`);
+    }
     await write('memory.current', '8192\n');
     await write('memory.peak', '9000000000\n');
     await write('memory.events', 'low 0\nhigh 0\nmax 7\noom 2\noom_kill 1\noom_group_kill 1\n');
     await write('pids.events', 'max 4\n');
     expect(JSON.parse(await probe(mountinfo, 'usage', zone, 7))).toEqual({
       cpuUsec: 54321,
+      cpuUserUsec: 50000,
+      cpuSystemUsec: 4321,
+      throttledUsec: 777,
+      pidsPeak: 5,
+      pressureUsec: [41, 42, 43],
       memoryBytes: 8192,
       memoryPeakBytes: 9_000_000_000,
       oomKills: 1,
@@ -205,9 +226,20 @@ describe('v2 files', () => {
     });
   });
 
+  it('of a kernel without pids.peak and PSI leave both unsaid, and a run that nothing kept waiting is told so', async () => {
+    await write('cpu.stat', 'usage_usec 3\nuser_usec 2\nsystem_usec 1\n');
+    const usage = JSON.parse(await probe(mountinfo, 'usage', zone, 7));
+    expect(usage).toMatchObject({ cpuUsec: 3, throttledUsec: 0 });
+    expect(usage).not.toHaveProperty('pidsPeak');
+    expect(usage).not.toHaveProperty('pressureUsec');
+  });
+
   it('are counted as zero when they are not there', async () => {
     expect(JSON.parse(await probe(mountinfo, 'usage', zone, 7))).toEqual({
       cpuUsec: 0,
+      cpuUserUsec: 0,
+      cpuSystemUsec: 0,
+      throttledUsec: 0,
       memoryBytes: 0,
       memoryPeakBytes: 0,
       oomKills: 0,

@@ -119,7 +119,7 @@ async function ask(): Promise<{ answer: string; afterMs: number }> {
   return closed;
 }
 
-test('silent and slow clients hold nobody, and are given up after a second', async () => {
+test('silent and slow clients hold nobody, and are given up after five seconds', async () => {
   const silent = await Promise.all(Array.from({ length: 6 }, client));
   const slow = await Promise.all(Array.from({ length: 6 }, client));
   const drip = setInterval(() => {
@@ -129,12 +129,12 @@ test('silent and slow clients hold nobody, and are given up after a second', asy
     const asked = await Promise.all(Array.from({ length: 4 }, ask));
     for (const { answer, afterMs } of asked) {
       expect(answer).toBe('GONE');
-      expect(afterMs).toBeLessThan(900);
+      expect(afterMs).toBeLessThan(3_000);
     }
     for (const { closed } of silent) {
       const { answer, afterMs } = await closed;
       expect(answer).toBe('FAILED the request is incomplete');
-      expect(afterMs).toBeGreaterThan(900);
+      expect(afterMs).toBeGreaterThan(4_900);
     }
     // Zeros are no request either: a length of nothing is refused as soon as it is whole.
     for (const { closed } of slow) expect((await closed).answer).toMatch(/^FAILED the request is/);
@@ -157,10 +157,9 @@ test('however many connections wait, the next is served; the oldest give way', a
   for (let i = 0; i < 40; i++) silent.push(await client());
   const { answer, afterMs } = await ask();
   expect(answer).toBe('GONE');
-  expect(afterMs).toBeLessThan(900);
-  const ends = await Promise.all(silent.map(({ closed }) => closed));
-  expect(ends[0]?.answer).toBe('FAILED too many connections wait for their request');
-  expect(ends.at(-1)?.answer).toBe('FAILED the request is incomplete');
+  expect(afterMs).toBeLessThan(3_000);
+  for (const { closed } of silent.slice(0, 24))
+    expect((await closed).answer).toBe('FAILED too many connections wait for their request');
 });
 
 test.each([

@@ -21,6 +21,7 @@ import {
   changesOverheadBytes,
   changesWithinMs,
   decodeReport,
+  decodeResidue,
   decodeUnpackReport,
   encodeFrame,
   encodeLimits,
@@ -32,6 +33,8 @@ import {
   maxResultBytes,
   maxSandboxes,
   ociRuntime,
+  reportKnown,
+  residueFlag,
   runFlag,
   specFlag,
   unpackFault,
@@ -127,6 +130,8 @@ test('the flags are the same in C and in TypeScript', () => {
     Object.fromEntries(Object.entries(enumOf(name)).map(([key, value]) => [key.replace(prefix, ''), value]));
   expect(flagsOf('spec_flags', 'SPEC_')).toEqual(specFlag);
   expect(flagsOf('run_flags', 'RUN_')).toEqual(runFlag);
+  expect(flagsOf('report_known', 'KNOWN_')).toEqual(reportKnown);
+  expect(flagsOf('residue', 'RESIDUE_')).toEqual(residueFlag);
 });
 
 test('the structures are as long in C as in TypeScript', () => {
@@ -142,6 +147,47 @@ test('the structures are as long in C as in TypeScript', () => {
   expect(decodeBuildReport(built)).toMatchObject({ cause: 'exited', pidsRefused: 7 });
   const unpacked = Buffer.concat([Buffer.alloc(structBytes('unpack_report')), Buffer.from('a\0b\0')]);
   expect(decodeUnpackReport(unpacked).skipped).toEqual(['a', 'b']);
+});
+
+test('each field of a report is where C has it', () => {
+  const sizes: Record<string, number> = { uint64_t: 8, uint32_t: 4, int32_t: 4, uint8_t: 1 };
+  const body = /struct run_report \{([^}]*)\}/.exec(header)?.[1] ?? '';
+  const payload = Buffer.alloc(structBytes('run_report'));
+  let at = 0;
+  const values: Record<string, number> = {};
+  for (const [index, [, type, name]] of [...body.matchAll(/^\s*(u?int\d+_t) (\w+);/gm)].entries()) {
+    payload[at] = name === 'cause' ? 1 : name === 'known' ? 3 : index + 10;
+    values[name as string] = payload[at] as number;
+    at += sizes[type as string] as number;
+  }
+  expect(decodeReport(payload)).toMatchObject({
+    cause: 'wall',
+    exitCode: values.exit_code,
+    oomKills: values.oom_kills,
+    cpuUsec: values.cpu_usec,
+    memoryPeakBytes: values.memory_peak_bytes,
+    startUsec: values.start_usec,
+    runUsec: values.run_usec,
+    cpuUserUsec: values.cpu_user_usec,
+    cpuSystemUsec: values.cpu_system_usec,
+    throttledUsec: values.throttled_usec,
+    writtenBytes: values.disk_peak_bytes,
+    writtenInodes: values.disk_peak_inodes,
+    pressure: {
+      cpuUsec: values.cpu_pressure_usec,
+      memoryUsec: values.memory_pressure_usec,
+      ioUsec: values.io_pressure_usec,
+    },
+    pidsPeak: values.pids_peak,
+  });
+  payload[at - 1] = 0;
+  expect(decodeReport(payload)).not.toHaveProperty('pidsPeak');
+  expect(decodeReport(payload)).not.toHaveProperty('pressure');
+});
+
+test('what could not be taken away is told', () => {
+  expect(decodeResidue(Buffer.from([0, 0, 0, 0]))).toEqual({ cgroup: false });
+  expect(decodeResidue(Buffer.from([residueFlag.CGROUP, 0, 0, 0]))).toEqual({ cgroup: true });
 });
 
 test('frames come out as they went in, however the stream is cut', () => {

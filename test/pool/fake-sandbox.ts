@@ -1,4 +1,5 @@
 import {
+  type Residue,
   type RunReport,
   type RunRequest,
   type Sandbox,
@@ -15,12 +16,12 @@ export class FakeSandbox implements Sandbox {
   readonly id = `fake-${++made}`;
   readonly layers: readonly string[];
   readonly createdAtMs = performance.now();
-  readonly dead: Promise<void>;
+  readonly dead: Promise<Residue>;
   readonly runs: RunRequest[] = [];
   /** Resolves when a program has been handed over. */
   readonly started: Promise<void>;
   state: SandboxState = 'created';
-  #settleDead!: () => void;
+  #settleDead!: (residue: Residue) => void;
   #settleStarted!: () => void;
   #settleRun: { resolve(report: RunReport): void; reject(error: Error): void } | undefined;
 
@@ -43,9 +44,9 @@ export class FakeSandbox implements Sandbox {
     });
   }
 
-  kill(): Promise<void> {
+  async kill(): Promise<void> {
     this.end(report({ cause: 'killed', exitCode: null, signal: 9 }));
-    return this.dead;
+    await this.dead;
   }
 
   stat() {
@@ -56,14 +57,14 @@ export class FakeSandbox implements Sandbox {
   end(result: RunReport = report()): void {
     this.state = 'dead';
     this.#settleRun?.resolve(result);
-    this.#settleDead();
+    this.#settleDead({ cgroup: false });
   }
 
   /** It went, and a run with it. */
   lose(reason = 'the zone is gone'): void {
     this.state = 'dead';
     this.#settleRun?.reject(new SandboxLostError(reason));
-    this.#settleDead();
+    this.#settleDead({ cgroup: false });
   }
 }
 
@@ -116,6 +117,11 @@ export function report(changes: Partial<RunReport> = {}): RunReport {
     stdoutTruncated: false,
     stderrTruncated: false,
     cpuUsec: 1500,
+    cpuUserUsec: 1000,
+    cpuSystemUsec: 500,
+    throttledUsec: 0,
+    writtenBytes: 4096,
+    writtenInodes: 3,
     memoryPeakBytes: 4096,
     oomKills: 0,
     pidsRefused: 0,

@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SandboxLostError, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
-import { encodeFrame, FrameDecoder, type FrameType, frameType } from '../../runtime/zygote/protocol.ts';
+import {
+  encodeFrame,
+  FrameDecoder,
+  type FrameType,
+  frameType,
+  reportBytes,
+} from '../../runtime/zygote/protocol.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 
@@ -89,7 +95,7 @@ test('output beyond its cap closes the zone', async () => {
 test('output up to its cap, and the chunk in which it was passed, is no breach', async () => {
   const { running } = await runParked();
   send(frameType.STDOUT, id, Buffer.alloc(1000 + 65_536));
-  send(frameType.DONE, id, Buffer.alloc(53));
+  send(frameType.DONE, id, Buffer.alloc(reportBytes));
   expect((await running).stdout).toHaveLength(66_536);
 });
 
@@ -102,20 +108,20 @@ test('changes that nobody asked for close the zone', async () => {
 test('changes that the report does not call complete are none', async () => {
   const { running } = await runParked(true);
   send(frameType.CHANGES, id, Buffer.from('x'));
-  send(frameType.DONE, id, Buffer.alloc(53));
+  send(frameType.DONE, id, Buffer.alloc(reportBytes));
   expect((await running).changes).toBeUndefined();
 });
 
 test('a result that is too large closes the zone, as does a frame', async () => {
   const { running } = await runParked();
-  send(frameType.DONE, id, Buffer.alloc(53 + 6 * 1024 * 1024 + 1));
+  send(frameType.DONE, id, Buffer.alloc(reportBytes + 6 * 1024 * 1024 + 1));
   await expect(running).rejects.toThrow(/result of/);
 });
 
 test.each([
   [
     'a run that was not asked for',
-    () => send(frameType.DONE, id, Buffer.alloc(53)),
+    () => send(frameType.DONE, id, Buffer.alloc(reportBytes)),
     /done without being run/,
   ],
   ['output of what does not run', () => send(frameType.STDOUT, id, Buffer.from('x')), /without being run/],

@@ -19,6 +19,7 @@ function report(changes: Partial<RunReport>): RunReport {
     ...{ cause: 'exited', exitCode: 0, signal: null, result: Buffer.alloc(0) },
     ...{ stdout: Buffer.alloc(0), stderr: Buffer.alloc(0), stdoutTruncated: false, stderrTruncated: false },
     ...{ cpuUsec: 0, memoryPeakBytes: 0, oomKills: 0, pidsRefused: 0, diskFull: false, inodesFull: false },
+    ...{ cpuUserUsec: 0, cpuSystemUsec: 0, throttledUsec: 0, writtenBytes: 0, writtenInodes: 0 },
     ...{ startUsec: 0, runUsec: 0 },
     ...changes,
   } as RunReport;
@@ -83,9 +84,10 @@ test('an error that was sent is the outcome of a failed run, and of no other', (
 
 test('caps that made it fail come before what it says of itself', () => {
   const failed = { exitCode: 1, result: said({ type: 'error', name: 'E', message: '', stack: '' }) };
-  expect(ofSnippet({ ...failed, oomKills: 1 })).toEqual({
+  expect(ofSnippet({ ...failed, oomKills: 1, memoryPeakBytes: 7 })).toEqual({
     status: 'oom_killed',
     memoryMaxBytes: limits.memoryBytes,
+    memoryPeakBytes: 7,
   });
   expect(ofSnippet({ ...failed, pidsRefused: 1 })).toMatchObject({ status: 'limit_exceeded', limit: 'pids' });
   expect(ofSnippet({ ...failed, diskFull: true })).toMatchObject({ status: 'limit_exceeded', limit: 'disk' });
@@ -102,18 +104,38 @@ test('a cap that was hit and survived does not spoil a success', () => {
 });
 
 test('what ended it from outside comes first', () => {
-  const busy = { exitCode: null, signal: 9, oomKills: 1 };
+  const busy = { exitCode: null, signal: 9, oomKills: 1, startUsec: 250, runUsec: 500, cpuUsec: 333 };
   expect(ofSnippet({ ...busy, cause: 'wall' })).toEqual({
     status: 'timeout',
     limit: 'wall',
     ms: limits.wallMs,
+    usedMs: 0.75,
   });
-  expect(ofSnippet({ ...busy, cause: 'cpu' })).toEqual({ status: 'timeout', limit: 'cpu', ms: limits.cpuMs });
+  expect(ofSnippet({ ...busy, cause: 'cpu' })).toEqual({
+    status: 'timeout',
+    limit: 'cpu',
+    ms: limits.cpuMs,
+    usedMs: 0.333,
+  });
   expect(ofSnippet({ ...busy, cause: 'killed' })).toEqual({ status: 'cancelled' });
   expect(ofSnippet({ ...busy, cause: 'output', stderrTruncated: true })).toEqual({
     status: 'limit_exceeded',
     limit: 'output',
     max: limits.stderrBytes,
+    peak: 0,
+  });
+});
+
+test('a cap that was hit is named with the most that there was', () => {
+  const failed = { exitCode: 1 };
+  const peakOf = (changes: Partial<RunReport>) => ofSnippet({ ...failed, ...changes });
+  expect(peakOf({ pidsRefused: 1, pidsPeak: 9 })).toMatchObject({ max: limits.pids, peak: 9 });
+  expect(peakOf({ pidsRefused: 1 })).toMatchObject({ max: limits.pids, peak: limits.pids });
+  expect(peakOf({ diskFull: true, writtenBytes: 8 })).toMatchObject({ max: limits.diskBytes, peak: 8 });
+  expect(peakOf({ inodesFull: true, writtenInodes: 5 })).toMatchObject({ max: limits.diskInodes, peak: 5 });
+  expect(peakOf({ cause: 'output', stdoutTruncated: true, stdout: Buffer.alloc(6) })).toMatchObject({
+    max: limits.stdoutBytes,
+    peak: 6,
   });
 });
 

@@ -150,7 +150,10 @@ export function finished(job: Job<InvocationJob>, fields: Partial<Invocation> = 
       ...{ receiveMs: 0.5, queueMs: 1, admitMs: 0, prepareMs: 0, leaseMs: 0.5 },
       ...{ startMs: 0.25, runMs: 2 },
     },
-    usage: { cpuMs: 1, memoryPeakBytes: 1024, wallMs: 2 },
+    usage: {
+      ...{ cpuMs: 1, cpuUserMs: 0.75, cpuSystemMs: 0.25, throttledMs: 0, wallMs: 2 },
+      ...{ memoryPeakBytes: 1024, writtenBytes: 0 },
+    },
     ...fields,
   };
 }

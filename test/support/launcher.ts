@@ -3,6 +3,8 @@ import { once } from 'node:events';
 import { join, resolve } from 'node:path';
 
 const native = resolve(import.meta.dirname, '../../runtime/native/build');
+/** Another build of the launcher, such as the one with sanitizers: `ONCEBOX_TEST_LAUNCHER=$PWD/runtime/native/build-asan/oncebox-launcher`. */
+const program = process.env.ONCEBOX_TEST_LAUNCHER ?? join(native, 'oncebox-launcher');
 let instances = 0;
 
 export interface TestLauncher {
@@ -20,13 +22,15 @@ export async function startLauncher(
   directory: string,
   layersDir: string,
   workerUid = 0,
+  options: readonly string[] = [],
   instance = `test-${process.pid}-${++instances}`,
 ): Promise<TestLauncher> {
   const socket = join(directory, 'launcher.sock');
   const child = spawn(
-    join(native, 'oncebox-launcher'),
+    program,
     [
       ...['--socket', socket, '--layers', layersDir, '--platform', join(native, 'platform')],
+      ...options,
       ...['--worker-uid', `${workerUid}`, '--instance', instance],
     ],
     { stdio: ['pipe', 'pipe', 'inherit'] },

@@ -5,7 +5,13 @@ import { afterAll, beforeAll } from 'vitest';
 import { openStore } from '../../runtime/image/store.ts';
 import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
-import { type RunReport, type Sandbox, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
+import {
+  type Residue,
+  type RunReport,
+  type Sandbox,
+  scratchSpec,
+  type Zone,
+} from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
@@ -31,6 +37,7 @@ interface Ran {
   stdout: string;
   stderr: string;
   report: RunReport;
+  residue: Residue;
 }
 
 export interface TestZones {
@@ -94,12 +101,13 @@ export function useZones({ layersDir = join(storeDir, 'layers') } = {}): TestZon
       };
       const limits = { ...defaultLimits(), ...options.limits };
       const report = await sandbox.run({ program, limits, stdin: Buffer.from(options.stdin ?? '') });
-      await sandbox.dead;
+      const residue = await sandbox.dead;
       return {
         outcome: outcomeOf(report, program, limits),
         stdout: Buffer.from(report.stdout).toString(),
         stderr: Buffer.from(report.stderr).toString(),
         report,
+        residue,
       };
     },
   };

@@ -109,7 +109,10 @@ test('an invocation runs in a leased sandbox and its record says how that went',
     start: 'warm',
     image: { digest: 'sha256:base' },
     timings: { startMs: 0.1, runMs: 2 },
-    usage: { cpuMs: 1.5, memoryPeakBytes: 4096, wallMs: 2 },
+    usage: {
+      ...{ cpuMs: 1.5, cpuUserMs: 1, cpuSystemMs: 0.5, throttledMs: 0, wallMs: 2 },
+      ...{ memoryPeakBytes: 4096, writtenBytes: 4096 },
+    },
     stdout: 'out\n',
   });
 });

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   struct exec_job job;
   if (exec_job_check(bytes, size, &job) == NULL) {
     /* What is allocated is bounded by what was sent. */
-    must(job.arguments >= 1 && (uint64_t)job.arguments + job.variables + 2ull * job.files <= size / 4);
+    must(job.size <= size);
+    must(job.arguments >= 1 && (uint64_t)job.arguments + job.variables + 2ull * job.files <= job.size / 4);
     char **arguments = calloc((size_t)job.arguments + 1, sizeof(char *));
     char **variables = calloc((size_t)job.variables + 1, sizeof(char *));
     if (!arguments || !variables) abort();
@@ -37,9 +38,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
       must(file.content >= bytes && file.content + file.length <= bytes + size);
       taken += strlen(file.path) + file.length;
     }
-    must(job.at == bytes + size);
+    must(job.at == bytes + job.size);
     /* Nothing is lost: all that is no number is a text or a content. */
-    must(taken + 4 * (3 + (size_t)job.arguments + job.variables + 2 * (size_t)job.files) == size);
+    must(taken + 4 * (3 + (size_t)job.arguments + job.variables + 2 * (size_t)job.files) == job.size);
     free(arguments);
     free(variables);
   }

@@ -2,6 +2,7 @@
  * launcher-request.c: fuzzes requests.c. The input is a frame as the worker sends it; types that no frame has stand for
  * what the launcher's confined processes leave, and for a build's commands.
  */
+#include "../oci.h"
 #include "../requests.h"
 #include "fuzz.h"
 
@@ -64,6 +65,19 @@ static void build(uint8_t *payload, size_t length) {
   must(request.limits.wall_ms > 0 && request.limits.disk_bytes > 0 && request.limits.disk_inodes > 0);
 }
 
+static void oci(const uint8_t *payload, size_t length) {
+  struct oci_request request = {0};
+  if (oci_request_read(payload, length, &request)) return;
+  const struct sandbox_spec *spec = &request.spec;
+  must(request.runtime == OCI_RUNC || request.runtime == OCI_GVISOR);
+  must_lie_within(spec->working_dir, payload, length);
+  must_lie_within(request.config, payload, length);
+  must(spec->working_dir[0] == '/' && strlen(spec->working_dir) < MAX_PATH && layers_are_names(spec->layers));
+  must(strlen(request.config) <= MAX_OCI_CONFIG && request.config + strlen(request.config) + 1 == (const char *)payload + length);
+  must(spec->own_user ? spec->uid == FIRST_SANDBOX_ID : spec->uid < IMAGE_ID_COUNT && spec->gid < IMAGE_ID_COUNT);
+  must(spec->group_count <= MAX_GROUPS && request.limits.memory_bytes > 0 && request.limits.pids > 0);
+}
+
 /* It lies in a static structure there too. */
 static void unpack_result(const uint8_t *payload, size_t length) {
   static struct unpack_result result;
@@ -96,6 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     case FRAME_UNPACK: unpack(payload, length); break;
     case FRAME_REMOVE_LAYER: removal(payload, length); break;
     case FRAME_BUILD: build(payload, length); break;
+    case FRAME_OCI: oci(payload, length); break;
     case UNPACK_RESULT: unpack_result(payload, length); break;
     case COMMANDS: commands(payload, length); break;
     default: break;

@@ -3,8 +3,17 @@ import { defaultLimits } from '../../../sdk/contract/limits.ts';
 import { encodeCommands } from '../../image/build/buildah.ts';
 import { encodeBuildLimits } from '../../image/build/confined-build.ts';
 import { encodeJob } from '../../interpreters/program-job.ts';
-import { scratchSpec } from '../../sandbox/sandbox.ts';
-import { encodeFrame, encodeRunHead, encodeSpec, encodeStrings, frameType } from '../../zygote/protocol.ts';
+import { ociConfig } from '../../sandbox/oci/config.ts';
+import type { OciWall } from '../../sandbox/oci/wall.ts';
+import { type SandboxSpec, scratchSpec } from '../../sandbox/sandbox.ts';
+import {
+  encodeFrame,
+  encodeOci,
+  encodeRunHead,
+  encodeSpec,
+  encodeStrings,
+  frameType,
+} from '../../zygote/protocol.ts';
 import { encodeZoneRequest } from '../../zygote/zone.ts';
 
 /**
@@ -39,6 +48,14 @@ function launcherRequests() {
     cpus: 2,
     wallMs: 6e5,
   };
+  const user = { uid: 1000, gid: 1000, groups: [4, 27] };
+  const limits = defaultLimits();
+  const oci = (wall: OciWall, spec: SandboxSpec) =>
+    encodeFrame(
+      frameType.OCI,
+      0,
+      encodeOci(wall, limits, spec, JSON.stringify(ociConfig(wall, spec, limits))),
+    );
   // What is no frame has a type that no frame has: see launcher-request.c.
   const typed = (type: number, payload: Uint8Array) =>
     Buffer.concat([Buffer.from([5, 0, 0, 0, type, 0, 0, 0, 0]), payload]);
@@ -75,6 +92,8 @@ function launcherRequests() {
       encodeBuildLimits(buildLimits),
       encodeStrings([`${layer}:${other}`]),
     ),
+    'oci-runc': oci('runc', scratchSpec([layer])),
+    'oci-gvisor': oci('gvisor', { layers: [layer], workingDir: '/', scratch: false, user }),
     'unpack-result': typed(0xf0, unpacked(0, 'dev/null\0')),
     'unpack-refusal': typed(0xf0, unpacked(1, '"../x" climbs out by ".."')),
     commands: typed(
@@ -170,6 +189,7 @@ function procTexts() {
     '7f7ef7a5c000-7f7ef7a5d000 r--s 00000000 00:01 52017                      [anon_shmem:quiet]',
     '7f7ef7a5b000-7f7ef7a5c000 rw-s 00000000 00:01 3                          /memfd:x (deleted)',
     'ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]',
+    '  r--p xy3s',
   ];
   const lines = (first: string, list: string[]) =>
     text(`${first}${list.map((line) => `${line}\n`).join('')}`);
