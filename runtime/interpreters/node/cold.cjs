@@ -1,6 +1,7 @@
 'use strict';
 // A program in a sandbox that no zygote was forked into, but where node was started for it: that of an OCI runtime. All
 // that a child of the zygote does is done by the same file; what it asks of the native part is done without one.
+const { randomBytes } = require('node:crypto');
 const { closeSync, readFileSync, writeFileSync } = require('node:fs');
 
 const jobFd = 3;
@@ -16,8 +17,9 @@ require.cache[path] = {
     // Read when all is over. A program may write there too, and gains nothing: only its shape is believed.
     sendResult: (bytes) => writeFileSync('/.oncebox/result/result', bytes),
     exit: (code) => reallyExit(code),
-    // Nothing has been waited for: the clocks are not to be moved.
+    // There is no way to move node's own clock here, so its readings are moved.
     moveClock: () => false,
+    random: () => randomBytes(4).readUInt32LE(),
   },
 };
 const { prepare, run } = require('/.oncebox/program.cjs');
