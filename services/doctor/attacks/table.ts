@@ -10,7 +10,7 @@ export function attackTable(rows: readonly AttackRow[]): string {
 }
 
 /** "N held, N broken, N skipped; N controls failed". */
-export function tally(rows: readonly AttackRow[]): string {
+function tally(rows: readonly AttackRow[]): string {
   const count = (test: (row: AttackRow) => boolean) => rows.filter(test).length;
   return (
     `${count(({ held }) => held === true)} held, ${count(({ held }) => held === false)} broken, ` +
