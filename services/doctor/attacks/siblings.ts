@@ -1,4 +1,5 @@
 import type { Attack } from './attack.ts';
+import { callUntilShared, deployProgram } from './functions.ts';
 import { type Ground, saidBy } from './ground.ts';
 import { must } from './verdict.ts';
 
@@ -42,6 +43,38 @@ function differ(id: string, title: string, program: string, kinds: (kind: string
   };
 }
 
+/**
+ * Python draws the seed of its hashes when it starts, and what is hashed stays so: forks have their zygote's. So it must be
+ * another's in another zygote, and none that can be known beforehand.
+ */
+const hashSeed: Attack = {
+  id: 'siblings-hash-seed',
+  group,
+  title: "the seed of python's hashes, in the runtime's zygote and in that of a function",
+  must: 'another in each zygote, and not a fixed one; siblings share it until their zygote is replaced',
+  async attack(ground) {
+    const [drawn] = await drawAtOnce(ground, 'draw.py', 1);
+    await deployProgram(ground, 'siblings-hash-seed', 'zygote.py');
+    const { body } = await callUntilShared(ground, 'siblings-hash-seed');
+    await ground.client.deleteFunction('siblings-hash-seed');
+    const other = (body as { hash: number }).hash;
+    must(typeof other === 'number' && other !== drawn?.hash, 'two zygotes have the same', [
+      drawn?.hash,
+      other,
+    ]);
+    const fixed = await ground.outside.run(['python3', '-c', 'print(hash("oncebox"))'], {
+      env: { PYTHONHASHSEED: '0' },
+    });
+    must(![drawn?.hash, other].includes(Number(`${fixed.stdout}`)), 'it is the one without a seed', other);
+  },
+  async control({ outside }) {
+    const draw = () =>
+      outside.run(['python3', '-c', 'print(hash("oncebox"))'], { env: { PYTHONHASHSEED: '7' } });
+    const [one, other] = [await draw(), await draw()];
+    must(one.stdout.equals(other.stdout) && one.exitCode === 0, 'with one seed they differ', `${one.stdout}`);
+  },
+};
+
 async function drawAtOnce(ground: Ground, program: string, count: number): Promise<Drawn[]> {
   const runs = Array.from({ length: count }, () => ground.program(program));
   return (await Promise.all(runs)).map((ran) => saidBy<Drawn>(ran));
@@ -66,10 +99,5 @@ export const siblingAttacks: readonly Attack[] = [
     'draw.py',
     (kind) => kind !== 'hash',
   ),
-  differ(
-    'siblings-hash-seed',
-    'python siblings that compare the seed of their hashes',
-    'draw.py',
-    (kind) => kind === 'hash',
-  ),
+  hashSeed,
 ];

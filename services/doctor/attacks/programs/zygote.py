@@ -266,4 +266,4 @@ def handler(event, context):
             pass
     if event == "attack":
         return {"found": attack_from_sandbox(), "privileges": privileges()}
-    return {"found": found, "privileges": privileges(), "honest": True}
+    return {"found": found, "privileges": privileges(), "hash": hash("oncebox"), "honest": True}
