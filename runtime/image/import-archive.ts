@@ -1,5 +1,5 @@
 import { createReadStream, createWriteStream } from 'node:fs';
-import { open, readFile, stat } from 'node:fs/promises';
+import { open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -47,9 +47,10 @@ export async function importArchive(
 ): Promise<StoredImage> {
   const name = wanted === undefined ? undefined : localName(wanted);
   return asWriter(parts, 'import an archive', async (scratch) => {
-    const file = join(scratch, 'archive');
-    await spool(archive, file, task);
+    const spooled = join(scratch, 'archive');
+    await spool(archive, spooled, task);
     task.onEvent({ type: 'step', step: 'verify', subject: 'archive' });
+    const file = await decompressed(spooled, task.signal);
     const layout = join(scratch, 'layout');
     await extractLayout(file, layout).catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOSPC') throw error;
@@ -134,12 +135,11 @@ async function convertDockerArchive(
   const text = await readFile(join(layout, 'manifest.json')).catch(() => undefined);
   if (!text) throw invalid('it has neither an index.json (OCI layout) nor a manifest.json (docker save)');
   const images = parseJson(dockerManifestSchema, text, 'manifest.json of the archive');
-  const plain = await decompressed(file, signal);
   const found: Found[] = [];
   for (const [index, { RepoTags }] of images.entries()) {
     const one = join(scratch, `image-${index}`);
     const places = ['--dest-shared-blob-dir', join(layout, 'blobs')];
-    await runSkopeo(['copy', '--quiet', ...places, `docker-archive:${plain}:@${index}`, `oci:${one}:image`], {
+    await runSkopeo(['copy', '--quiet', ...places, `docker-archive:${file}:@${index}`, `oci:${one}:image`], {
       scratch,
       signal,
       doing: 'import the archive',
@@ -153,17 +153,43 @@ async function convertDockerArchive(
   return found;
 }
 
-/** Skopeo 1.9 fails on a gzipped archive of docker save ("unexpected EOF"), though its manual promises to read it. */
+/** What a gzipped archive may unpack to for each byte that came, and what any may: beyond this it is a bomb. */
+const unpackedFactor = 50;
+const unpackedMinBytes = 256 * 1024 ** 2;
+const unpackedMaxBytes = 64 * 1024 ** 3;
+
+/**
+ * The archive without its gzip, once and here: who reads on would unpack without a bound. Skopeo 1.9 fails on a gzipped
+ * archive of docker save besides ("unexpected EOF"), though its manual promises to read it.
+ */
 async function decompressed(file: string, signal: AbortSignal): Promise<string> {
+  if (!(await isGzip(file))) return file;
+  const { size } = await stat(file);
+  const maxBytes = Math.min(Math.max(size * unpackedFactor, unpackedMinBytes), unpackedMaxBytes);
+  let bytes = 0;
+  const bound = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) done(invalid(`it unpacks to more than ${maxBytes} bytes`));
+      else done(null, chunk);
+    },
+  });
+  const plain = `${file}.tar`;
+  const streams = [createReadStream(file), createGunzip(), bound] as const;
+  await pipeline(...streams, createWriteStream(plain, { mode: 0o600 }), { signal }).catch((error) => {
+    if (!/^Z_/.test(error.code ?? '')) throw error;
+    throw invalid(`it is no tar, or a damaged or truncated one (${error.message})`);
+  });
+  if (await isGzip(plain)) throw invalid('it is gzipped twice');
+  await rm(file);
+  return plain;
+}
+
+async function isGzip(file: string): Promise<boolean> {
   const start = Buffer.alloc(2);
   const handle = await open(file, 'r');
   await handle.read(start, 0, 2, 0).finally(() => handle.close());
-  if (start[0] !== 0x1f || start[1] !== 0x8b) return file;
-  const plain = `${file}.tar`;
-  await pipeline(createReadStream(file), createGunzip(), createWriteStream(plain, { mode: 0o600 }), {
-    signal,
-  });
-  return plain;
+  return start[0] === 0x1f && start[1] === 0x8b;
 }
 
 function chooseImages(found: readonly Found[], name: string | undefined): readonly Found[] {

@@ -186,9 +186,11 @@ const char *cgroup_throttle(struct cgroup_layout *layout, const char *path, uint
   char name[128], text[64];
   if (layout->version == 1 && !layout->blkio[0]) return "the blkio controller is not mounted";
   if (layout->version == 2) {
-    snprintf(name, sizeof(name), "%.100s/cgroup.controllers", layout->mount[0]);
     char controllers[256];
-    if (read_file_at(AT_FDCWD, name, controllers, sizeof(controllers)) < 0 || !mountinfo_has_word(controllers, "io"))
+    int dir = open_dir(AT_FDCWD, layout->mount[0]);
+    bool read = dir >= 0 && read_file_at(dir, "cgroup.controllers", controllers, sizeof(controllers)) >= 0;
+    if (dir >= 0) close(dir);
+    if (!read || !mountinfo_has_word(controllers, "io"))
       return "there is no io controller";
   }
   if (stat(path, &file) < 0 || major(file.st_dev) == 0) return "the layers lie on no block device";

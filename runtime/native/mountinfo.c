@@ -85,5 +85,6 @@ void mountinfo_line(const char *line, struct cgroup_layout *layout, char v2[MAX_
   for (size_t i = 0; i < sizeof(controllers) / sizeof(controllers[0]); i++)
     if (*controllers[i].place < 0 && mountinfo_has_word(line, controllers[i].name))
       *controllers[i].place = add_mount(layout, path);
-  if (mountinfo_has_word(line, "blkio")) strcpy(layout->blkio, path);
+  /* Not one of the hierarchies that every sandbox has a directory in. */
+  if (layout->blkio[0] == '\0' && mountinfo_has_word(line, "blkio")) strcpy(layout->blkio, path);
 }

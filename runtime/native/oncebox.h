@@ -32,7 +32,7 @@
 #define OWN_ID_BASE 0x70020000u
 #define OWN_ID_STRIDE 0x4000u /* from a zone's to the next */
 #define OWN_ID_COUNT 8193u
-#define MAX_ZONES 96 /* 64 of functions, 16 of images, the runtimes' own, and what is on its way out */
+#define MAX_ZONES 96 /* 48 of functions, 16 of images, the runtimes' own, and what is on its way out */
 /* Inside a zone: agent, zygote and shells' inits. Not 0, which is the root of images: a program that runs as that may
  * neither signal nor trace them, owns nothing of theirs, and is on another account of per-user kernel limits. */
 #define ADMINISTRATOR_ID 65537u

@@ -5,7 +5,9 @@ import type { Tally } from './stats.ts';
 const jitter = 0.2;
 /** Zones on their way out at once, of one that rotates: runs may be longer than a busy zone's turn. */
 const retiredMax = 2;
-/** When a successor is tried again after it did not open, milliseconds. */
+/** The same of a whole group: the launcher has room for so many zones and no more. */
+const groupRetiredMax = 6;
+/** When a successor is tried again after it did not open, or had to wait for others, milliseconds. */
 const retryMs = 30_000;
 
 /** When a zone's successor is due. */
@@ -133,8 +135,8 @@ class RotatingZone implements Zone {
         return;
       }
       if (!this.#isOver) this.#options.tally.zoneFailures += 1;
+      // Those on their way out go on, and close by themselves.
       this.#end();
-      for (const { zone: old } of this.#retired) void old.close();
       this.#settleClosed();
     });
   }
@@ -148,6 +150,10 @@ class RotatingZone implements Zone {
   #rotate(): void {
     this.#isDue = true;
     if (this.#successor || this.#isOver || this.#retired.size >= retiredMax) return;
+    if (this.#options.tally.zonesRetired >= groupRetiredMax) {
+      this.#rotateIn(retryMs);
+      return;
+    }
     this.#successor = this.#replace().finally(() => {
       this.#successor = undefined;
     });

@@ -90,9 +90,12 @@ const interpreterOf: Record<RuntimeName, Zone['interpreter']> = {
   bash: 'exec',
 };
 
-/** Zones open at once on a node, of images and of functions: the launcher has room for 96 in all. */
+/**
+ * Zones open at once on a node, of images and of functions: the launcher has room for 96 in all, those that boot and those
+ * that are on their way out included.
+ */
 const imageZonesMax = 16;
-const functionZonesMax = 64;
+const functionZonesMax = 48;
 
 /** What of an absent rotation is the same as none. */
 const never: Rotation = { forksMax: Number.POSITIVE_INFINITY, ageMs: Number.POSITIVE_INFINITY };

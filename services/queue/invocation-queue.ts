@@ -91,21 +91,21 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   let counting: Promise<void> | undefined;
   const waitingAtMost = () => counted + added - landedBefore;
 
-  async function count() {
-    const before = landed;
-    counted = await redis.llen(waitingList);
-    landedBefore = before;
-  }
-
   function countWaiting(): Promise<void> {
+    const count = async () => {
+      const before = landed;
+      counted = await redis.llen(waitingList);
+      landedBefore = before;
+    };
     counting ??= count().finally(() => {
       counting = undefined;
     });
     return counting;
   }
 
-  /** Near the end additions are waited for, until it is certain whether there is a place. */
+  /** Takes a place in the queue. */
   async function findPlace() {
+    // Near the end additions are waited for, until it is certain whether there is a place.
     for (let isFresh = false; waitingAtMost() >= queueMax; isFresh = true) {
       if (isFresh && counted >= queueMax) {
         throw new PlatformError('queue_full', `cannot enqueue: ${counted} invocations are waiting`, {
@@ -116,37 +116,27 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       await counting;
       await countWaiting();
     }
+    added += 1;
   }
 
   async function add(id: string, request: InvocationRequest) {
     try {
-      await findPlace();
-    } catch (error) {
-      throw refusal(error) ?? error;
-    }
-    added += 1;
-    try {
-      await addJob(id, request);
-    } finally {
-      landed += 1;
-    }
-    // After an addition and not before it, so that none waits for the answer.
-    countWaiting().catch(() => {});
-  }
-
-  async function addJob(id: string, request: InvocationRequest) {
-    try {
       await room.claim(textOf(request));
+      await findPlace();
     } catch (error) {
       // Nothing was sent yet.
       throw refusal(error) ?? error;
     }
+    const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
     try {
-      const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
       await queue.add('invocation', job, { jobId: id });
     } catch (error) {
       throw refusal(error) ?? uncertain(id, error);
+    } finally {
+      landed += 1;
     }
+    // After the addition and not before it, so that none waits for the answer.
+    countWaiting().catch(() => {});
   }
 
   async function enqueueAndWait(

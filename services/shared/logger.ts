@@ -7,9 +7,12 @@ export type { Logger };
  * destination: that one, when whoever read our output is gone, tries for ever and blocks the process it logs for.
  */
 export function createLogger(level: string, service: string): Logger {
-  process.stdout.on('error', () => {});
+  if (!process.stdout.listeners('error').includes(ignore)) process.stdout.on('error', ignore);
   return pino(
     { level, base: { service, pid: process.pid } },
     { write: (line: string) => void process.stdout.write(line) },
   );
 }
+
+/** One for all loggers of the process. */
+function ignore(): void {}

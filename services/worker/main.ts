@@ -125,6 +125,12 @@ subscriber.on('message', (channel, id) => {
 await subscriber.subscribe(cancelChannel);
 
 const capacity = new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES);
+// As many as run at once with the usual caps, or one with the largest.
+const { stdoutBytes, stderrBytes } = config.ONCEBOX_DEFAULT_LIMITS;
+const outputMaxBytes = config.ONCEBOX_MAX_LIMITS.stdoutBytes + config.ONCEBOX_MAX_LIMITS.stderrBytes;
+const outputCapacity = new MemoryCapacity(
+  Math.max(config.ONCEBOX_CONCURRENCY * (stdoutBytes + stderrBytes), outputMaxBytes),
+);
 const metrics = createWorkerMetrics({ source: openedSource, capacity, runs });
 const audit = openResidueAudit({
   hierarchies: await cgroupHierarchies(),
@@ -144,6 +150,7 @@ const worker = createInvocationWorker({
   deps: {
     source: openedSource,
     capacity,
+    outputCapacity,
     runs,
     prepare: createJobPreparer({
       bases,

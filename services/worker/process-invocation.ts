@@ -24,6 +24,11 @@ const launcherRetryMs = 100;
 export interface InvocationDeps {
   source: SandboxSource;
   capacity: MemoryCapacity;
+  /**
+   * The worker's own room for output, shared out by cap: what programs print is in its memory, several times over, until
+   * the record is written, and while it is made to text nobody else is served. Without a bound unless given.
+   */
+  outputCapacity?: MemoryCapacity;
   runs: Runs;
   /** Finds the image and puts a function version's layer on disk. */
   prepare: PrepareJob;
@@ -63,10 +68,12 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   run.function = parsed.data.function;
   run.imageDigest = parsed.data.imageDigest;
   let release: (() => void) | undefined;
+  let releaseOutput: (() => void) | undefined;
   let prepared: PreparedJob | undefined;
   let lease: LeasedSandbox | undefined;
   try {
     release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
+    releaseOutput = await deps.outputCapacity?.acquire(limits.stdoutBytes + limits.stderrBytes, run.signal);
     clock.done('admitMs');
     prepared = await deps.prepare(parsed.data);
     clock.done('prepareMs');
@@ -97,6 +104,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
   } finally {
     runs.close(run);
+    releaseOutput?.();
     // Its memory is taken until nothing of the sandbox is left; the reply does not wait for that.
     if (release) void (lease?.sandbox.dead ?? Promise.resolve()).then(release);
   }

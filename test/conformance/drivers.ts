@@ -109,7 +109,7 @@ export function useDriver(isolation: Isolation): Driver {
     isolation,
     launcher: () => launcher,
     startDoomedLauncher: async (instance) =>
-      startLauncher(await mkdtemp(join(directory, 'doomed-')), layers.layersDir, 0, [], instance),
+      startLauncher(await mkdtemp(join(directory, 'doomed-')), layers.layersDir, 0, { instance }),
     base(runtime) {
       const base = bases.get(runtime) ?? layers.addBase(runtime, storeDir);
       bases.set(runtime, base);

@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdir, mkdtemp, rm, rmdir, utimes, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { sandboxIdBase, serviceId } from '../../runtime/image/ids.ts';
+import { createClient } from '../../sdk/client.ts';
 import { type AuditOptions, auditNode, type Leak } from '../../services/doctor/leaks/audit-node.ts';
 import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
 import type { Config } from '../../services/shared/config.ts';
@@ -107,6 +110,35 @@ test('cgroups of an instance, of a zone and of a sandbox that are gone are found
   expect(audit.leaks).toMatchObject([{ kind: 'cgroup of no instance', path: other, instance: 'planted' }]);
 });
 
+test('a sandbox that the kernel has and its worker does not know is found, and the reverse', async () => {
+  const leaf = join(await someZone(), 's999999998');
+  await mkdir(leaf);
+  onTestFinished(() => rmdir(leaf).catch(() => {}));
+  const pid = await plantProcess();
+  await writeFile(join(leaf, 'cgroup.procs'), `${pid}`);
+  expect((await leaks()).map(({ kind }) => kind)).toEqual(['stray process', 'sandbox unknown to its worker']);
+
+  // A platform that lists one more than it has.
+  const { nodes, sandboxes } = createClient(platform.url);
+  const liar = createServer(async (request, response) => {
+    const list = await sandboxes();
+    const [one] = list.sandboxes;
+    const more = { ...list, sandboxes: [...list.sandboxes, { ...one, id: 'ffff-zzzzz' }] };
+    const body = request.url === '/v1/nodes' ? { nodes: await nodes() } : more;
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(body));
+  }).listen(0, '127.0.0.1');
+  onTestFinished(() => void liar.close());
+  await once(liar, 'listening');
+  process.kill(pid, 'SIGKILL');
+  await vi.waitFor(() => rmdir(leaf));
+  const { port } = liar.address() as AddressInfo;
+  const audit = await auditNode({ ...scope, url: `http://127.0.0.1:${port}` });
+  const missing = `s${Number.parseInt('zzzzz', 36)}`;
+  expect(audit.leaks).toMatchObject([
+    { kind: 'sandbox unknown to the kernel', what: expect.stringContaining(missing) },
+  ]);
+});
+
 test('a mount of the layers that somebody else holds is found', async () => {
   const place = join(config.ONCEBOX_DATA_DIR, 'place');
   await mkdir(place);
@@ -163,8 +195,12 @@ async function plantDirectory(path: string): Promise<void> {
   onTestFinished(() => rmdir(path).catch(() => {}));
 }
 
-async function end(pid: number | undefined): Promise<void> {
-  if (pid !== undefined) process.kill(pid, 'SIGKILL');
+function end(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(pid, 'SIGKILL');
+  } catch {
+    // The test has ended it.
+  }
 }
 
 /** A zone's cgroup, in the hierarchy that counts processes. */

@@ -41,6 +41,22 @@ describe('a tar of an OCI layout', () => {
     expect((await use.content()).scratch).toEqual([]);
   });
 
+  test('that unpacks to a thousand times its size is refused, and so is one that is gzipped twice', async () => {
+    const use = await useStore();
+    const archive = await archiveOf(use, { one });
+    // 300 MB of zeros behind a whole archive: no reader of tars looks there, but each would unpack it.
+    const bomb = gzipSync(Buffer.concat([archive, Buffer.alloc(300_000_000)]), { level: 1 });
+    const importing = (bytes: Buffer) => use.store.importArchive(Readable.from([bytes]), {}, useTask());
+    await expect(importing(bomb)).rejects.toMatchObject({
+      code: 'invalid_image',
+      message: expect.stringContaining('unpacks to more than'),
+    });
+    await expect(importing(gzipSync(gzipSync(archive)))).rejects.toMatchObject({ code: 'invalid_image' });
+    expect(await use.content()).toEqual(nothing);
+    const roomy = gzipSync(Buffer.concat([archive, Buffer.alloc(1_000_000)]));
+    expect((await importing(roomy)).digest).toBe(one.digest);
+  });
+
   test('of several images brings all, or the one that is named; one gets the name that is given', async () => {
     const use = await useStore();
     const archive = await archiveOf(use, { one, two });

@@ -18,7 +18,9 @@ let launcher: TestLauncher;
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'oncebox-test-throttle-'));
   const layers = join(storeDir, 'layers');
-  launcher = await startLauncher(directory, layers, 0, ['--io-bytes-per-second', `${bytesPerSecond}`]);
+  launcher = await startLauncher(directory, layers, 0, {
+    options: ['--io-bytes-per-second', `${bytesPerSecond}`],
+  });
 });
 afterAll(async () => {
   await launcher.stop();

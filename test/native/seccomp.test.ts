@@ -134,6 +134,17 @@ test.each([
   ['setpriority', [1, 1], 'allow', 'allow', 'allow'], // of a process group
   ['ioprio_set', [1, 1], 'allow', refused, 'allow'],
   ['ioprio_set', [1, 0], 'allow', 'allow', 'allow'],
+  // A zygote does not become the services' user or group, by whichever argument.
+  ...['setuid', 'setgid', 'setfsuid', 'setfsgid'].flatMap((call) => [
+    [call, [65_536], 'allow', refused, 'allow'] as const,
+    [call, [65_538], 'allow', 'allow', 'allow'] as const,
+  ]),
+  ...['setreuid', 'setregid', 'setresuid', 'setresgid'].flatMap((call) =>
+    [
+      [65_536, 1, 1],
+      [1, 65_536, 1],
+    ].map((ids) => [call, ids, 'allow', refused, 'allow'] as const),
+  ),
   // AF_UNIX, AF_INET, AF_INET6
   ['socket', [1, 1, 0], 'allow', 'allow', 'allow'],
   ['socket', [1, 5, 0], 'allow', 'allow', 'allow'],
@@ -194,9 +205,12 @@ test('a row for each call with conditions has been asked about', async () => {
     'sched_setparam',
     'sched_setscheduler',
     'seccomp',
+    ...['setfsgid', 'setfsuid', 'setgid'],
     'setns',
     'setpriority',
+    ...['setregid', 'setresgid', 'setresuid', 'setreuid'],
     'setsockopt',
+    'setuid',
     'socket',
     'socketpair',
     'unshare',

@@ -17,21 +17,26 @@ export interface TestLauncher {
   stop(signal?: 'SIGTERM' | 'SIGKILL'): Promise<void>;
 }
 
+interface LauncherSettings {
+  /** Of its command line, besides. */
+  options?: readonly string[];
+  instance?: string | undefined;
+}
+
 /** A launcher with a socket in `directory`; resolves when it listens. */
 export async function startLauncher(
   directory: string,
   layersDir: string,
   workerUid = 0,
-  options: readonly string[] = [],
-  instance = `test-${process.pid}-${++instances}`,
+  { options = [], instance = `test-${process.pid}-${++instances}` }: LauncherSettings = {},
 ): Promise<TestLauncher> {
   const socket = join(directory, 'launcher.sock');
   const child = spawn(
     program,
     [
       ...['--socket', socket, '--layers', layersDir, '--platform', join(native, 'platform')],
-      ...options,
       ...['--worker-uid', `${workerUid}`, '--instance', instance],
+      ...options,
     ],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );

@@ -11,7 +11,7 @@ import { busybox, installTools, qemu, unpackKernel } from './debian.ts';
 import { buildInitramfs, mountTag } from './initramfs.ts';
 
 const cacheDir = '/var/cache/oncebox-vm';
-const bootAndChecksMs = 300_000;
+const bootAndChecksMs = 1_500_000;
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const guest = fileURLToPath(new URL('./guest.ts', import.meta.url));
 
@@ -30,11 +30,17 @@ try {
     workDir,
     busybox,
     modulesDir: join(kernel, 'lib/modules'),
-    command: `cd ${quote(repository)} && ${quote(process.execPath)} --import tsx ${quote(guest)} ${quote(storeDir)}`,
+    command: `cd ${quote(repository)} && ${selection()} ${quote(process.execPath)} --import tsx ${quote(guest)} ${quote(storeDir)}`,
   });
   process.exitCode = (await boot(await kernelImage(kernel), initramfs)) ? 0 : 1;
 } finally {
   await rm(workDir, { recursive: true, force: true });
+}
+
+/** For one who works on a part: `ONCEBOX_VM` is `zones` or `attacks`, `ONCEBOX_ATTACKS` names groups or ids of attacks. */
+function selection(): string {
+  const { ONCEBOX_VM = '', ONCEBOX_ATTACKS = '' } = process.env;
+  return `ONCEBOX_VM=${quote(ONCEBOX_VM)} ONCEBOX_ATTACKS=${quote(ONCEBOX_ATTACKS)}`;
 }
 
 async function kernelImage(directory: string): Promise<string> {
@@ -67,7 +73,7 @@ function qemuArguments(image: string, initramfs: string): string[] {
   return [
     // Software emulation: it works where the machine is itself a guest. "max" has a random-number instruction, so
     // that nothing waits for entropy.
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '2048'],
+    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '4096'],
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
     ...[
       '-kernel',

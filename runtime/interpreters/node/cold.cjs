@@ -17,9 +17,14 @@ require.cache[path] = {
     // Read when all is over. A program may write there too, and gains nothing: only its shape is believed.
     sendResult: (bytes) => writeFileSync('/.oncebox/result/result', bytes),
     exit: (code) => reallyExit(code),
+<<<<<<< HEAD
     // There is no way to move node's own clock here, so its readings are moved.
     moveClock: () => false,
     random: () => randomBytes(4).readUInt32LE(),
+=======
+    // Nothing has been waited for: the clocks are not to be moved.
+    moveClock: () => false,
+>>>>>>> main
   },
 };
 const { prepare, run } = require('/.oncebox/program.cjs');

@@ -17,6 +17,10 @@ export interface Attack {
    * with a `Breach` when it did not succeed, with `NotHere` to be skipped.
    */
   control(ground: Ground): Promise<void>;
-  /** It takes long by its nature, such as a client that sends slowly: begun before the others, and judged after them. */
-  takesLong?: boolean;
+  /**
+   * `alone`, unless given: others would disturb it, or it them. `meanwhile`: it is slow by its nature and runs nothing, such
+   * as a client that sends slowly; begun first and judged last. `together`: with others of its kind, after those that
+   * run alone; what is left is looked for when all of them are over.
+   */
+  when?: 'alone' | 'meanwhile' | 'together';
 }

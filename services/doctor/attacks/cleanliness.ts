@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { auditNode } from '../leaks/audit-node.ts';
 import type { Ground } from './ground.ts';
 import { Breach } from './verdict.ts';
 
@@ -45,10 +46,19 @@ export class Cleanliness {
     const deadline = performance.now() + this.#ground.ms(10_000);
     for (;;) {
       const left = await this.#left();
-      if (left === undefined) return;
+      if (left === undefined) break;
       if (performance.now() > deadline) throw new Breach(`the host still holds ${left}`);
       await delay(this.#ground.ms(50), undefined, { signal: this.#ground.signal });
     }
+    const { instance } = this.#ground.platform.config;
+    const { leaks } = await auditNode({
+      instance,
+      settleMs: this.#ground.ms(3_000),
+      signal: this.#ground.signal,
+    });
+    // Others' on this machine are not ours to judge.
+    const own = leaks.filter((leak) => leak.instance === instance);
+    if (own.length > 0) throw new Breach(`left over: ${own.map(({ what }) => what).join(', ')}`);
   }
 
   async #nextInvocationIsClean(): Promise<void> {

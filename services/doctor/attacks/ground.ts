@@ -1,8 +1,7 @@
 import { setMaxListeners } from 'node:events';
-import { chmod, chown, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { serviceId } from '../../../runtime/image/ids.ts';
 import { type Client, createClient } from '../../../sdk/client.ts';
 import type { Invocation } from '../../../sdk/contract/invocation.ts';
 import type { Limits } from '../../../sdk/contract/limits.ts';
@@ -19,8 +18,8 @@ export interface GroundOptions {
   signal: AbortSignal;
   /** How many times slower than an ordinary machine this one is: for an emulated one. */
   patience?: number;
-  /** Image store that is copied; the configured one unless given. */
-  storeDir?: string;
+  /** A store that may be changed and is nobody else's; a copy of the configured one unless given. */
+  ownStoreDir?: string;
 }
 
 export interface ProgramOptions {
@@ -92,7 +91,7 @@ export class Ground {
  * Starts a platform on a free port and a data directory of its own, with a copy of the image store. Rejects with nothing
  * left when it cannot be started.
  */
-export async function startGround({ signal, patience = 1, storeDir }: GroundOptions): Promise<Ground> {
+export async function startGround({ signal, patience = 1, ownStoreDir }: GroundOptions): Promise<Ground> {
   const undo = createUndoStack();
   try {
     signal.throwIfAborted();
@@ -100,18 +99,10 @@ export async function startGround({ signal, patience = 1, storeDir }: GroundOpti
     const dataDir = await mkdtemp(join(tmpdir(), 'oncebox-attacks-'));
     undo.push(() => rm(dataDir, { recursive: true, force: true }));
     await chmod(dataDir, 0o755); // Redis runs as the services' user and has to get through.
-    const source = storeDir ?? loadConfig().storeDir;
-    // On the same disk, so that files are linked and not copied.
-    const copy = await mkdtemp(join(dirname(source), '.oncebox-attacks-')).catch(() =>
-      join(dataDir, 'store'),
-    );
-    undo.push(() => rm(copy, { recursive: true, force: true }));
-    await copyStore(source, copy);
-    await chown(copy, serviceId, serviceId);
-    await chmod(copy, 0o755);
+    const storeDir = ownStoreDir ?? (await copyOfStore(dataDir, undo));
     const config = loadConfig({
       ONCEBOX_DATA_DIR: dataDir,
-      ONCEBOX_STORE_DIR: copy,
+      ONCEBOX_STORE_DIR: storeDir,
       ONCEBOX_PORT: '0',
       ONCEBOX_LOG_LEVEL: 'warn',
       ONCEBOX_POOL_NODE: '1',
@@ -132,6 +123,16 @@ export async function startGround({ signal, patience = 1, storeDir }: GroundOpti
     await undo.run();
     throw error;
   }
+}
+
+async function copyOfStore(dataDir: string, undo: ReturnType<typeof createUndoStack>): Promise<string> {
+  const source = loadConfig().storeDir;
+  // On the same disk, so that files are linked and not copied.
+  const copy = await mkdtemp(join(dirname(source), '.oncebox-attacks-')).catch(() => join(dataDir, 'store'));
+  undo.push(() => rm(copy, { recursive: true, force: true }));
+  await copyStore(source, copy);
+  await chmod(copy, 0o755);
+  return copy;
 }
 
 /** The last line of what a program printed, which is JSON. */

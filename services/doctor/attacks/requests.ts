@@ -107,7 +107,7 @@ function slow(id: string, title: string, head: string, withinMs: number): Attack
     group,
     title,
     must: '408, in time; others get on meanwhile',
-    takesLong: true,
+    when: 'meanwhile',
     async attack(ground) {
       const clients = Array.from({ length: 20 }, () => rawExchange(ground, trickle(head), withinMs));
       await othersGetOn(ground);

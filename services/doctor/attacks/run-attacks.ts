@@ -28,40 +28,77 @@ export interface RunAttacksOptions {
 }
 
 /**
- * Runs the attacks one after the other, each with its control, and looks after each whether anything of it is left. Resolves
- * with a row for each; never rejects because of what an attack did.
+ * Runs the attacks, each with its control, and looks afterwards whether anything of it is left. Resolves with a row for each,
+ * in the order of the table; never rejects because of what an attack did.
  */
 export async function runAttacks({ ground, only = [], onRow }: RunAttacksOptions): Promise<AttackRow[]> {
   const attacks = selectAttacks(only);
-  const begun = new Map(
-    attacks
-      .filter(({ takesLong }) => takesLong)
-      .map((attack) => [attack, tryOut(() => attack.attack(ground))]),
-  );
+  const of = (when: Attack['when']) => attacks.filter((attack) => (attack.when ?? 'alone') === when);
   const cleanliness = await Cleanliness.begin(ground);
-  const rows: AttackRow[] = [];
-  const ordered = [...attacks.filter(({ takesLong }) => !takesLong), ...begun.keys()];
-  for (const attack of ordered) {
-    ground.signal.throwIfAborted();
-    const startedAt = performance.now();
-    const attacked = await (begun.get(attack) ?? tryOut(() => attack.attack(ground)));
-    const cleaned = await tryOut(() => cleanliness.check());
-    const control = await tryOut(() => attack.control(ground));
-    const details = [attacked.detail, cleaned.detail, control.detail && `control: ${control.detail}`];
-    const row: AttackRow = {
-      id: attack.id,
-      group: attack.group,
-      title: attack.title,
-      must: attack.must,
-      held: cleaned.result === true ? attacked.result : false,
-      control: control.result,
-      detail: details.filter((detail) => detail !== '').join('; '),
-      ms: performance.now() - startedAt,
-    };
-    rows.push(row);
+  const rows = new Map<Attack, AttackRow>();
+  const add = (attack: Attack, row: AttackRow) => {
+    rows.set(attack, row);
     onRow?.(row);
+  };
+
+  const begun = of('meanwhile').map((attack) => ({ attack, trying: attempt(attack, ground) }));
+  for (const attack of of('alone')) {
+    ground.signal.throwIfAborted();
+    const tried = await attempt(attack, ground);
+    add(attack, rowOf(attack, { ...tried, cleaned: await tryOut(() => cleanliness.check()) }));
   }
-  return rows;
+  const together = await inParallel(of('together'), togetherMax, (attack) => attempt(attack, ground));
+  const cleaned = together.length > 0 ? await tryOut(() => cleanliness.check()) : nothingLeft;
+  for (const [attack, tried] of together) add(attack, rowOf(attack, { ...tried, cleaned }));
+  for (const { attack, trying } of begun)
+    add(attack, rowOf(attack, { ...(await trying), cleaned: await tryOut(() => cleanliness.check()) }));
+  return attacks.flatMap((attack) => rows.get(attack) ?? []);
+}
+
+/** What runs at once of those that may: zygotes boot two at a time, and a machine has few cores. */
+const togetherMax = 5;
+const nothingLeft: Tried = { result: true, detail: '' };
+
+interface Attempt {
+  attacked: Tried;
+  control: Tried;
+  ms: number;
+}
+
+async function attempt(attack: Attack, ground: Ground): Promise<Attempt> {
+  const startedAt = performance.now();
+  const attacked = await tryOut(() => attack.attack(ground));
+  const control = await tryOut(() => attack.control(ground));
+  return { attacked, control, ms: performance.now() - startedAt };
+}
+
+function rowOf(
+  { id, group, title, must }: Attack,
+  { attacked, control, cleaned, ms }: Attempt & { cleaned: Tried },
+): AttackRow {
+  const details = [attacked.detail, cleaned.detail, control.detail && `control: ${control.detail}`];
+  return {
+    ...{ id, group, title, must, ms },
+    held: cleaned.result === true ? attacked.result : false,
+    control: control.result,
+    detail: details.filter((detail) => detail !== '').join('; '),
+  };
+}
+
+/** In their order, so many at a time. */
+async function inParallel<T, R>(
+  items: readonly T[],
+  max: number,
+  work: (item: T) => Promise<R>,
+): Promise<[T, R][]> {
+  const results = new Map<T, R>();
+  const waiting = [...items];
+  const next = async (): Promise<void> => {
+    for (let item = waiting.shift(); item !== undefined; item = waiting.shift())
+      results.set(item, await work(item));
+  };
+  await Promise.all(Array.from({ length: max }, next));
+  return items.map((item) => [item, results.get(item) as R]);
 }
 
 /** Those of these groups or ids, in the order of the table; all when none is named. */

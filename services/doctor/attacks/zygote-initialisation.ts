@@ -5,6 +5,7 @@ import type { Attack } from './attack.ts';
 import { callFunction, callUntilShared, deployProgram, lastOf } from './functions.ts';
 import type { Ground } from './ground.ts';
 import { daemonName, untilGone } from './processes.ts';
+import { programPath } from './programs.ts';
 import { must } from './verdict.ts';
 
 const group = 'zygote-initialisation';
@@ -26,7 +27,6 @@ interface Act {
    * zygote is refused or lost, with a reason in the log. `either`: one of them.
    */
   end: 'shared' | 'unfit' | 'either';
-  takesLong?: boolean;
 }
 
 const acts: Act[] = [
@@ -92,7 +92,6 @@ const acts: Act[] = [
     attack: 'never',
     end: 'unfit',
     title: 'initialisation that never returns',
-    takesLong: true,
   },
   {
     program: 'zygote.py',
@@ -129,7 +128,6 @@ const acts: Act[] = [
     attack: 'hang_after_fork',
     end: 'either',
     title: 'forks that hang before they have a job',
-    takesLong: true,
   },
   {
     program: 'zygote.py',
@@ -181,14 +179,14 @@ const acts: Act[] = [
 ];
 
 function initialisation(act: Act): Attack {
-  const { program, attack, title, end, takesLong } = act;
+  const { program, attack, title, end } = act;
   const language = program === 'zygote.py' ? 'python' : 'node';
   return {
     id: `zygote-${language}-${attack.replaceAll('_', '-')}`,
     group,
     title: `from inside a function's initialisation: ${title.replace(/^node: /, '')} (${language})`,
     must: 'denied; each call is answered; other functions keep their zygotes',
-    ...(takesLong && { takesLong }),
+    when: 'together',
     async attack(ground) {
       await deployVictim(ground);
       const name = `zygote-${language}-${attack.replaceAll('_', '-')}`.slice(0, 60);
@@ -207,7 +205,7 @@ function initialisation(act: Act): Attack {
       await untilGone(ground, sleeper);
       await victimIsWell(ground);
     },
-    control: (ground) => isAnAct(ground, act),
+    control: (ground) => succeedsOutside(ground, act),
   };
 }
 
@@ -219,11 +217,14 @@ function placesOf({ platform, url }: Ground): Record<string, string> {
 }
 
 /** A function with a zygote of its own, in another zone than any attacker's. */
-async function deployVictim(ground: Ground): Promise<void> {
+async function deployVictim(
+  ground: Ground,
+  called = victim,
+  program: Act['program'] = 'zygote.py',
+): Promise<void> {
   const functions = await ground.client.functions();
-  if (functions.some(({ name }) => name === victim)) return;
-  await deployProgram(ground, victim, 'zygote.py');
-  await callUntilShared(ground, victim);
+  if (!functions.some(({ name }) => name === called)) await deployProgram(ground, called, program);
+  await callUntilShared(ground, called);
 }
 
 async function victimIsWell(ground: Ground): Promise<void> {
@@ -273,19 +274,55 @@ async function callHonest(ground: Ground, name: string) {
   return record;
 }
 
-/** Outside, as root in namespaces of its own, the same initialisation does what it tries. */
-async function isAnAct({ outside }: Ground, { program, attack }: Act): Promise<void> {
-  const isPython = program === 'zygote.py';
-  const script = isPython
-    ? 'import sys, socket, os, json\nsys.argv[0] = sys.argv[1]\nexec(compile(open(sys.argv[1]).read(), "zygote", "exec"))\n' +
-      'for act in ("reach_the_agent", "change_mounts"):\n    globals()[act]()\nprint(json.dumps(found))'
-    : '';
-  must(attack !== '', 'no attack', attack);
-  if (!isPython) {
-    const ran = await outside.node('zygote.mjs');
-    must(ran.exitCode === 0, 'the program does not run', ran);
+/**
+ * The initialisation as root of the machine, in namespaces of its own and with descriptors of ours in place of its agent's:
+ * what it does shows. Bombs are not set off: that a function can be one is what the groups of processes and memory show.
+ */
+const outsideShows: Partial<Record<string, (said: string) => boolean>> = {
+  reach_the_agent: (said) =>
+    ok(said, ['ptrace', 'prlimit', '/proc/1/mem', '/proc/1/ns/mnt', 'its scheduler']),
+  reach_others: (said) =>
+    ok(said, ['a namespace by unshare: mnt', 'a namespace by unshare: net', '/sys/fs/cgroup']),
+  change_mounts: (said) => ok(said, ['mount', 'make /new', 'make /work/new', 'device', 'write /etc/passwd']),
+  forge_events: (said) => said.includes('"events": 480'),
+  forge_garbage: (said) => said.includes('"events": 4001'),
+  forge_requests: (said) => said.includes('"messages": 2'),
+  steal_requests: (said) => said.includes('"stolen": "10"'),
+  close_descriptors: (said) => said.includes('"events": 0'),
+  shared_memory: (said) => ok(said, ['shared']),
+  exit_after_fork: (said) => said.includes('"after fork": "0"'),
+  hang_after_fork: (said) => said.includes('"after fork": "hangs"'),
+  replace_handlers: (said) => said.includes('"signals": "ignored"'),
+  never: (said) => said.includes('"goes on": true'),
+  threads: (said) => said.includes('"threads": "2"'),
+  fake_success: (said) => ok(said, ['filter', 'still root']),
+  environment: (said) => said.includes('"value":"forged"'),
+};
+
+function ok(said: string, names: readonly string[]): boolean {
+  return names.every((name) => said.includes(`${JSON.stringify(name)}: "OK"`));
+}
+
+/** Over the machine's files lies one layer more, in memory: what is written goes there. */
+const overTheMachine =
+  'mount -t tmpfs t /mnt && mkdir /mnt/u /mnt/w /mnt/m /mnt/u/work /mnt/u/function && chmod 1777 /mnt/u/work && ' +
+  'mount -t overlay o -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w /mnt/m && mount --rbind /proc /mnt/m/proc && ' +
+  'mount --rbind /sys /mnt/m/sys && mount -t tmpfs t /mnt/m/tmp && mount -t tmpfs t /mnt/m/dev && mknod /mnt/m/dev/null c 1 3 && ' +
+  'mkdir /mnt/m/dev/shm && cp "$0" "$1" /mnt/m/tmp/ && exec chroot /mnt/m python3 "/tmp/$(basename "$0")" "$2" "/tmp/$(basename "$1")"';
+
+async function succeedsOutside(ground: Ground, { program, attack }: Act): Promise<void> {
+  const shows = outsideShows[attack];
+  if (program === 'zygote.py' && shows) {
+    const paths = ['zygote-outside.py', 'zygote.py'].map(programPath);
+    const ran = await ground.outside.run(['bash', '-c', overTheMachine, ...paths, attack]);
+    must(shows(`${ran.stdout}`), 'outside it does not do what it tries', `${ran.stdout} ${ran.stderr}`);
+    return;
   }
-  void script;
+  // Without its act the same function gets its zygote, and serves.
+  const name = `${victim}${program === 'zygote.py' ? '' : '-node'}`;
+  await deployVictim(ground, name, program);
+  const { body } = await callUntilShared(ground, name);
+  must((body as Said).honest === true, 'without its act the function does not work', body);
 }
 
 const fakeSuccess: Attack = {
@@ -293,6 +330,7 @@ const fakeSuccess: Attack = {
   group,
   title:
     "from inside a function's initialisation: a filter that makes the loss of privileges seem to succeed (python)",
+  when: 'together',
   must: 'what its forks keep is of no use: mounts, tracing, other namespaces, the kernel are denied them',
   async attack(ground) {
     await deployVictim(ground);
@@ -310,9 +348,8 @@ const fakeSuccess: Attack = {
     }
     await victimIsWell(ground);
   },
-  async control(ground) {
-    await isAnAct(ground, { program: 'zygote.py', attack: 'change_mounts', title: '', end: 'shared' });
-  },
+  control: (ground) =>
+    succeedsOutside(ground, { program: 'zygote.py', attack: 'fake_success', title: '', end: 'shared' }),
 };
 
 async function decideBy(ground: Ground, name: string): Promise<'shared' | 'unfit'> {
@@ -335,6 +372,7 @@ const timeLimit: Attack = {
   id: 'zygote-python-spin',
   group,
   title: 'a fork of a hostile initialisation that ignores signals and spins',
+  when: 'together',
   must: 'a verdict of its time limit, on time',
   async attack(ground) {
     const name = 'zygote-spin';

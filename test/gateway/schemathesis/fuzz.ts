@@ -47,7 +47,16 @@ export async function fuzz({
         `${url}/openapi.json`,
       ],
       ...['--seed', `${seed}`, '--max-time', `${maxSeconds}`, '--max-examples', `${maxExamples}`],
-      ...['--continue-on-failure', '--no-color', '--generation-database', 'none', '--request-timeout', '60'],
+      ...[
+        '--continue-on-failure',
+        '--no-color',
+        '--generation-database',
+        'none',
+        '--request-timeout',
+        '60',
+        '--suppress-health-check',
+        'all',
+      ],
     ],
     {
       cwd,

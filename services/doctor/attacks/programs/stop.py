@@ -8,7 +8,7 @@ if what == "ignore":
             signal.signal(number, signal.SIG_IGN)
         except (OSError, ValueError):
             pass
-    signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     os.kill(os.getpid(), signal.SIGTERM)
 print("still here", flush=True)
 if what == "self":

@@ -58,7 +58,7 @@ const attacks = {
     require('/.oncebox/initialise.cjs').renewInitialised = () => {};
     JSON.parse = () => ({ kind: 'handler', handler: 'index.handler', eventJson: 'null', context: {} });
     process.exit = process.reallyExit = process.emit = () => {};
-    Promise.prototype.then = () => {};
+    for (const name of ['then', 'catch', 'finally']) Promise.prototype[name] = () => {};
   },
   daemon() {
     spawn('/bin/sleep', [process.env.NAME], { detached: true, stdio: 'ignore' }).unref();
