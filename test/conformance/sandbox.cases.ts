@@ -209,7 +209,9 @@ export function sandboxConformance(isolation: Isolation, skips: Record<string, s
 
   conforms('processes above the cap are refused', async () => {
     const fork = 'import os, time\nfor i in range(400):\n  if os.fork() == 0: time.sleep(20)';
-    const ran = await snippet('python', fork, { limits: { pids: 20, wallMs: 15_000 } });
+    const ran = await snippet('python', fork, {
+      limits: { pids: 20, wallMs: 15_000, memoryBytes: 512 * MiB },
+    });
     expect(ran.outcome).toMatchObject({ status: 'limit_exceeded', limit: 'pids', max: 20 });
     const fits = 'for i in $(seq 10); do sleep 0.1 & done; wait; echo fine';
     expect((await snippet('bash', fits, { limits: { pids: 20 } })).stdout).toBe('fine\n');
