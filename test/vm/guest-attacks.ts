@@ -14,6 +14,7 @@ const only = (process.env.ONCEBOX_ATTACKS ?? '').split(',').filter((name) => nam
 
 const run = promisify(execFile);
 await run('/run/busybox', ['ip', 'link', 'set', 'lo', 'up']);
+await run('/run/busybox', ['hostname', 'oncebox-vm']);
 await layOverStore(process.argv[2] as string);
 
 const ground = await startPatiently();
