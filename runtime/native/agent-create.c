@@ -28,7 +28,8 @@ static const char *take_spec(struct sandbox *sandbox, const uint8_t *payload, si
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-/* Code that a function registered runs right after the fork (os.register_at_fork), before there is a job with its caps. */
+/* Code that is not ours runs right after the fork, before there is a job with its caps: an image's own interpreter, or what a
+ * function registered (os.register_at_fork). */
 static const struct run_limits parked_limits = {
     .memory_bytes = 32u << 20, .disk_bytes = 64u << 20, .disk_inodes = 16384, .pids = 16, .cpu_milli = 500};
 
@@ -43,7 +44,7 @@ void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   errno = 0;
   const char *failure = take_spec(sandbox, payload, length);
   if (!failure && cgroup_sandbox_make(&agent.zone->cgroup, id) < 0) failure = "cannot make the sandbox's cgroup";
-  if (!failure && agent.zone->init[0] && cgroup_sandbox_limit(&agent.zone->cgroup, id, &parked_limits) < 0) {
+  if (!failure && !agent.zone->trusted && cgroup_sandbox_limit(&agent.zone->cgroup, id, &parked_limits) < 0) {
     failure = "cannot set the caps of a parked sandbox";
     int saved = errno;
     cgroup_sandbox_remove(&agent.zone->cgroup, id);
@@ -161,9 +162,9 @@ void sandbox_is_parked(struct sandbox *sandbox) {
     sandbox_fail(sandbox, "the zygote's child died while it joined the shell");
     return;
   }
-  if (agent.zone->init[0]) {
+  if (!agent.zone->trusted) {
     /* It has run the function's code already, with the caps above, and keeps them until it is paid for. */
-    if (cgroup_sandbox_processes(&agent.zone->cgroup, sandbox->id) > 1) {
+    if (agent.zone->init[0] && cgroup_sandbox_processes(&agent.zone->cgroup, sandbox->id) > 1) {
       sandbox_fail(sandbox, "the function started a process before it had a job");
       return;
     }

@@ -64,6 +64,7 @@ void zygote_lost(const char *what) {
   /* What a pipe holds, and no more: some of its children may still be writing. */
   for (int i = 0; i < 65536 / WORDS_AT_ONCE + 1 && agent.zygote.output >= 0; i++) zygote_hear_output();
   int length = snprintf(text, sizeof(text), "%s%s%s", what, last_words[0] ? ": " : "", last_words);
+  if (length > (int)sizeof(text) - 1) length = (int)sizeof(text) - 1;
   agent_tell(FRAME_FAILED, 0, text, (size_t)length, NULL, 0);
   agent_flush();
   die("%s; its zone ends with it", what);

@@ -181,9 +181,16 @@ static void report_and_end(enum build_cause cause, int status) {
 }
 
 /* The worker does not read any more, or what we wait for never comes. */
-static void on_alarm(int signal_number) {
-  (void)signal_number;
-  _exit(1);
+static void on_alarm(int number, siginfo_t *info, void *context) {
+  (void)number;
+  (void)context;
+  /* An init hears what it has a handler for, from inside too; an alarm is the kernel's. */
+  if (info->si_code == SI_KERNEL) _exit(1);
+}
+
+static void watch_alarm(void) {
+  struct sigaction action = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO | SA_RESTART};
+  sigaction(SIGALRM, &action, NULL);
 }
 
 /* ---- its commands ---- */
@@ -330,7 +337,8 @@ void build_main(const struct build_start *start) {
   if (descriptors_keep(kept, 4 + start->cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
   prctl(PR_SET_NAME, "build");
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGALRM, on_alarm);
+  signal(SIGINT, SIG_DFL); /* the launcher ignores it, and every program would inherit that */
+  watch_alarm();
   alarm(build.limits.wall_ms / 1000 + ALARM_GRACE_SEC);
   build.deadline = now_usec() + (uint64_t)build.limits.wall_ms * 1000;
   sigset_t none;

@@ -26,7 +26,7 @@ static struct {
   int directory;  /* of layers.c */
 } builds[MAX_BUILDS];
 
-static const char *start_build(int slot, struct build_start *start) {
+static const char *start_build(int slot, struct build_start *start, const struct launcher_view *launcher) {
   int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
   const char *failure = NULL;
   pid_t pid = -1;
@@ -40,6 +40,9 @@ static const char *start_build(int slot, struct build_start *start) {
         .exit_signal = SIGCHLD};
     pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
     if (pid == 0) {
+      close(mapped[1]); /* or its wait would not end with the launcher */
+      close(alive[1]);
+      launcher->forget_others(start->connection);
       start->mapped = mapped[0];
       start->alive = alive[0];
       build_main(start);
@@ -86,7 +89,7 @@ const char *builds_start(int connection, uint8_t *payload, size_t length, const 
   builds[slot].zone = launcher->next_zone();
   failure = cgroup_zone_open(launcher->cgroups, launcher->instance, builds[slot].zone, 0, &start.cgroup) < 0
                 ? "cannot make the build's cgroup"
-                : start_build(slot, &start);
+                : start_build(slot, &start, launcher);
   int saved = errno;
   close(start.workspace);
   cgroup_zone_close(&start.cgroup);

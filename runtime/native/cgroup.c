@@ -447,9 +447,10 @@ int cgroup_sandbox_limit(const struct cgroup_zone *zone, uint32_t id, const stru
     if (sandbox_write(zone, 0, id, "cpu.max", cpu) < 0) return -1;
     return sandbox_write(zone, 0, id, "pids.max", pids);
   }
-  if (sandbox_write(zone, layout->memory, id, "memory.limit_in_bytes", memory) < 0) return -1;
+  if (sandbox_write(zone, layout->pids, id, "pids.max", pids) < 0) return -1;
   if (sandbox_write(zone, layout->cpu, id, "cpu.cfs_quota_us", cpu) < 0) return -1;
-  return sandbox_write(zone, layout->pids, id, "pids.max", pids);
+  /* The last, for it fails where more is in use than can be given back. */
+  return sandbox_write(zone, layout->memory, id, "memory.limit_in_bytes", memory);
 }
 
 uint64_t cgroup_sandbox_cpu_usec(const struct cgroup_zone *zone, uint32_t id) {

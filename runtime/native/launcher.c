@@ -31,8 +31,8 @@
 #include <unistd.h>
 
 /* Connections whose request is not whole yet, and how long each may take, microseconds. The worker sends its request as
- * soon as it is connected; on a busy machine that may be a while. */
-#define MAX_PENDING 16
+ * soon as it is connected; on a busy machine that may be a while. When there are so many, others wait to be accepted. */
+#define MAX_PENDING 128
 #define PATIENCE 5000000u
 /* An agent ends as soon as it reads that its worker has gone. One that does not by then (it is stopped, or its machine
  * hangs) is killed, microseconds. */
@@ -109,7 +109,7 @@ static int listen_socket(void) {
   if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
     die("cannot listen on %s: %m", launcher.socket_path);
   umask(mask);
-  if (chown(launcher.socket_path, launcher.worker_uid, (gid_t)-1) < 0 || listen(fd, 64) < 0)
+  if (chown(launcher.socket_path, launcher.worker_uid, (gid_t)-1) < 0 || listen(fd, 1024) < 0)
     die("cannot listen on %s: %m", launcher.socket_path);
   return fd;
 }
@@ -159,11 +159,14 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGINT, SIG_DFL); /* the launcher ignores it, and every program would inherit that */
   prctl(PR_SET_NAME, "agent");
   zone.id = id;
   zone.worker = worker;
   zone.launcher = alive;
   zone.cgroup = *cgroup;
+  if (cgroup->blkio >= 0) close(cgroup->blkio); /* the launcher's, for entering */
+  zone.cgroup.blkio = -1;
   zone.filters = launcher.filters;
   snprintf(zone.layers, sizeof(zone.layers), "%s", request->layers);
   snprintf(zone.search_path, sizeof(zone.search_path), "%s", request->search_path);
@@ -184,6 +187,12 @@ static void drop(struct pending *pending) {
   pending->connection = -1;
   pending->got = 0;
   pending->head = (struct request_head){0};
+}
+
+/* In a process cloned from us: what waits there is none of its business, but what it was made for. */
+static void forget_others(int connection) {
+  for (int i = 0; i < MAX_PENDING; i++)
+    if (launcher.pending[i].connection != connection) drop(&launcher.pending[i]);
 }
 
 static uint32_t next_zone(void) {
@@ -218,8 +227,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
           close(launcher.zones[i].alive);
           close(launcher.zones[i].connection);
         }
-      for (int i = 0; i < MAX_PENDING; i++)
-        if (launcher.pending[i].connection != worker) drop(&launcher.pending[i]);
+      forget_others(worker);
       layers_leave();
       builds_leave();
       ocis_leave();
@@ -258,6 +266,7 @@ static const struct launcher_view *view(void) {
                                 .cgroups = &launcher.cgroups,
                                 .filters = &launcher.filters,
                                 .next_zone = next_zone,
+                                .forget_others = forget_others,
                                 .hide_command_line = hide_command_line};
   return &view;
 }
@@ -325,16 +334,9 @@ static void hear(struct pending *pending) {
 }
 
 static struct pending *free_pending(void) {
-  struct pending *oldest = &launcher.pending[0];
-  for (int i = 0; i < MAX_PENDING; i++) {
+  for (int i = 0; i < MAX_PENDING; i++)
     if (launcher.pending[i].connection < 0) return &launcher.pending[i];
-    if (launcher.pending[i].until < oldest->until) oldest = &launcher.pending[i];
-  }
-  /* The one that has been silent for longest is the least likely to be served. */
-  errno = 0;
-  refuse(oldest->connection, "too many connections wait for their request");
-  drop(oldest);
-  return oldest;
+  return NULL;
 }
 
 static void accept_connection(void) {
@@ -412,7 +414,7 @@ static int sooner(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
 
 static void serve(void) {
   for (;;) {
-    struct pollfd events[3 + MAX_PENDING + MAX_UNPACKINGS + MAX_ZONES] = {{.fd = launcher.listener, .events = POLLIN},
+    struct pollfd events[3 + MAX_PENDING + MAX_UNPACKINGS + MAX_ZONES] = {{.fd = free_pending() ? launcher.listener : -1, .events = POLLIN},
                                                                           {.fd = launcher.signals, .events = POLLIN},
                                                                           {.fd = STDIN_FILENO, .events = POLLIN}};
     struct pollfd *requests = events + 3, *unpacked = requests + MAX_PENDING;

@@ -40,6 +40,8 @@
 #define SANDBOX 1 /* its number on the connection, and that of its cgroup */
 /* What creating and starting may take each; a parked sandbox may wait as long as it is wanted. */
 #define RUNTIME_WITHIN_USEC 30000000u
+/* How long a program may seem to be starting before its time counts: it could hold back who says that it runs. */
+#define START_WITHIN_USEC 10000000u
 /* What a worker may take to read the rest, once all is over. */
 #define REPORT_WITHIN_SEC 40u
 /* Output that the worker has not taken: above it, the program waits. */
@@ -119,6 +121,8 @@ static void give_up_privileges(void) {
   set_limit(RLIMIT_SIGPENDING, 1024);
   set_limit(RLIMIT_MEMLOCK, 0);
   set_limit(RLIMIT_MSGQUEUE, 0);
+  set_limit(RLIMIT_NICE, 0);
+  set_limit(RLIMIT_RTPRIO, 0);
   for (int capability = 0; prctl(PR_CAPBSET_READ, capability) >= 0; capability++) {
     bool is_kept = false;
     for (size_t i = 0; i < sizeof(kept_capabilities) / sizeof(kept_capabilities[0]); i++)
@@ -356,9 +360,16 @@ static enum changes_state send_changes(void) {
 }
 
 /* The worker does not read any more, or what we wait for never comes. */
-static void on_alarm(int signal_number) {
-  (void)signal_number;
-  _exit(1);
+static void on_alarm(int number, siginfo_t *info, void *context) {
+  (void)number;
+  (void)context;
+  /* An init hears what it has a handler for, from inside too; an alarm is the kernel's. */
+  if (info->si_code == SI_KERNEL) _exit(1);
+}
+
+static void watch_alarm(void) {
+  struct sigaction action = {.sa_sigaction = on_alarm, .sa_flags = SA_SIGINFO | SA_RESTART};
+  sigaction(SIGALRM, &action, NULL);
 }
 
 static uint32_t since(uint64_t from, uint64_t to) { return from == 0 || to < from ? 0 : (uint32_t)(to - from); }
@@ -393,7 +404,7 @@ static void report_and_end(enum end_cause cause) {
   bool disk_full = false, inodes_full = false, result_too_large = false;
   look_at_disk(&disk_full, &inodes_full);
   struct buffer result = {0};
-  signal(SIGALRM, on_alarm);
+  watch_alarm();
   alarm(REPORT_WITHIN_SEC + (oci.captures ? CHANGES_WITHIN / 1000000u : 0));
   end_others();
   take_rest();
@@ -556,7 +567,7 @@ static uint64_t check_time(uint64_t now) {
   }
   if (oci.state < STARTING) return now + 1000000;
   /* The time of a program that is being started has not begun: its start is when the runtime says so. */
-  uint64_t wall_end = (oci.started_at ? oci.started_at : oci.command_until) + (uint64_t)limits->wall_ms * 1000;
+  uint64_t wall_end = (oci.started_at ? oci.started_at : oci.run_at + START_WITHIN_USEC) + (uint64_t)limits->wall_ms * 1000;
   if (now >= oci.cpu_check_at) {
     uint64_t cap = (uint64_t)limits->cpu_ms * 1000, used = cgroup_sandbox_cpu_usec(&oci.cgroup, SANDBOX) - oci.before.cpu_usec;
     look_at_disk(NULL, NULL);
@@ -630,6 +641,7 @@ void oci_main(const struct oci_start *start_request) {
   if (descriptors_keep(kept, 2 + oci.cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
   prctl(PR_SET_NAME, "oci");
   signal(SIGPIPE, SIG_IGN);
+  signal(SIGINT, SIG_DFL); /* the launcher ignores it, and every program would inherit that */
   watch_children();
   oci.tmpfs = oci_root_enter(start_request, fail);
   start_request->hide_command_line();

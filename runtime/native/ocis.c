@@ -17,6 +17,8 @@
 #define MAX_OCIS 1024
 /* Of the runtime's short-lived commands, which are on another account than the program. */
 #define COMMANDS_MEMORY (512u << 20)
+/* More than any of them needs: gVisor has several tasks of the host for each of its own. */
+#define WHOLE_PIDS 32768u
 
 /* Ids of its own on the host, beside those of zones. */
 static uint32_t own_ids(int slot) { return OWN_ID_BASE + (MAX_ZONES + (uint32_t)slot) * OWN_ID_STRIDE; }
@@ -28,11 +30,16 @@ static struct {
   int connection; /* the worker sees it close only when nothing of the sandbox is left */
 } ocis[MAX_OCIS];
 
-static const char *start_oci(int slot, struct oci_start *start) {
+static const char *start_oci(int slot, struct oci_start *start, const struct launcher_view *launcher) {
   int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
   const char *failure = NULL;
   pid_t pid = -1;
-  if (cgroup_zygote_limit(&start->cgroup, false, COMMANDS_MEMORY) < 0) {
+  /* What all of it may have together is root's to say: a runtime that has been taken over may change what is below. */
+  const struct run_limits *limits = &start->request.limits;
+  const struct build_limits whole = {.memory_bytes = limits->memory_bytes + OCI_GVISOR_MEMORY + COMMANDS_MEMORY,
+                                     .pids = WHOLE_PIDS,
+                                     .cpu_milli = limits->cpu_milli + 1000};
+  if (cgroup_zone_limit(&start->cgroup, &whole) < 0 || cgroup_zygote_limit(&start->cgroup, false, COMMANDS_MEMORY) < 0) {
     failure = "cannot set the runtime's caps";
   } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
     failure = "cannot make a pipe";
@@ -42,6 +49,9 @@ static const char *start_oci(int slot, struct oci_start *start) {
         .exit_signal = SIGCHLD};
     pid = (pid_t)syscall(SYS_clone3, &arguments, sizeof(arguments));
     if (pid == 0) {
+      close(mapped[1]); /* or its wait would not end with the launcher */
+      close(alive[1]);
+      launcher->forget_others(start->connection);
       start->mapped = mapped[0];
       start->alive = alive[0];
       oci_main(start);
@@ -83,7 +93,7 @@ const char *ocis_start(int connection, const uint8_t *payload, size_t length, co
   failure = cgroup_zone_open(launcher->cgroups, launcher->instance, ocis[slot].zone, own_ids(slot),
                              &start.cgroup) < 0
                 ? "cannot make the sandbox's cgroup"
-                : start_oci(slot, &start);
+                : start_oci(slot, &start, launcher);
   int saved = errno;
   cgroup_zone_close(&start.cgroup);
   if (ocis[slot].pid == 0) cgroup_zone_remove(launcher->cgroups, launcher->instance, ocis[slot].zone);

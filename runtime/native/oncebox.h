@@ -488,6 +488,7 @@ struct launcher_view {
   const struct filters *filters;
   uint32_t (*next_zone)(void);
   void (*hide_command_line)(void); /* the directories' names go with it */
+  void (*forget_others)(int connection); /* requests that are under way, but that of the connection */
 };
 /* As layers_unpack. */
 const char *builds_start(int connection, uint8_t *payload, size_t length, const struct launcher_view *launcher);

@@ -152,14 +152,17 @@ test('a request that comes byte by byte, or with what follows it, is a request',
   expect((await eager.closed).answer).toBe('GONE');
 });
 
-test('however many connections wait, the next is served; the oldest give way', async () => {
+test('connections that say nothing hold back no other, and of too many the last wait until there is room', async () => {
   const silent: Client[] = [];
-  for (let i = 0; i < 40; i++) silent.push(await client());
-  const { answer, afterMs } = await ask();
-  expect(answer).toBe('GONE');
-  expect(afterMs).toBeLessThan(3_000);
-  for (const { closed } of silent.slice(0, 24))
-    expect((await closed).answer).toBe('FAILED too many connections wait for their request');
+  for (let i = 0; i < 100; i++) silent.push(await client());
+  const served = await ask();
+  expect(served.answer).toBe('GONE');
+  expect(served.afterMs).toBeLessThan(3_000);
+  for (let i = 0; i < 60; i++) silent.push(await client());
+  const late = ask();
+  // Nobody is sent away for another's sake: all have their five seconds.
+  for (const { closed } of silent) expect((await closed).answer).toBe('FAILED the request is incomplete');
+  expect((await late).answer).toBe('GONE');
 });
 
 test.each([

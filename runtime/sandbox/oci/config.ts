@@ -29,21 +29,31 @@ interface OciMount {
   options: string[];
 }
 
-/** As Docker has them. gVisor's /proc and /sys are its own, and have none of these. */
+/** What is masked in a native sandbox too (root.c; a test compares the two): it tells of the host, or acts on it. */
+export const maskedOfProc = [
+  ...['kcore', 'kmsg', 'kallsyms', 'keys', 'key-users', 'config.gz', 'modules', 'iomem'],
+  ...['sysrq-trigger', 'acpi', 'scsi', 'asound', 'bus', 'irq', 'fs'],
+  ...[
+    'timer_list',
+    'timer_stats',
+    'sched_debug',
+    'latency_stats',
+    'locks',
+    'interrupts',
+    'diskstats',
+    'partitions',
+  ],
+  ...['swaps', 'pressure', 'cmdline'],
+];
+
+/** gVisor's /proc and /sys are its own, and have none of these. */
 const maskedPaths = [
-  '/proc/asound',
-  '/proc/acpi',
-  '/proc/kcore',
-  '/proc/keys',
-  '/proc/latency_stats',
-  '/proc/timer_list',
-  '/proc/timer_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
+  ...maskedOfProc.map((name) => `/proc/${name}`),
   '/sys/firmware',
   '/sys/devices/virtual/powercap',
 ];
-const readonlyPaths = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+/** Of what is not masked; all of runc's /proc is. */
+const readonlyPaths = ['/proc/sys'];
 
 /** Those of a native sandbox (enter_sandbox in runtime/native/zygote.c). */
 const rlimits = [
@@ -52,6 +62,8 @@ const rlimits = [
   { type: 'RLIMIT_SIGPENDING', soft: 256, hard: 256 },
   { type: 'RLIMIT_MEMLOCK', soft: 0, hard: 0 },
   { type: 'RLIMIT_MSGQUEUE', soft: 0, hard: 0 },
+  { type: 'RLIMIT_NICE', soft: 0, hard: 0 },
+  { type: 'RLIMIT_RTPRIO', soft: 0, hard: 0 },
 ];
 
 const bind = (destination: string, source: string, ...options: string[]): OciMount => ({
@@ -102,7 +114,7 @@ const platformMounts = [
 
 /** The root has all but its /proc already: what a native sandbox has. */
 const runcMounts: OciMount[] = [
-  { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+  { destination: '/proc', type: 'proc', source: 'proc', options: ['ro', 'nosuid', 'noexec', 'nodev'] },
   { destination: '/dev', type: 'bind', source: '/dev', options: ['rbind', 'ro', 'nosuid', 'noexec'] },
   { destination: '/dev/shm', type: 'bind', source: '/shell/shm', options: ['rbind', 'nosuid', 'nodev'] },
 ];
