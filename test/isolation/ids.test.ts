@@ -85,16 +85,18 @@ time.sleep(60)`;
     searchPath: defaultSearchPath,
   });
   const [first, other] = [await park('python'), await zone.create(scratchSpec(layers))];
+  const atRest = (await first.stat()).memoryBytes;
   const running = first.run({ program: program(greedy), limits, stdin: Buffer.alloc(0) });
-  // It sleeps when it has taken all: until then its memory grows.
+  // It sleeps when it has taken all: until then its memory grows, if only when it has the CPU.
   let before = -1;
-  const memory = async () => {
+  let calm = 0;
+  const looksAsleep = async () => {
     const now = (await first.stat()).memoryBytes;
-    const settled = now === before;
+    calm = now === before && now > atRest + 512 * 1024 ? calm + 1 : 0;
     before = now;
-    return settled;
+    return calm;
   };
-  await expect.poll(memory, { interval: 200 }).toBe(true);
+  await expect.poll(looksAsleep, { interval: 250, timeout: 30_000 }).toBeGreaterThanOrEqual(4);
   const { stdout } = await other.run({
     program: program(`${sizes}\nprint(size()[0])`),
     limits,

@@ -28,11 +28,20 @@ async function run(command: string, args: string[], env: Record<string, string> 
 const fingerprint = () =>
   ['node_modules/.package-lock.json', 'package-lock.json'].map((path) => statSync(join(repo, path)).mtimeMs);
 
-test('when nothing is missing, set-up says nothing and takes less than half a second', async () => {
+test('when nothing is missing, set-up says nothing and costs about as much as a start of node', async () => {
   // Source edited since the last set-up is built here, not in the measured run.
   expect((await run(process.execPath, [script])).code).toBe(0);
-  const started = performance.now();
-  expect(await run(process.execPath, [script])).toEqual({ code: 0, output: '' });
+  const best = { nothing: Number.POSITIVE_INFINITY, setUp: Number.POSITIVE_INFINITY };
+  for (let round = 0; round < 5; round++) {
+    let started = performance.now();
+    await run(process.execPath, ['-e', '0']);
+    best.nothing = Math.min(best.nothing, performance.now() - started);
+    started = performance.now();
+    expect(await run(process.execPath, [script])).toEqual({ code: 0, output: '' });
+    best.setUp = Math.min(best.setUp, performance.now() - started);
+  }
+  expect(best.setUp / best.nothing).toBeLessThan(5);
+});
   expect(performance.now() - started).toBeLessThan(500);
 });
 

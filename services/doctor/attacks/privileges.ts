@@ -122,7 +122,8 @@ const setuid: Attack = {
       await chmod(suid, 0o6755);
       await chmod(caps, 0o755);
       const give = `import os; os.setxattr("${caps}", "security.capability", bytes.fromhex("${allCapabilities.toString('hex')}"))`;
-      await outside.run(['python3', '-c', give], { isApart: false });
+      const given = await outside.run(['python3', '-c', give], { isApart: false });
+      must(given.exitCode === 0, 'it could not be given capabilities', given);
       const nobody = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups'];
       const asRoot = await outside.run([suid], { prefix: nobody, isApart: false });
       must(asRoot.exitCode === 0, 'it did not become root', asRoot);
