@@ -57,7 +57,7 @@ undo.push(() => queue.close());
 const app = createApp({
   config,
   queue,
-  registry: createRegistry(redis),
+  registry: createRegistry(redis, queue.room),
   directory,
   catalogue: createImageCatalogue(redis),
   logger,

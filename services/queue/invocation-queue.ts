@@ -4,10 +4,17 @@ import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import { readFiles } from './invocation-files.ts';
-import { cancelChannel, type InvocationJob, invocationQueueName, queuePrefix } from './job.ts';
+import {
+  cancelChannel,
+  cancelledIndexKey,
+  cancelledKey,
+  type InvocationJob,
+  invocationQueueName,
+  queuePrefix,
+} from './job.ts';
 import { isRedisFull } from './make-room.ts';
 import { cancelledInvocation, lostInvocation, lostReason, unfinishedInvocation } from './record.ts';
-import { createRedisRoom } from './redis-room.ts';
+import { createRedisRoom, type RedisRoom } from './redis-room.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
 
 export type InvocationRequest = Omit<InvocationJob, 'replyTo' | 'enqueuedAtMs'>;
@@ -37,6 +44,8 @@ export interface InvocationQueue {
   cancel(id: string): Promise<Invocation | undefined>;
   /** The tar of what it left in its writable layer, where that was asked for and still is kept. */
   files(id: string): Promise<Uint8Array | undefined>;
+  /** What of Redis' memory may be used, for whoever else stores there. */
+  readonly room: RedisRoom;
   /** Invocations that no worker has taken yet. */
   waiting(): Promise<number>;
   close(): Promise<void>;
@@ -56,11 +65,21 @@ export interface InvocationQueueOptions {
 /**
  * Takes a job off the waiting list and records it as cancelled, atomically: whoever removes it from the list
  * owns it, so a worker either never sees it or keeps it.
- * KEYS: waiting list, cancelled record. ARGV: job id, record JSON, time to keep it in ms. Returns 1 if taken.
+ * KEYS: waiting list, cancelled record, index of these. ARGV: job id, record JSON, time to keep it in ms, Unix time in ms,
+ * prefix of cancelled records, how many are kept. Returns 1 if taken.
  */
 const claimWaitingScript = `
 if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[4] - ARGV[3])
+redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
+local tooMany = redis.call('ZCARD', KEYS[3]) - ARGV[6]
+if tooMany > 0 then
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[3], 0, tooMany - 1)) do
+    redis.call('DEL', ARGV[5] .. id)
+    redis.call('ZREM', KEYS[3], id)
+  end
+end
 return 1`;
 
 export async function createInvocationQueue(options: InvocationQueueOptions): Promise<InvocationQueue> {
@@ -198,12 +217,16 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     const record = JSON.stringify(cancelled);
     const claimed = await redis.eval(
       claimWaitingScript,
-      2,
+      3,
       waitingList,
       cancelledKey(id),
+      cancelledIndexKey,
       id,
       record,
       recordsKeptMs,
+      Date.now(),
+      cancelledKey(''),
+      recordsKept,
     );
     if (claimed === 1) {
       await queue.remove(id);
@@ -239,6 +262,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   }
 
   return {
+    room,
     enqueue: add,
     enqueueAndWait,
     get,
@@ -280,10 +304,6 @@ function uncertain(id: string, error: unknown): PlatformError {
     'Redis went away while the invocation was being enqueued: if it has a record, it runs',
     { invocationId: id, retryAfterSeconds: 1, cause: error },
   );
-}
-
-function cancelledKey(id: string): string {
-  return `oncebox:cancelled:${id}`;
 }
 
 function deadline(ms: number): { passed: Promise<undefined>; clear: () => void } {

@@ -38,14 +38,14 @@ export async function succeedWorker(redis: Redis, node: string, workerId: string
 
 /**
  * A lock expires while Redis is away or refuses to write. As long as nobody has given the job up, its worker takes it
- * again. KEYS: job, active list. ARGV: job id, token, lock's duration in ms.
+ * again, and for the whole time: it is not to expire right after. KEYS: job, active list. ARGV: job id, token, lock's duration in ms.
  */
 const retakeScript = `
 local record = redis.call('HMGET', KEYS[1], 'finishedOn', 'returnvalue')
 if record[1] then return record[2] and 'recorded' or 'taken' end
 local token = redis.call('GET', KEYS[1] .. ':lock')
-if token == ARGV[2] then return 'ours' end
-if token or not redis.call('LPOS', KEYS[2], ARGV[1]) then return 'taken' end
+if token and token ~= ARGV[2] then return 'taken' end
+if not token and not redis.call('LPOS', KEYS[2], ARGV[1]) then return 'taken' end
 redis.call('SET', KEYS[1] .. ':lock', ARGV[2], 'PX', ARGV[3])
 return 'ours'`;
 

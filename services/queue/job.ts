@@ -47,5 +47,10 @@ export const invocationJobSchema = z.object({
 });
 export type InvocationJob = z.infer<typeof invocationJobSchema>;
 
+/** The record of an invocation that was cancelled before a worker took it. */
+export const cancelledKey = (id: string) => `oncebox:cancelled:${id}`;
+/** Their ids, by the time in ms. */
+export const cancelledIndexKey = 'oncebox:cancelled-at';
+
 /** Channel on which gateways ask every worker to cancel: the message is an invocation id. */
 export const cancelChannel = 'oncebox:cancel';

@@ -1,31 +1,61 @@
 import type { Redis } from '../shared/redis.ts';
-import { invocationQueueName, queuePrefix } from './job.ts';
+import { filesIndexKey, filesKey } from './invocation-files.ts';
+import { cancelledIndexKey, cancelledKey, invocationQueueName, queuePrefix } from './job.ts';
 
 const key = (name: string) => `${queuePrefix}:${invocationQueueName}:${name}`;
 const recordsAtOnce = 50;
+/** Fewer, for each may have megabytes. */
+const archivesAtOnce = 5;
 /** Whoever waits for a result has so long to read it, however full it is. */
 const readableMs = 10_000;
 
 /**
- * Drops the oldest finished records. KEYS: completed, failed. ARGV: prefix of job keys, how many of each, the Unix time
- * in ms before which they finished. Redis allows what frees memory when it is full. Returns how many went.
+ * Drops the oldest finished records, cancelled ones too, and the oldest archives: a record may be gone before its own.
+ * KEYS: completed, failed, index of archives, index of cancelled. ARGV: prefix of job keys, how many of each, the Unix
+ * time in ms before which they finished, prefix of archives, how many of these, prefix of cancelled. Redis allows what
+ * frees memory when it is full. Returns how many went.
  */
 const dropScript = `
 local count = 0
-for _, finished in ipairs(KEYS) do
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', finished, '-inf', ARGV[3], 'LIMIT', 0, ARGV[2])) do
-    redis.call('DEL', ARGV[1] .. id, ARGV[1] .. id .. ':logs')
-    redis.call('ZREM', finished, id)
+local function oldest(index, most)
+  return ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[3], 'LIMIT', 0, most))
+end
+for finished = 1, 2 do
+  for _, id in oldest(KEYS[finished], ARGV[2]) do
+    redis.call('DEL', ARGV[1] .. id, ARGV[1] .. id .. ':logs', ARGV[4] .. id)
+    redis.call('ZREM', KEYS[finished], id)
+    redis.call('ZREM', KEYS[3], id)
     count = count + 1
   end
+end
+for _, id in oldest(KEYS[3], ARGV[5]) do
+  redis.call('DEL', ARGV[4] .. id)
+  redis.call('ZREM', KEYS[3], id)
+  count = count + 1
+end
+for _, id in oldest(KEYS[4], ARGV[2]) do
+  redis.call('DEL', ARGV[6] .. id)
+  redis.call('ZREM', KEYS[4], id)
+  count = count + 1
 end
 return count`;
 
 /** When Redis is full, records of the past give way: what was accepted can be taken and its end written down. */
 export async function makeRoom(redis: Redis): Promise<number> {
-  const keys = [key('completed'), key('failed')];
+  const keys = [key('completed'), key('failed'), filesIndexKey, cancelledIndexKey];
   const before = Date.now() - readableMs;
-  return Number(await redis.eval(dropScript, keys.length, ...keys, key(''), recordsAtOnce, before));
+  const dropped = await redis.eval(
+    dropScript,
+    keys.length,
+    ...keys,
+    key(''),
+    recordsAtOnce,
+    before,
+    filesKey(''),
+    archivesAtOnce,
+    cancelledKey(''),
+  );
+  return Number(dropped);
 }
 
 /** As Redis words it when a write does not fit into `maxmemory`. */

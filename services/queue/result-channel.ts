@@ -1,11 +1,23 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
 import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
 import type { Redis } from '../shared/redis.ts';
 
-/** Tells the gateway that waits on `replyTo` how the invocation ended. Nobody waiting is not an error. */
+/** Redis cuts a subscriber off for whom more than 32 MiB are on their way, and all who wait there with it. */
+const publishedMaxBytes = 1024 * 1024;
+/** In the place of a result that is larger: its record is to be read. */
+const noticeSchema = z.strictObject({ recordOf: z.string() });
+
+/**
+ * Tells the gateway that waits on `replyTo` how the invocation ended, whose record is written. Nobody waiting is not an
+ * error.
+ */
 export async function publishResult(redis: Redis, replyTo: string, invocation: Invocation): Promise<void> {
-  await redis.publish(replyTo, JSON.stringify(invocation));
+  const text = JSON.stringify(invocation);
+  const notice: z.infer<typeof noticeSchema> = { recordOf: invocation.id };
+  const isLarge = Buffer.byteLength(text) > publishedMaxBytes;
+  await redis.publish(replyTo, isLarge ? JSON.stringify(notice) : text);
 }
 
 /** How often the records are looked at of those who still wait, and how soon again when Redis did not answer. */
@@ -63,8 +75,21 @@ export async function openResultChannel(options: ResultChannelOptions): Promise<
   function receive(channel: string, message: string) {
     if (channel !== replyTo) return;
     try {
-      settle(invocationSchema.parse(JSON.parse(message)));
+      const said: unknown = JSON.parse(message);
+      const notice = noticeSchema.safeParse(said);
+      if (notice.success) void readRecord(notice.data.recordOf);
+      else settle(invocationSchema.parse(said));
     } catch (error) {
+      onError(error);
+    }
+  }
+
+  async function readRecord(id: string) {
+    if (!expected.has(id)) return;
+    try {
+      for (const [, ended] of await readEnded([id])) if (ended) settle(ended);
+    } catch (error) {
+      // The regular look reads it again.
       onError(error);
     }
   }

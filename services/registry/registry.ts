@@ -6,6 +6,8 @@ import {
   type FunctionVersion,
   functionVersionSchema,
 } from '../../sdk/contract/function.ts';
+import { isRedisFull } from '../queue/make-room.ts';
+import { type RedisRoom, redisUsedUp } from '../queue/redis-room.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { type CodeFile, packCodeLayer } from './code-layer.ts';
@@ -58,7 +60,8 @@ interface VersionImage extends FunctionImage {
 export interface Registry {
   /**
    * Stores a version and points the name at it. What was deployed before under this name gets its old version
-   * number back: `created` is false then. Throws PlatformError `invalid_request` if no file can hold the handler.
+   * number back: `created` is false then. Throws PlatformError `invalid_request` if no file can hold the handler, and
+   * `unavailable` if the memory of Redis does not hold it.
    */
   deploy(deployment: Deployment): Promise<{ deployed: DeployedFunction; created: boolean }>;
   /** As `deploy`, of a version that another registry made: the digest stays. Throws `invalid_request` if it is none. */
@@ -99,7 +102,8 @@ const storedVersionSchema = functionVersionSchema.extend({
 type StoredVersion = Omit<z.infer<typeof storedVersionSchema>, 'version' | 'createdAt'>;
 const imageTextsSchema = z.object({ manifestJson: z.string(), configJson: z.string() });
 
-export function createRegistry(redis: Redis): Registry {
+/** Without a `room` nothing is claimed: who deploys needs one. */
+export function createRegistry(redis: Redis, room?: RedisRoom): Registry {
   async function resolveOrUndefined(name: string): Promise<ResolvedFunction | undefined> {
     const found = await redis.eval(resolveScript, 1, functionKey(name));
     if (!Array.isArray(found)) return undefined;
@@ -109,7 +113,13 @@ export function createRegistry(redis: Redis): Registry {
 
   async function store(name: string, version: StoredVersion, image: ImageTexts, tar: Uint8Array | undefined) {
     const { codeLayer = '' } = version;
-    const reply = await redis.eval(
+    const versionJson = JSON.stringify({ ...version, createdAt: new Date().toISOString() });
+    const imageJson = JSON.stringify({ manifestJson: image.manifestJson, configJson: image.configJson });
+    // A layer that is there already takes nothing.
+    const isNew = tar !== undefined && (await redis.exists(layerKey(codeLayer))) === 0;
+    const bytes = versionJson.length + imageJson.length + (isNew ? tar.byteLength : 0);
+    await room?.claimToKeep(bytes, 'deploy');
+    const storing = redis.eval(
       deployScript,
       4,
       namesKey,
@@ -118,11 +128,14 @@ export function createRegistry(redis: Redis): Registry {
       layerUsersKey(codeLayer),
       name,
       version.digest,
-      JSON.stringify({ ...version, createdAt: new Date().toISOString() }),
+      versionJson,
       codeLayer,
       tar ? Buffer.from(tar.buffer, tar.byteOffset, tar.byteLength) : '',
-      JSON.stringify({ manifestJson: image.manifestJson, configJson: image.configJson }),
+      imageJson,
     );
+    const reply = await storing.catch((error: unknown) => {
+      throw isRedisFull(error) ? redisUsedUp('deploy', error) : error;
+    });
     const [created, number, text] = reply as [number, number, string];
     const deployed = { name, ...parseVersion(functionVersionSchema, number, text) };
     return { deployed, created: created === 1 };

@@ -67,6 +67,8 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     // A job whose worker died may have run already, so it fails instead of running again.
     maxStalledCount: 0,
     lockDuration: lockMs,
+    // Ours goes first for the locks that expired, see lookForStalled; BullMQ's would give up jobs that run on.
+    skipStalledCheck: true,
     stalledInterval: options.stalled?.intervalMs ?? stalledIntervalMs,
     runRetryDelay: runRetryDelayMs,
   });
@@ -92,15 +94,19 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   }
   worker.on('error', complain);
   /**
-   * What BullMQ does by itself, after what it does not: a lock that expired while Redis was away or refused to write is
-   * taken again where the program runs on, before anybody can take the job for a dead worker's.
+   * What BullMQ would do by itself, after what it does not: a lock that expired while Redis was away or refused to write
+   * is taken again where the program runs on, before anybody can take the job for a dead worker's.
    */
   async function lookForStalled() {
     const intervalMs = options.stalled?.intervalMs ?? stalledIntervalMs;
+    let lookedAtMs = performance.now();
     while (!worker.closing) {
       try {
         await Promise.all([...held].map(([id, token]) => retakeLock(redis, id, token, lockMs)));
-        await worker.backend.moveStalledJobsToWait();
+        // Was Redis away, the other nodes have a round's time to take their locks again.
+        const wasAway = performance.now() - lookedAtMs > intervalMs + lockMs / 2;
+        lookedAtMs = performance.now();
+        if (!wasAway) await worker.backend.moveStalledJobsToWait();
       } catch (error) {
         complain(error);
       }

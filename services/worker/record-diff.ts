@@ -1,5 +1,6 @@
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { saveFiles } from '../queue/invocation-files.ts';
+import { createRedisRoom } from '../queue/redis-room.ts';
 import type { Redis } from '../shared/redis.ts';
 import { readChanges } from './changes.ts';
 
@@ -19,6 +20,8 @@ export function createDiffRecorder(options: {
   keepMs: number;
 }): RecordDiff {
   const { redis, maxBytes, keepMs } = options;
+  // The numbers are read again with the next claim.
+  const room = createRedisRoom(redis, () => {});
   return async (id, diff, tar) => {
     if (diff === false) return {};
     if (tar === undefined)
@@ -33,6 +36,7 @@ export function createDiffRecorder(options: {
         fields.diffError = `the files are not kept: ${tar.byteLength} bytes are more than ONCEBOX_FILES_MAX_BYTES, ${maxBytes}`;
         return fields;
       }
+      await room.claimToKeep(tar.byteLength, 'keep the files');
       await saveFiles(redis, id, tar, keepMs);
       return { ...fields, files: { sizeBytes: tar.byteLength } };
     } catch (error) {

@@ -14,12 +14,13 @@ export interface Audit {
 
 /**
  * Holds what clients were told against what Redis wrote down and the workers logged. Accepted is what was enqueued, whether
- * or not its client heard of that.
+ * or not its client heard of that. Only workers that were killed or frozen, by their pids, may have jobs given up.
  */
 export function auditInvocations(
   ledger: ReadonlyMap<string, LedgerEntry>,
   answers: readonly Answer[],
   workerLines: readonly string[],
+  struckWorkers: ReadonlySet<number>,
 ): Audit {
   const findings: string[] = [];
   const outcomes: Record<string, number> = {};
@@ -50,6 +51,12 @@ export function auditInvocations(
 
   for (const [id, starts] of startsOf(workerLines))
     if (starts > 1) findings.push(`the program of ${id} was started ${starts} times`);
+
+  for (const line of workerLines) {
+    if (!line.includes('was given up by others while it ran here')) continue;
+    const { invocationId, pid } = JSON.parse(line) as { invocationId: string; pid: number };
+    if (!struckWorkers.has(pid)) findings.push(`${invocationId} was given up while a sound worker ran it`);
+  }
 
   for (const answer of answers) {
     const entry = byMarker.get(answer.marker);

@@ -75,7 +75,13 @@ export async function runFaults(settings: FaultSettings): Promise<FaultReport> {
     const orphans = await settle(platform, say);
     await platform.stop();
     orphans.push(...(await orphansOfStopped(platform.config)));
-    const audit = auditInvocations(await readLedger(platform.config.redisDir), answers, platform.workerLines);
+    const struckWorkers = new Set(
+      struck.flatMap(({ name, what }) =>
+        name.includes('worker') ? (what.match(/\d+/g) ?? []).map(Number) : [],
+      ),
+    );
+    const ledger = await readLedger(platform.config.redisDir);
+    const audit = auditInvocations(ledger, answers, platform.workerLines, struckWorkers);
     const faults = struck.map((fault) => ({ ...fault, recoveredMs: recoveryOf(fault, answers) }));
     return {
       ...audit,

@@ -35,6 +35,26 @@ test('a result whose worker died before it told anybody is found in its record',
   expect(result).toMatchObject({ id, outcome: { status: 'ok' } });
 });
 
+test('results too large for a subscription arrive, and nobody else who waits is disturbed', async () => {
+  const large = 'x'.repeat(34 * 1024 * 1024);
+  await gateway.startWorker(async (job) => ({
+    ...finished(job),
+    ...(job.data.stdin === 'large' && { stdout: large }),
+  }));
+  const subscribers = async () =>
+    String(await redis.redis.call('CLIENT', 'LIST', 'TYPE', 'pubsub')).match(/^id=\d+/gm);
+  const before = await subscribers();
+  const stdins = ['large', '', 'large', ''];
+  const all = await Promise.all(
+    stdins.map((stdin) =>
+      gateway.queue.enqueueAndWait(newInvocationId(), { ...request, stdin }, { timeoutMs: 30_000 }),
+    ),
+  );
+  expect(all.map(({ stdout }) => stdout.length > 1024)).toEqual(stdins.map((stdin) => stdin === 'large'));
+  expect(all[0]?.stdout).toHaveLength(large.length);
+  expect(await subscribers()).toEqual(before);
+});
+
 test('who waits for an invocation that Redis has forgotten is told that it is lost', async () => {
   const id = newInvocationId();
   const result = gateway.queue.enqueueAndWait(id, request, { timeoutMs: 30_000 });

@@ -64,7 +64,7 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
       onError,
     });
     current.undo.push(() => current.queue.close());
-    current.registry = createRegistry(redis);
+    current.registry = createRegistry(redis, current.queue.room);
     current.announcer = await announce(redis, baseImages);
     current.undo.push(() => current.announcer.leave());
     const { queue, registry, directory } = current;

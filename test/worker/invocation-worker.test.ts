@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
@@ -307,6 +308,23 @@ test('a result that Redis refuses is kept until Redis takes it, also past the en
   }
   expect(await finished).toMatchObject({ id, outcome: { status: 'ok' } });
   expect(await queue.get(id)).toMatchObject({ outcome: { status: 'ok' } });
+});
+
+test('jobs that run on while Redis stands still for longer than a lock end as they do', async () => {
+  await startWorker({ stalled: { lockDurationMs: 1_000, intervalMs: 300 } });
+  const server = Number(/^process_id:(\d+)/m.exec(await redis.redis.info('server'))?.[1]);
+  const jobs = Array.from({ length: 8 }, () => ({ running: source.running(), ...invoke() }));
+  const sandboxes = await Promise.all(jobs.map(({ running }) => running));
+  for (let outage = 0; outage < 3; outage++) {
+    // Long enough for every job to be among those that the next check looks at.
+    await delay(700);
+    process.kill(server, 'SIGSTOP');
+    await delay(1_500);
+    process.kill(server, 'SIGCONT');
+  }
+  await delay(1_000);
+  for (const sandbox of sandboxes) sandbox.end();
+  for (const { finished } of jobs) expect((await finished).outcome).toEqual({ status: 'ok' });
 });
 
 test('a job whose taking never reached the worker is run after all', async () => {
