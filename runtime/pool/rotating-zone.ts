@@ -99,7 +99,7 @@ class RotatingZone implements Zone {
     };
     try {
       const sandbox = await turn.zone.create(spec);
-      tally.made(sandbox);
+      tally.made(sandbox, turn.zone);
       void sandbox.dead.then(gone);
       return sandbox;
     } catch (error) {

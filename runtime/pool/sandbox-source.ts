@@ -69,6 +69,8 @@ export interface LeasedSandbox {
 export interface SandboxSource {
   lease(request: SandboxRequest): Promise<LeasedSandbox>;
   list(): readonly ListedSandbox[];
+  /** Everything made of which something is left; those that are being ended are listed no more. */
+  living(): readonly Sandbox[];
   /** What there is and what was done, for an operator. Takes a second at most. */
   stats(): Promise<SourceStats>;
   /** Digest hex of layers that sandboxes and zygotes of functions stand on now. */
@@ -189,19 +191,28 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
 
     list,
 
+    living: () => [
+      ...[...bases.values()].flatMap(({ tally }) => [...tally.living]),
+      ...images.living(),
+      ...(functions?.living() ?? []),
+      ...oci.living(),
+    ],
+
     async stats() {
       const group = (runtime: RuntimeName) => {
         const { tally, pools } = bases.get(interpreterOf[runtime]) as BaseZone;
         return tally.stats(pools.stats());
       };
-      const [node, python, bash, image, of] = await Promise.all([
+      const [node, python, bash, image, of, walls] = await Promise.all([
         group('node'),
         group('python'),
         group('bash'),
         images.stats(),
         functions?.stats() ?? new Tally().stats([]),
+        oci.stats(),
       ]);
-      return { groups: { node, python, bash, image, function: of }, parkedHeld: gate.held, parkedMax };
+      const groups = { node, python, bash, image, function: of, oci: walls };
+      return { groups, parkedHeld: gate.held, parkedMax };
     },
 
     layersInUse: () => [...list().flatMap(({ sandbox }) => sandbox.layers), ...(functions?.layers() ?? [])],

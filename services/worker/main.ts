@@ -135,7 +135,7 @@ const metrics = createWorkerMetrics({ source: openedSource, capacity, runs });
 const audit = openResidueAudit({
   hierarchies: await cgroupHierarchies(),
   instance: config.instance,
-  live: () => openedSource.list().map(({ sandbox }) => sandbox.id),
+  live: () => openedSource.living(),
   onFound(kind, path) {
     metrics.found(kind);
     logger.error({ kind, path }, 'a sandbox left something behind');
