@@ -79,6 +79,8 @@ export class Tally {
   zoneRotations = 0;
   zoneFailures = 0;
   zonesRetired = 0;
+  /** Successors that boot: each will retire a zone. */
+  successors = 0;
   readonly #zones = new Set<Zone>();
   readonly #living = new Set<Sandbox>();
 
