@@ -240,8 +240,8 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
         functions?.close(),
         oci.close(),
         ...[...bases.values()].map(async ({ keeper, pools }) => {
-          await pools.close();
-          await keeper.close();
+          // At once: what the pools have begun to make may wait for a zone to boot, which the keeper ends.
+          await Promise.all([pools.close(), keeper.close()]);
         }),
       ]);
     },
@@ -253,8 +253,10 @@ function openBase(runtime: RuntimeName, options: SandboxSourceOptions, gate: Ref
   const onError = (error: unknown) => options.onError(error, runtime);
   const { layers, searchPath } = image;
   const tally = new Tally();
-  const open = () =>
-    openRotatingZone({
+  const open = (closed: AbortSignal) => {
+    const stop = new AbortController();
+    closed.addEventListener('abort', () => stop.abort(), { once: true, signal: stop.signal });
+    return openRotatingZone({
       open: (signal) =>
         options.openZone({
           interpreter: interpreterOf[runtime],
@@ -263,12 +265,13 @@ function openBase(runtime: RuntimeName, options: SandboxSourceOptions, gate: Ref
           isTrusted: true,
           signal,
         }),
-      stop: new AbortController(),
+      stop,
       rotation: options.rotation ?? never,
       onRotated: () => pools.renew(),
       onError,
       tally,
     });
+  };
   const keeper = new ZoneKeeper({ open, onError });
   const pools = new SpecPools({
     create: (spec) => keeper.create(spec),

@@ -321,3 +321,33 @@ test('zones on their way out are bounded for all images together; who has to wai
   expect(open).toBe(zones.length - 1);
   await source.close();
 });
+
+test('closing ends the boot of a zone that is opened anew', async () => {
+  let node: FakeZone | undefined;
+  let signal: AbortSignal | undefined;
+  const source = await openSandboxSource({
+    openZone: async (request) => {
+      if (request.interpreter !== 'node') return new FakeZone();
+      if (!node) {
+        node = new FakeZone();
+        return node;
+      }
+      signal = request.signal;
+      return new Promise((_, reject) => {
+        signal?.addEventListener('abort', () => reject(new SandboxLostError('no longer wanted')));
+      });
+    },
+    images: { node: base, python: base, bash: base },
+    targets: { node: 1, python: 0, bash: 0 },
+    functionTarget: 0,
+    functionIdleMs: 1000,
+    onError: () => {},
+  });
+  node?.crash();
+  await vi.waitFor(() => expect(signal).toBeDefined());
+  const waiting = source.lease(snippet);
+  waiting.catch(() => {});
+  await source.close();
+  expect(signal?.aborted).toBe(true);
+  await expect(waiting).rejects.toThrow('no longer wanted');
+});
