@@ -1,6 +1,6 @@
 import type { Image } from '../image/image.ts';
 import type { FunctionInit } from '../interpreters/program-job.ts';
-import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
+import { type Sandbox, SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 import { type BootSlot, BootSlots } from './boot-slots.ts';
 import type { ZoneRequest } from './image-zones.ts';
 import type { RefillGate } from './refill-gate.ts';
@@ -131,6 +131,10 @@ export class FunctionZones {
 
   list(): ListedSandbox[] {
     return this.#shelf.list();
+  }
+
+  living(): Iterable<Sandbox> {
+    return this.#tally.living;
   }
 
   stats(): Promise<GroupStats> {

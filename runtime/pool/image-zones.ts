@@ -1,6 +1,6 @@
 import type { Image } from '../image/image.ts';
 import type { FunctionInit } from '../interpreters/program-job.ts';
-import { SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
+import { type Sandbox, SandboxLostError, type SandboxSpec, type Zone } from '../sandbox/sandbox.ts';
 import type { RefillGate } from './refill-gate.ts';
 import type { Rotation } from './rotating-zone.ts';
 import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
@@ -77,6 +77,10 @@ export class ImageZones {
 
   list(): ListedSandbox[] {
     return this.#shelf.list();
+  }
+
+  living(): Iterable<Sandbox> {
+    return this.#tally.living;
   }
 
   stats(): Promise<GroupStats> {

@@ -4,6 +4,7 @@ import type { OciSandboxOptions } from '../sandbox/oci/oci-sandbox.ts';
 import type { OciWall } from '../sandbox/oci/wall.ts';
 import type { Sandbox, SandboxSpec } from '../sandbox/sandbox.ts';
 import type { ListedSandbox, PoolPurpose } from './spec-pools.ts';
+import { type GroupStats, Tally } from './stats.ts';
 
 /** A wall that an OCI runtime makes, and the caps that its sandbox is made with. */
 export interface OciRequest {
@@ -23,6 +24,7 @@ export class OciSandboxes {
   readonly #listed = new Map<Sandbox, ListedSandbox>();
   /** Of those that are being made, by their image. */
   readonly #making = new Map<Promise<unknown>, string>();
+  readonly #tally = new Tally();
   #isOpen = true;
 
   constructor(options: OciSandboxesOptions) {
@@ -42,6 +44,7 @@ export class OciSandboxes {
     this.#making.set(making, purpose.imageDigest);
     try {
       const sandbox = await making;
+      this.#tally.made(sandbox);
       this.#listed.set(sandbox, { ...purpose, sandbox, pool: 'leased', start: 'cold' });
       void sandbox.dead.then(() => this.#listed.delete(sandbox));
       if (!this.#isOpen) await sandbox.kill();
@@ -53,6 +56,14 @@ export class OciSandboxes {
 
   list(): ListedSandbox[] {
     return [...this.#listed.values()];
+  }
+
+  living(): Iterable<Sandbox> {
+    return this.#tally.living;
+  }
+
+  async stats(): Promise<GroupStats> {
+    return { ...(await this.#tally.stats([])), leased: this.#listed.size };
   }
 
   /** Resolves when nothing runs on the image. */

@@ -99,7 +99,7 @@ class RotatingZone implements Zone {
     };
     try {
       const sandbox = await turn.zone.create(spec);
-      tally.made(sandbox);
+      tally.made(sandbox, turn.zone);
       void sandbox.dead.then(gone);
       return sandbox;
     } catch (error) {
@@ -150,7 +150,8 @@ class RotatingZone implements Zone {
   #rotate(): void {
     this.#isDue = true;
     if (this.#successor || this.#isOver || this.#retired.size >= retiredMax) return;
-    if (this.#options.tally.zonesRetired >= groupRetiredMax) {
+    const { zonesRetired, successors } = this.#options.tally;
+    if (zonesRetired + successors >= groupRetiredMax) {
       this.#rotateIn(retryMs);
       return;
     }
@@ -162,6 +163,7 @@ class RotatingZone implements Zone {
   async #replace(): Promise<void> {
     const { tally, onRotated, onError } = this.#options;
     let zone: Zone;
+    tally.successors += 1;
     try {
       zone = await boot(this.#options);
     } catch (error) {
@@ -173,6 +175,8 @@ class RotatingZone implements Zone {
         }),
       );
       return this.#rotateIn(retryMs);
+    } finally {
+      tally.successors -= 1;
     }
     // Closed, or gone by itself, meanwhile: whoever has to do with that opens another.
     if (this.#isOver) return zone.close();

@@ -69,6 +69,8 @@ export interface LeasedSandbox {
 export interface SandboxSource {
   lease(request: SandboxRequest): Promise<LeasedSandbox>;
   list(): readonly ListedSandbox[];
+  /** Everything made of which something is left; those that are being ended are listed no more. */
+  living(): readonly Sandbox[];
   /** What there is and what was done, for an operator. Takes a second at most. */
   stats(): Promise<SourceStats>;
   /** Digest hex of layers that sandboxes and zygotes of functions stand on now. */
@@ -189,19 +191,28 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
 
     list,
 
+    living: () => [
+      ...[...bases.values()].flatMap(({ tally }) => [...tally.living]),
+      ...images.living(),
+      ...(functions?.living() ?? []),
+      ...oci.living(),
+    ],
+
     async stats() {
       const group = (runtime: RuntimeName) => {
         const { tally, pools } = bases.get(interpreterOf[runtime]) as BaseZone;
         return tally.stats(pools.stats());
       };
-      const [node, python, bash, image, of] = await Promise.all([
+      const [node, python, bash, image, of, walls] = await Promise.all([
         group('node'),
         group('python'),
         group('bash'),
         images.stats(),
         functions?.stats() ?? new Tally().stats([]),
+        oci.stats(),
       ]);
-      return { groups: { node, python, bash, image, function: of }, parkedHeld: gate.held, parkedMax };
+      const groups = { node, python, bash, image, function: of, oci: walls };
+      return { groups, parkedHeld: gate.held, parkedMax };
     },
 
     layersInUse: () => [...list().flatMap(({ sandbox }) => sandbox.layers), ...(functions?.layers() ?? [])],
@@ -229,8 +240,8 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
         functions?.close(),
         oci.close(),
         ...[...bases.values()].map(async ({ keeper, pools }) => {
-          await pools.close();
-          await keeper.close();
+          // At once: what the pools have begun to make may wait for a zone to boot, which the keeper ends.
+          await Promise.all([pools.close(), keeper.close()]);
         }),
       ]);
     },
@@ -242,8 +253,10 @@ function openBase(runtime: RuntimeName, options: SandboxSourceOptions, gate: Ref
   const onError = (error: unknown) => options.onError(error, runtime);
   const { layers, searchPath } = image;
   const tally = new Tally();
-  const open = () =>
-    openRotatingZone({
+  const open = (closed: AbortSignal) => {
+    const stop = new AbortController();
+    closed.addEventListener('abort', () => stop.abort(), { once: true, signal: stop.signal });
+    return openRotatingZone({
       open: (signal) =>
         options.openZone({
           interpreter: interpreterOf[runtime],
@@ -252,12 +265,13 @@ function openBase(runtime: RuntimeName, options: SandboxSourceOptions, gate: Ref
           isTrusted: true,
           signal,
         }),
-      stop: new AbortController(),
+      stop,
       rotation: options.rotation ?? never,
       onRotated: () => pools.renew(),
       onError,
       tally,
     });
+  };
   const keeper = new ZoneKeeper({ open, onError });
   const pools = new SpecPools({
     create: (spec) => keeper.create(spec),

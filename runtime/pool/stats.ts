@@ -13,10 +13,10 @@ export interface PoolStats {
 }
 
 /**
- * Where a sandbox comes from: a runtime's own zone, that of an image with an interpreter of its own, or that of a
- * function. A closed set, so that it can be a label of a metric.
+ * Where a sandbox comes from: a runtime's own zone, that of an image with an interpreter of its own, that of a function,
+ * or an OCI runtime. A closed set, so that it can be a label of a metric.
  */
-export type PoolGroup = RuntimeName | 'image' | 'function';
+export type PoolGroup = RuntimeName | 'image' | 'function' | 'oci';
 
 /** Of one group. What is marked as a count began at zero with the worker and never goes down. */
 export interface GroupStats {
@@ -40,6 +40,8 @@ export interface GroupStats {
   /** Count of sandboxes made, and of those of which nothing is left. */
   sandboxesCreated: number;
   sandboxesGone: number;
+  /** Count of sandboxes that died and left a cgroup. They are gone once their zone is. */
+  residues: number;
   /** Open zones, those that are on their way out after a rotation included. */
   zones: number;
   zonesRetired: number;
@@ -72,16 +74,33 @@ export class Tally {
   refillFailures = 0;
   sandboxesCreated = 0;
   sandboxesGone = 0;
+  residues = 0;
   zoneBoots = 0;
   zoneRotations = 0;
   zoneFailures = 0;
   zonesRetired = 0;
+  /** Successors that boot: each will retire a zone. */
+  successors = 0;
   readonly #zones = new Set<Zone>();
+  readonly #living = new Set<Sandbox>();
 
-  made(sandbox: Sandbox): void {
+  /** Those that were made and of which something is left. */
+  get living(): Iterable<Sandbox> {
+    return this.#living;
+  }
+
+  /** `zone`: what ends with it is no longer left. */
+  made(sandbox: Sandbox, zone?: Zone): void {
     this.sandboxesCreated += 1;
-    void sandbox.dead.then(() => {
+    this.#living.add(sandbox);
+    void sandbox.dead.then(async ({ cgroup }) => {
+      if (cgroup) {
+        this.residues += 1;
+        // Without a zone, until the platform starts again.
+        await (zone?.closed ?? new Promise(() => {}));
+      }
       this.sandboxesGone += 1;
+      this.#living.delete(sandbox);
     });
   }
 
@@ -107,6 +126,7 @@ export class Tally {
       refillFailures: this.refillFailures,
       sandboxesCreated: this.sandboxesCreated,
       sandboxesGone: this.sandboxesGone,
+      residues: this.residues,
       zones: this.#zones.size,
       zonesRetired: this.zonesRetired,
       zoneBoots: this.zoneBoots,

@@ -7,7 +7,8 @@ const backoffMaxMs = 5_000;
 const healthyMs = 10_000;
 
 export interface ZoneKeeperOptions {
-  open: () => Promise<Zone>;
+  /** The signal ends a boot that is under way. */
+  open: (signal: AbortSignal) => Promise<Zone>;
   /** Told of every zone that could not be opened or went by itself. */
   onError: (error: unknown) => void;
 }
@@ -78,7 +79,7 @@ export class ZoneKeeper {
   async #boot(delayMs: number): Promise<Zone> {
     if (delayMs > 0) await delay(delayMs, undefined, { signal: this.#stop.signal, ref: false });
     this.#stop.signal.throwIfAborted();
-    const zone = await this.#options.open();
+    const zone = await this.#options.open(this.#stop.signal);
     if (this.#stop.signal.aborted) {
       await zone.close();
       throw new SandboxLostError('the zone was closed while it was being opened');

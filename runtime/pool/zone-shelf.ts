@@ -58,6 +58,8 @@ export class ZoneShelf {
   /** Insertion order does not matter; `usedAtMs` does. */
   readonly #zones = new Map<string, ShelvedZone>();
   readonly #failures = new Map<string, Failure>();
+  /** Failed ones in whose earlier zones something still runs, until that is over. */
+  readonly #ending = new Map<ShelvedZone, Promise<void>>();
 
   constructor(options: ZoneShelfOptions) {
     this.#options = options;
@@ -140,7 +142,10 @@ export class ZoneShelf {
       .sort((a, b) => a.usedAtMs - b.usedAtMs)[0];
   }
 
-  /** Closes it for a fault of its own: it is refused for a while. */
+  /**
+   * Takes it away for a fault of its own: it is refused for a while. What runs in a predecessor of its zone goes on, and
+   * all of it is closed once that is dead.
+   */
   async fail(entry: ShelvedZone, error: Error): Promise<void> {
     if (this.#zones.get(entry.key) !== entry) return;
     this.#options.onError(error, entry.key);
@@ -153,7 +158,18 @@ export class ZoneShelf {
       if (this.#failures.size <= maxFailures) break;
       this.#failures.delete(key);
     }
-    await this.close(entry);
+    this.#zones.delete(entry.key);
+    clearTimeout(entry.idle);
+    entry.stop.abort();
+    const ending = this.#end(entry).finally(() => this.#ending.delete(entry));
+    this.#ending.set(entry, ending);
+    await ending;
+  }
+
+  async #end(entry: ShelvedZone): Promise<void> {
+    await entry.pools.drain(entry.imageDigest);
+    await entry.pools.close();
+    await closeZone(entry);
   }
 
   async close(entry: ShelvedZone): Promise<void> {
@@ -162,31 +178,41 @@ export class ZoneShelf {
     clearTimeout(entry.idle);
     entry.stop.abort();
     await entry.pools.close();
-    await (await entry.zone.catch(() => undefined))?.close();
+    await closeZone(entry);
   }
 
   async closeAll(): Promise<void> {
-    await Promise.all(this.all().map((entry) => this.close(entry)));
+    const ending = [...this.#ending].map(async ([entry, ended]) => {
+      await closeZone(entry);
+      await ended;
+    });
+    await Promise.all([...ending, ...this.all().map((entry) => this.close(entry))]);
   }
 
   /** Closes the zones on an image when the last sandbox on it is dead. */
   async drain(imageDigest: string): Promise<void> {
     const drained = this.all().filter((entry) => entry.imageDigest === imageDigest);
-    await Promise.all(
-      drained.map(async (entry) => {
+    const ending = [...this.#ending].filter(([entry]) => entry.imageDigest === imageDigest);
+    await Promise.all([
+      ...ending.map(([, ended]) => ended),
+      ...drained.map(async (entry) => {
         await entry.pools.drain(imageDigest);
         await this.close(entry);
       }),
-    );
+    ]);
   }
 
   list(): ListedSandbox[] {
-    return this.all().flatMap(({ pools }) => pools.list());
+    return this.#withPools().flatMap(({ pools }) => pools.list());
   }
 
   /** Of every pool. */
   stats(): PoolStats[] {
-    return this.all().flatMap(({ pools }) => pools.stats());
+    return this.#withPools().flatMap(({ pools }) => pools.stats());
+  }
+
+  #withPools(): ShelvedZone[] {
+    return [...this.all(), ...this.#ending.keys()];
   }
 
   async #watch(entry: ShelvedZone): Promise<void> {
@@ -205,6 +231,10 @@ export class ZoneShelf {
     // Nothing to do if it was closed by us.
     await this.fail(entry, error);
   }
+}
+
+async function closeZone({ zone }: ShelvedZone): Promise<void> {
+  await (await zone.catch(() => undefined))?.close();
 }
 
 export function isInUse({ leasing, pools }: ShelvedZone): boolean {

@@ -53,7 +53,7 @@ interface Run extends Settle<RunReport> {
 }
 
 /** Of each stream, in the worker's memory: more than the default cap on disk, and than any cap on output. */
-const keptBytes = 192 * 1024 * 1024;
+export const keptBytes = 192 * 1024 * 1024;
 
 /** What of a run is kept up to a cap. */
 class Collected {

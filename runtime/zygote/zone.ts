@@ -124,6 +124,7 @@ class ZygoteZone implements Zone {
 
   async create(spec: SandboxSpec): Promise<Sandbox> {
     if (!this.#open) throw new SandboxLostError('the zone is gone');
+    if (this.#socket.writableEnded) throw new SandboxLostError('the zone is being closed');
     const slot = this.#freeSlots.pop() ?? this.#usedSlots++;
     if (slot >= maxSandboxes) {
       this.#usedSlots--;
@@ -136,18 +137,19 @@ class ZygoteZone implements Zone {
       id: `${this.#name}-${id.toString(36)}`,
       spec,
       encodeJob: (program) => encodeJob(this.interpreter, program),
-      send: (type, ...payload) => this.#socket.write(encodeFrame(type, id, ...payload)),
+      send: (type, ...payload) => this.#send(encodeFrame(type, id, ...payload)),
       breach: (reason) => this.breach(reason),
     });
     this.#sandboxes.set(id, sandbox);
-    this.#socket.write(encodeFrame(frameType.CREATE, id, encodeSpec(spec)));
+    this.#send(encodeFrame(frameType.CREATE, id, encodeSpec(spec)));
     await sandbox.ready;
     return sandbox;
   }
 
   memory(): Promise<ZoneMemory> {
     if (!this.#open) return Promise.reject(new SandboxLostError('the zone is gone'));
-    this.#socket.write(encodeFrame(frameType.STAT, 0));
+    if (this.#socket.writableEnded) return Promise.reject(new SandboxLostError('the zone is being closed'));
+    this.#send(encodeFrame(frameType.STAT, 0));
     return new Promise((resolve, reject) => {
       this.#memoryWaiters.push({ resolve, reject });
     });
@@ -187,6 +189,11 @@ class ZygoteZone implements Zone {
   breach(reason: string): void {
     this.#lose(reason);
     this.#socket.destroy();
+  }
+
+  /** A write after the end would close the socket, and with it `closed`, while the zone is still there. */
+  #send(frame: Buffer): void {
+    if (!this.#socket.writableEnded) this.#socket.write(frame);
   }
 
   #hear(frame: Frame): void {

@@ -33,6 +33,7 @@ import { createNodeApi, serveNodeApi } from './node-api.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { createNodeImages } from './node-images.ts';
 import { createJobPreparer } from './prepare-job.ts';
+import { outputToAdmit } from './process-invocation.ts';
 import { createDiffRecorder } from './record-diff.ts';
 import { cgroupHierarchies, openResidueAudit } from './residue.ts';
 import { Runs } from './runs.ts';
@@ -125,9 +126,9 @@ subscriber.on('message', (channel, id) => {
 await subscriber.subscribe(cancelChannel);
 
 const capacity = new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES);
-// As many as run at once with the usual caps, or one with the largest.
+// As many as run at once with the usual caps, or one with the largest whose changes are asked for.
 const { stdoutBytes, stderrBytes } = config.ONCEBOX_DEFAULT_LIMITS;
-const outputMaxBytes = config.ONCEBOX_MAX_LIMITS.stdoutBytes + config.ONCEBOX_MAX_LIMITS.stderrBytes;
+const outputMaxBytes = outputToAdmit({ limits: config.ONCEBOX_MAX_LIMITS, diff: true });
 const outputCapacity = new MemoryCapacity(
   Math.max(config.ONCEBOX_CONCURRENCY * (stdoutBytes + stderrBytes), outputMaxBytes),
 );
@@ -135,7 +136,7 @@ const metrics = createWorkerMetrics({ source: openedSource, capacity, runs });
 const audit = openResidueAudit({
   hierarchies: await cgroupHierarchies(),
   instance: config.instance,
-  live: () => openedSource.list().map(({ sandbox }) => sandbox.id),
+  live: () => openedSource.living(),
   onFound(kind, path) {
     metrics.found(kind);
     logger.error({ kind, path }, 'a sandbox left something behind');

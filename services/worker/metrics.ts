@@ -56,6 +56,8 @@ export function createWorkerMetrics(parts: {
     registers,
   });
   for (const kind of ['cgroup', 'process'] satisfies ResidueKind[]) residue.inc({ kind }, 0);
+  /** Of what sandboxes said themselves, which the audit takes for known and does not tell. */
+  let saidResidues = 0;
 
   gauge(
     'oncebox_invocations_running',
@@ -102,6 +104,9 @@ export function createWorkerMetrics(parts: {
     async text() {
       const { groups, parkedHeld, parkedMax } = await source.stats();
       groupMetrics.set(groups, { parkedHeld, parkedMax });
+      const said = Object.values(groups).reduce((sum, { residues }) => sum + residues, 0);
+      residue.inc({ kind: 'cgroup' }, said - saidResidues);
+      saidResidues = said;
       return registry.metrics();
     },
   };

@@ -4,6 +4,7 @@ import { initMsOf } from '../../runtime/sandbox/init-time.ts';
 import { memoryOverheadBytes } from '../../runtime/sandbox/oci/wall.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
+import { keptBytes } from '../../runtime/sandbox/zygote-sandbox.ts';
 import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
@@ -25,7 +26,7 @@ export interface InvocationDeps {
   source: SandboxSource;
   capacity: MemoryCapacity;
   /**
-   * The worker's own room for output, shared out by cap: what programs print is in its memory, several times over, until
+   * The worker's own room for output, shared out by cap: what programs print, and the changes that are asked for, is in its memory, several times over, until
    * the record is written, and while it is made to text nobody else is served. Without a bound unless given.
    */
   outputCapacity?: MemoryCapacity;
@@ -73,7 +74,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let lease: LeasedSandbox | undefined;
   try {
     release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
-    releaseOutput = await deps.outputCapacity?.acquire(limits.stdoutBytes + limits.stderrBytes, run.signal);
+    releaseOutput = await deps.outputCapacity?.acquire(outputToAdmit(parsed.data), run.signal);
     clock.done('admitMs');
     prepared = await deps.prepare(parsed.data);
     clock.done('prepareMs');
@@ -117,6 +118,12 @@ function memoryToAdmit(
 ): number {
   const withWall = limits.memoryBytes + memoryOverheadBytes[isolation];
   return Math.max(limits.memoryBytes, Math.min(withWall, totalBytes));
+}
+
+/** What it prints, and what of its writable layer is in memory when that was asked for. */
+export function outputToAdmit({ limits, diff = false }: Pick<InvocationJob, 'limits' | 'diff'>): number {
+  const changes = diff === false ? 0 : Math.min(limits.diskBytes, keptBytes);
+  return limits.stdoutBytes + limits.stderrBytes + changes;
 }
 
 /**

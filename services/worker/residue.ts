@@ -1,18 +1,24 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { cgroupNameOf, isCgroupName } from '../../runtime/sandbox/cgroup-name.ts';
+import type { Sandbox } from '../../runtime/sandbox/sandbox.ts';
 
 /** A cgroup directory of a sandbox that has ended, or one in which there still is a process. */
 export type ResidueKind = 'cgroup' | 'process';
 
-/** Longer than an agent takes to give a cgroup up that stays busy, or a sandbox to be ready. */
-const intervalMs = 10_000;
-/** Names begin with its id (runtime/native/cgroup.c). */
-const sandboxDirectory = /^s(\d+)$/;
+/** Longer than a sandbox takes to be ready, or to die: those that are neither made nor dead yet are not in `live`. */
+const intervalMs = 35_000;
 
 export interface ResidueAudit {
-  /** Looks now; what is found twice, on two looks, is told. */
+  /** Looks now; what is there on three looks, and too many on the last two, is told. */
   look(): Promise<void>;
   close(): void;
+}
+
+interface Found {
+  path: string;
+  /** In zones of one hierarchy names recur, and no sandbox's id says which of these zones is its own. */
+  key: string;
 }
 
 /**
@@ -24,38 +30,61 @@ export function openResidueAudit(options: {
   /** Mount points of cgroup hierarchies. */
   hierarchies: readonly string[];
   instance: string;
-  /** Ids of the sandboxes that are not gone. */
-  live: () => Iterable<string>;
+  /** The sandboxes that are made and not gone. */
+  live: () => Iterable<Pick<Sandbox, 'id' | 'createdAtMs'>>;
   onFound: (kind: ResidueKind, path: string) => void;
   onError: (error: unknown) => void;
 }): ResidueAudit {
   const { hierarchies, instance, live, onFound, onError } = options;
-  let suspects = new Set<string>();
-  const told = new Set<string>();
+  /** Of the last look. */
+  let seen = new Set<string>();
+  let seenAtMs = 0;
+  /** By key: how many too many there were on the last look, and how many of them have been told. */
+  let suspects = new Map<string, { excess: number; told: number }>();
 
   async function look(): Promise<void> {
-    const paths = (await Promise.all(hierarchies.map(sandboxesIn))).flat();
-    // Asked for after the directories were read: one that was made since is not among those.
-    const ids = new Set([...live()].map(numberOf));
-    const left = paths.filter(({ id }) => !ids.has(id)).map(({ path }) => path);
-    for (const path of left) {
-      if (!suspects.has(path) || told.has(path)) continue;
-      told.add(path);
-      onFound((await hasProcess(path)) ? 'process' : 'cgroup', path);
+    const found = (await Promise.all(hierarchies.map(sandboxesIn))).flat();
+    // A directory of the last look belongs to one of these, or to none. None of them may be missing: asked for after
+    // the directories were read, so that whatever is made or dies from now on is not in question.
+    const known = new Map<string, number>();
+    for (const { id, createdAtMs } of live()) {
+      const name = cgroupNameOf(id);
+      if (createdAtMs <= seenAtMs) known.set(name, (known.get(name) ?? 0) + 1);
     }
-    suspects = new Set(left);
-    for (const path of told) if (!suspects.has(path)) told.delete(path);
+    const old = new Map<string, string[]>();
+    for (const { path, key } of found) if (seen.has(path)) old.set(key, [...(old.get(key) ?? []), path]);
+    seen = new Set(found.map(({ path }) => path));
+    seenAtMs = performance.now();
+    const before = suspects;
+    suspects = new Map();
+    for (const [key, same] of old) {
+      const excess = same.length - (known.get(key.slice(key.lastIndexOf(' ') + 1)) ?? 0);
+      if (excess <= 0) continue;
+      const last = before.get(key) ?? { excess: 0, told: 0 };
+      const certain = Math.min(excess, last.excess);
+      const told = Math.min(last.told, excess);
+      suspects.set(key, { excess, told: Math.max(told, certain) });
+      if (certain > told) await tell(same, told, certain);
+    }
   }
 
-  async function sandboxesIn(hierarchy: string): Promise<{ path: string; id: number }[]> {
+  /** Those that nobody is in are first: a sandbox that is not dead has a process. */
+  async function tell(paths: readonly string[], from: number, to: number): Promise<void> {
+    const busy = await Promise.all(paths.map(hasProcess));
+    const empty = paths.filter((_, index) => !busy[index]);
+    const full = paths.filter((_, index) => busy[index]).join(' or ');
+    for (const path of empty.slice(from, to)) onFound('cgroup', path);
+    for (let index = Math.max(from, empty.length); index < to; index++) onFound('process', full);
+  }
+
+  async function sandboxesIn(hierarchy: string): Promise<Found[]> {
     const root = join(hierarchy, 'oncebox', instance);
     const zones = (await namesIn(root)).filter((name) => name.startsWith('zone'));
     const found = await Promise.all(
       zones.map(async (zone) =>
-        (await namesIn(join(root, zone))).flatMap((name) => {
-          const id = sandboxDirectory.exec(name)?.[1];
-          return id === undefined ? [] : [{ path: join(root, zone, name), id: Number(id) }];
-        }),
+        (await namesIn(join(root, zone)))
+          .filter(isCgroupName)
+          .map((name) => ({ path: join(root, zone, name), key: `${hierarchy} ${name}` })),
       ),
     );
     return found.flat();
@@ -70,14 +99,12 @@ export async function cgroupHierarchies(root = '/sys/fs/cgroup'): Promise<string
   return [root, ...(await namesIn(root)).map((name) => join(root, name))];
 }
 
-/** A sandbox is `<zone>-<id in base 36>` (runtime/zygote/zone.ts). */
-function numberOf(sandboxId: string): number {
-  return Number.parseInt(sandboxId.slice(sandboxId.lastIndexOf('-') + 1), 36);
-}
-
+/** In it or in a cgroup below. */
 async function hasProcess(path: string): Promise<boolean> {
   const processes = await readFile(join(path, 'cgroup.procs'), 'utf8').catch(() => '');
-  return processes !== '';
+  if (processes !== '') return true;
+  const below = await namesIn(path);
+  return (await Promise.all(below.map((name) => hasProcess(join(path, name))))).includes(true);
 }
 
 async function namesIn(directory: string): Promise<string[]> {

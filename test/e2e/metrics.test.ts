@@ -116,6 +116,7 @@ test('a cgroup that no sandbox has is found, once, and only when it stays', asyn
   await mkdir(left);
   try {
     await audit.look();
+    await audit.look();
     expect(found).toEqual([]);
     await audit.look();
     await audit.look();

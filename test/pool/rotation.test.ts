@@ -197,6 +197,46 @@ test('a zone that goes by itself takes no run of its predecessor with it', async
   await zones[0]?.closed;
 });
 
+test("an image's zone that goes by itself takes no run of its predecessor with it either, and that is listed", async () => {
+  const { source, call, zones } = await useSource({ forksMax: 3, target: 0 });
+  const running = await source.lease(onForeign);
+  await vi.waitFor(async () => {
+    await call(onForeign);
+    expect((await source.stats()).groups.image.zoneRotations).toBeGreaterThan(0);
+  });
+  for (let turn = 0; turn < 20; turn++) await nextTurn();
+  zones.at(-1)?.crash();
+  for (let turn = 0; turn < 5; turn++) await nextTurn();
+  expect(running.sandbox.state).toBe('created');
+  expect(await isClosed(zones[1])).toBe(false);
+  expect(source.list().map(({ sandbox }) => sandbox)).toContain(running.sandbox);
+  await expect(source.lease(onForeign)).rejects.toThrow('went by itself');
+  let isDrained = false;
+  const drained = source.drain(foreign.digest).then(() => {
+    isDrained = true;
+  });
+  await nextTurn();
+  expect(isDrained).toBe(false);
+  await running.sandbox.kill();
+  await drained;
+  await zones[1]?.closed;
+  expect(source.list()).toEqual([]);
+});
+
+test('closing ends what runs in the predecessor of a zone that went by itself', async () => {
+  const { source, call, zones } = await useSource({ forksMax: 3, target: 0 });
+  const running = await source.lease(onForeign);
+  await vi.waitFor(async () => {
+    await call(onForeign);
+    expect((await source.stats()).groups.image.zoneRotations).toBeGreaterThan(0);
+  });
+  for (let turn = 0; turn < 20; turn++) await nextTurn();
+  zones.at(-1)?.crash();
+  await nextTurn();
+  await source.close();
+  expect(running.sandbox.state).toBe('dead');
+});
+
 test('a zone that goes by itself while its successor boots is opened again, and that is no cold start for ever', async () => {
   let finish: (zone: FakeZone) => void = () => {};
   let isFirst = true;
@@ -264,7 +304,7 @@ test('all zones are gone when the source is closed, those on their way out and t
 
 test('zones on their way out are bounded for all images together; who has to wait serves on', async () => {
   const { source, zones } = await useSource({ forksMax: 2, target: 0 });
-  const images = Array.from({ length: 6 }, (_, index) => ({
+  const images = Array.from({ length: 12 }, (_, index) => ({
     ...foreign,
     digest: `sha256:${index}`,
     layers: [`ground${index}`],
@@ -277,8 +317,37 @@ test('zones on their way out are bounded for all images together; who has to wai
     await nextTurn();
   }
   const { zonesRetired, zones: open } = (await source.stats()).groups.image;
-  expect(zonesRetired).toBeGreaterThan(2);
-  expect(zonesRetired).toBeLessThanOrEqual(6 + images.length);
+  expect(zonesRetired).toBe(6);
   expect(open).toBe(zones.length - 1);
   await source.close();
+});
+
+test('closing ends the boot of a zone that is opened anew', async () => {
+  let node: FakeZone | undefined;
+  let signal: AbortSignal | undefined;
+  const source = await openSandboxSource({
+    openZone: async (request) => {
+      if (request.interpreter !== 'node') return new FakeZone();
+      if (!node) {
+        node = new FakeZone();
+        return node;
+      }
+      signal = request.signal;
+      return new Promise((_, reject) => {
+        signal?.addEventListener('abort', () => reject(new SandboxLostError('no longer wanted')));
+      });
+    },
+    images: { node: base, python: base, bash: base },
+    targets: { node: 1, python: 0, bash: 0 },
+    functionTarget: 0,
+    functionIdleMs: 1000,
+    onError: () => {},
+  });
+  node?.crash();
+  await vi.waitFor(() => expect(signal).toBeDefined());
+  const waiting = source.lease(snippet);
+  waiting.catch(() => {});
+  await source.close();
+  expect(signal?.aborted).toBe(true);
+  await expect(waiting).rejects.toThrow('no longer wanted');
 });

@@ -16,7 +16,7 @@ import { openZone } from '../../runtime/zygote/zone.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 
 /** An agent that an image has taken over: a fake, for ours does none of this. */
-const server = createServer();
+const server = createServer({ allowHalfOpen: true });
 let directory: string;
 let agent: Socket;
 let zone: Zone;
@@ -159,4 +159,24 @@ test.each([
   vi.advanceTimersByTime(1_001);
   expect(await lost).toBeInstanceOf(SandboxLostError);
   await zone.closed;
+});
+
+test('a zone that is being closed is asked nothing more, and is closed when the launcher says so', async () => {
+  const sandbox = await park();
+  let isClosed = false;
+  const ended = once(agent, 'end');
+  agent.resume();
+  const closing = zone.close().then(() => {
+    isClosed = true;
+  });
+  await ended;
+  await expect(zone.memory()).rejects.toThrow(new SandboxLostError('the zone is being closed'));
+  await expect(zone.create(scratchSpec(['a'.repeat(64)]))).rejects.toThrow('the zone is being closed');
+  const killed = sandbox.kill();
+  const asked = sandbox.stat();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(isClosed).toBe(false);
+  agent.end();
+  await Promise.all([closing, killed, asked]);
+  expect(sandbox.state).toBe('dead');
 });

@@ -36,6 +36,10 @@ export class FakeSource implements SandboxSource {
     }));
   }
 
+  living() {
+    return this.leased;
+  }
+
   layersInUse(): string[] {
     return this.leased.flatMap(({ layers }) => layers);
   }

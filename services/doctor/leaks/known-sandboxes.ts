@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { cgroupNameOf, isCgroupName } from '../../../runtime/sandbox/cgroup-name.ts';
 import { createClient } from '../../../sdk/client.ts';
 import type { HostProcesses, Launcher } from './host-processes.ts';
 import type { Leak } from './leak.ts';
@@ -25,10 +26,10 @@ export async function unknownSandboxes(
     if (!launcher) continue;
     const { instance } = launcher;
     instances.push(instance);
-    const known = sandboxes.filter((sandbox) => sandbox.node === node).map(({ id }) => leafOf(id));
+    const known = sandboxes.filter((sandbox) => sandbox.node === node).map(({ id }) => cgroupNameOf(id));
     const inKernel = new Set<string>();
     for (const { cgroup } of processes.all.values()) {
-      if (cgroup?.instance === instance && /^s\d+$/.test(cgroup.leaf))
+      if (cgroup?.instance === instance && isCgroupName(cgroup.leaf))
         inKernel.add(`${cgroup.zone}/${cgroup.leaf}`);
     }
     const leaves = [...inKernel].map((path) => path.split('/')[1] as string);
@@ -53,12 +54,6 @@ export async function unknownSandboxes(
   }
   return { leaks, instances };
 }
-
-/** Of an OCI runtime's it is always the first: it has a zone of its own. */
-const leafOf = (id: string) => {
-  const [name, number = ''] = id.split('-');
-  return name === 'runc' || name === 'gvisor' ? 's1' : `s${Number.parseInt(number, 36)}`;
-};
 
 /** A worker finds its launcher in its data directory, which its settings name. */
 function launcherOfWorker(processes: HostProcesses, worker: number): Launcher | undefined {
