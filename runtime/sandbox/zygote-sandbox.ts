@@ -3,6 +3,7 @@ import {
   changesOverheadBytes,
   changesWithinMs,
   chunkBytes,
+  decodeFailure,
   decodeReport,
   decodeResidue,
   decodeStat,
@@ -172,7 +173,7 @@ export class ZygoteSandbox implements Sandbox {
         this.#hearDone(payload);
         break;
       case frameType.FAILED:
-        this.#fail(new SandboxLostError(payload.toString()));
+        this.#fail(new SandboxLostError(decodeFailure(payload)));
         break;
       case frameType.GONE:
         this.lose(new SandboxLostError(`sandbox ${this.id} was ended`), decodeResidue(payload));

@@ -242,3 +242,18 @@ export function decodeUnpackReport(payload: Buffer) {
 export function encodeStrings(strings: readonly string[]): Buffer {
   return Buffer.from(strings.map((text) => `${text}\0`).join(''));
 }
+
+/** Of a failure's text, characters that are kept: it stands in records and in the log. */
+const maxFailureChars = 2048;
+
+/** What a FAILED frame says. An image's own interpreter may have written it: it is cut, and nothing in it ends a line. */
+export function decodeFailure(payload: Buffer): string {
+  const text = payload
+    .toString('utf8', 0, maxFailureChars)
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (char) => {
+      const code = char.codePointAt(0) ?? 0;
+      return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
+    });
+  const isWhole = payload.length <= maxFailureChars && text.length <= maxFailureChars;
+  return isWhole ? text : `${text.slice(0, maxFailureChars)}…`;
+}

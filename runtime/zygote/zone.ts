@@ -11,6 +11,7 @@ import {
 } from '../sandbox/sandbox.ts';
 import { ZygoteSandbox } from '../sandbox/zygote-sandbox.ts';
 import {
+  decodeFailure,
   decodeStat,
   encodeFrame,
   encodeSpec,
@@ -220,7 +221,7 @@ class ZygoteZone implements Zone {
       this.#settleReady.resolve();
     }
     if (type === frameType.STAT) this.#memoryWaiters.shift()?.resolve(decodeStat(payload));
-    if (type === frameType.FAILED) this.#lose(payload.toString());
+    if (type === frameType.FAILED) this.#lose(decodeFailure(payload));
   }
 
   #lose(reason: string): void {

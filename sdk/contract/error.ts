@@ -29,7 +29,7 @@ export const errorStatus = {
   internal: 500,
   /** The registry could not be reached, or refused. */
   registry_failed: 502,
-  /** Redis does not answer, or no worker is registered. */
+  /** Redis does not answer, no worker is registered, or too many large bodies are being read at once. */
   unavailable: 503,
   /** The disk of the images is full. */
   storage_full: 507,

@@ -3,23 +3,54 @@ import { PlatformError } from '../shared/platform-error.ts';
 
 const depthMax = 100;
 
+/** What all bodies that are being read may have together, bytes: at least this, and always a few of the largest. */
+const allBodiesMinBytes = 256 * 1024 * 1024;
+const largestAtOnce = 4;
+/** Of the bodies that are being read; one that announced its length counts whole from its start. */
+let underWayBytes = 0;
+
 /**
- * The body's bytes. Throws `body_too_large` as soon as that is known; the rest is not read. Throws `request_timeout` when
- * the connection ended first, and then nobody hears of it.
+ * The body's bytes. Throws `body_too_large` as soon as that is known, and `unavailable` when too much is being read for
+ * others; the rest is not read. Throws `request_timeout` when the connection ended first, and then nobody hears of it.
  */
 export async function readBody(c: Context, maxBytes: number): Promise<Buffer> {
+  const room = takeRoom(maxBytes);
   try {
-    return await read(c, maxBytes);
+    return await read(c, maxBytes, room.add);
   } catch (error) {
     if (error instanceof PlatformError) throw error;
     throw new PlatformError('request_timeout', 'the body did not come whole', { cause: error });
+  } finally {
+    room.giveBack();
   }
 }
 
-async function read(c: Context, maxBytes: number): Promise<Buffer> {
+/** One body's part of what all may have: connections that stand still would fill the memory else. */
+function takeRoom(maxBytes: number): { add: (bytes: number) => void; giveBack: () => void } {
+  const roomBytes = Math.max(allBodiesMinBytes, largestAtOnce * maxBytes);
+  let takenBytes = 0;
+  return {
+    add(bytes) {
+      if (underWayBytes + bytes > roomBytes) {
+        throw new PlatformError('unavailable', 'too many large bodies are being read: try again', {
+          retryAfterSeconds: 1,
+        });
+      }
+      underWayBytes += bytes;
+      takenBytes += bytes;
+    },
+    giveBack() {
+      underWayBytes -= takenBytes;
+      takenBytes = 0;
+    },
+  };
+}
+
+async function read(c: Context, maxBytes: number, take: (bytes: number) => void): Promise<Buffer> {
   const announced = c.req.header('content-length');
   if (announced !== undefined) {
     if (Number(announced) > maxBytes) throw tooLarge(maxBytes);
+    take(Number(announced));
     // The HTTP parser ends the body there; reading it whole is much quicker than as a stream.
     return Buffer.from(await c.req.arrayBuffer());
   }
@@ -30,6 +61,7 @@ async function read(c: Context, maxBytes: number): Promise<Buffer> {
   for await (const chunk of body) {
     size += chunk.byteLength;
     if (size > maxBytes) throw tooLarge(maxBytes);
+    take(chunk.byteLength);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, size);

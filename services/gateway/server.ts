@@ -103,7 +103,10 @@ function watchArrival(
     if (request.complete) clearInterval(timer);
     else if (isStill || isLate) {
       clearInterval(timer);
-      if (!response.headersSent) socket.write(plainReply('request_timeout', 'the body did not come in time'));
+      // Behind a request whose answer is still to come, it would be taken for that answer.
+      const isItsTurn = responseUnderWay(socket) === response;
+      if (isItsTurn && !response.headersSent)
+        socket.write(plainReply('request_timeout', 'the body did not come in time'));
       request.destroy();
     }
   }, stallMs).unref();
@@ -120,9 +123,14 @@ function answerUnreadable(error: unknown): Response {
 /** What the HTTP parser refuses never becomes a request: its reply is written by hand. */
 function answerMalformed(error: NodeJS.ErrnoException, socket: Duplex): void {
   // What begins in the middle of another reply would be taken for its body.
-  const isUnderWay = (socket as { _httpMessage?: ServerResponse })._httpMessage?.headersSent === true;
+  const isUnderWay = responseUnderWay(socket)?.headersSent === true;
   if (!socket.writable || error.code === 'ECONNRESET' || isUnderWay) return void socket.destroy();
   socket.end(replyToMalformed(error.code));
+}
+
+/** The response that is the next to be written: of pipelined requests, the first one's that is not answered. */
+function responseUnderWay(socket: Duplex): ServerResponse | undefined {
+  return (socket as { _httpMessage?: ServerResponse })._httpMessage;
 }
 
 function replyToMalformed(code: string | undefined): string {

@@ -40,14 +40,21 @@ async function predecessors(config: Config): Promise<number[]> {
     if (state === 'Z') continue;
     const isOurs =
       host.launchers.get(pid)?.instance === config.instance ||
-      (program.startsWith('redis-') &&
-        args.some((word) => word.endsWith(join(config.runDir, 'redis.sock')))) ||
+      (isRedisServer(program) && args.some((word) => word.endsWith(join(config.runDir, 'redis.sock')))) ||
       (args.some((word) => /\/services\/(gateway|worker)\/main\.ts$/.test(word)) &&
         (await wasStartedFor(pid, config)));
     // A container may have a data directory with the same path.
     if (isOurs && (await isOnThisMachine(pid))) found.push(pid);
   }
   return found;
+}
+
+/**
+ * By its program's file: Debian's redis-server is a link to redis-check-rdb, which is the same file. Not redis-cli, with
+ * which somebody looks at what is there.
+ */
+export function isRedisServer(program: string): boolean {
+  return /^redis-(server$|check-)/.test(program);
 }
 
 /** Whether a service has been started by a supervisor, with this data directory. */

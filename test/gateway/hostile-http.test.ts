@@ -137,6 +137,19 @@ test('a body that stands still is a 408, and one that trickles is cut off in the
   expect(repliesIn(answer)[0]?.status).toBe(408);
 });
 
+test('a body that stands still behind a request without an answer ends the connection, and is not its answer', async () => {
+  const first = JSON.stringify({ runtime: 'node', code: '' });
+  const waiting = post(first, `Content-Length: ${first.length}`);
+  // Nobody runs it, so its answer is still to come when the second one's body is late.
+  const text = await exchange(server.port, waiting + post('{', 'Content-Length: 100'), { quietMs: 5_000 });
+  expect(repliesIn(text)).toEqual([]);
+  // Control: behind one that is answered it is a 408 of its own.
+  const answered = post(body, whole) + post('{', 'Content-Length: 100');
+  const replies = repliesIn(await exchange(server.port, answered, { quietMs: 5_000 }));
+  expect(replies.map(({ status }) => status)).toEqual([400, 408]);
+  expect(await healthy()).toBe(200);
+});
+
 test('a body that comes in time is taken, however many pieces it has', async () => {
   const socket = await opened(server.port);
   const answered = once(socket, 'data');

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { useGateway } from '../support/gateway.ts';
 import { useNodeApi } from '../support/node-api.ts';
 import { parseMetrics, total } from '../support/prometheus.ts';
@@ -64,5 +65,31 @@ describe('with a node', () => {
     const families = await parseMetrics(await (await gateway.app.request('/metrics')).text());
     expect(total(families, 'oncebox_node_up')).toBe(1);
     expect(total(families, 'oncebox_of_node')).toBe(7);
+  });
+});
+
+describe('with a node that counts', () => {
+  const counting = join(directory, 'counting');
+  const gateway = useGateway(redis, { ONCEBOX_DATA_DIR: counting });
+  const nodeUp = async () =>
+    total(await parseMetrics(await (await gateway.app.request('/metrics')).text()), 'oncebox_node_up');
+
+  test('the node is asked once a second, however many ask the gateway; one that was not there at once', async () => {
+    mkdirSync(join(counting, 'run'), { recursive: true });
+    expect(await nodeUp()).toBe(0);
+    let asked = 0;
+    const node = createServer((_, response) => {
+      asked += 1;
+      response.end('');
+    });
+    await new Promise<void>((resolve) => node.listen(join(counting, 'run', 'node.sock'), resolve));
+    onTestFinished(() => void node.close());
+    const texts = await Promise.all(Array.from({ length: 20 }, () => gateway.app.request('/metrics')));
+    expect(new Set(texts.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(asked).toBe(1);
+    await vi.waitFor(async () => {
+      expect(await nodeUp()).toBe(1);
+      expect(asked).toBe(2);
+    }, 5_000);
   });
 });

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { errorStatus } from '../../sdk/contract/error.ts';
@@ -72,10 +73,79 @@ test('every error reply names the codes of its status and no others', async () =
   }
 });
 
+test("what a route's own code throws is documented for its operation", async () => {
+  const { paths } = await served();
+  const thrown = await codesByRoute();
+  for (const [route, codes] of thrown) {
+    const [method = '', path = ''] = route.split(' ');
+    const { responses } = paths[path]?.[method] ?? paths[`/v1${path}`]?.[method] ?? { responses: {} };
+    const documented = JSON.stringify(responses);
+    const missing = [...codes].filter((code) => !documented.includes(`"${code}"`));
+    expect(missing, route).toEqual([]);
+  }
+  // That it reads them at all.
+  expect(thrown.size).toBe(gateway.app.routes.filter(({ method }) => method !== 'ALL').length);
+  expect(thrown.get('post /run')).toContain('unsupported');
+  expect(thrown.get('put /functions/{name}')).toContain('unsupported');
+  expect(thrown.get('post /functions/{name}/invoke')).toContain('body_too_large');
+});
+
 test("the document's limits are those that this gateway allows", async () => {
   const { components } = await served();
   expect(components.schemas.RunCode?.properties?.limits?.properties.wallMs).toMatchObject({ maximum: 5000 });
 });
+
+interface SourceFunction {
+  file: string;
+  text: string;
+  isExported: boolean;
+}
+
+/**
+ * The codes in the text of every route and of the gateway's functions that it names, and those name. What the queue and
+ * the registry throw is not seen.
+ */
+async function codesByRoute(): Promise<Map<string, Set<string>>> {
+  const functions = new Map<string, SourceFunction[]>();
+  const routes: { route: string; file: string; text: string }[] = [];
+  const root = new URL('../../services/gateway/', import.meta.url);
+  for (const name of await readdir(root, { recursive: true })) {
+    if (!name.endsWith('.ts') || /^(openapi|middleware)\//.test(name)) continue;
+    const source = await readFile(new URL(name, root), 'utf8');
+    // A function ends at the first line that is indented as its own is, unless it is on one line.
+    const definition =
+      /^( *)(export )?(?:(?:async )?function (\w+)|const (\w+) = (?:async )?(?=\(.*=>)).*(?:;|(?:\n(?:\1 .*)?)*\n\1[}\])].*(?:(?:\n(?:\1 .*)?)*\n\1}.*)?)$/gm;
+    for (const start of source.matchAll(
+      /^ *(?:export )?(?:(?:async )?function \w|const \w+ = (?:async )?\(.*=>)/gm,
+    )) {
+      definition.lastIndex = start.index;
+      const [text = '', , exported, asFunction, asConst] = definition.exec(source) ?? [];
+      const key = asFunction ?? asConst ?? '';
+      functions.set(key, [...(functions.get(key) ?? []), { file: name, text, isExported: !!exported }]);
+    }
+    if (!name.startsWith('routes/')) continue;
+    for (const part of source.split(/(?=\.(?:get|put|post|delete)\('\/)/).slice(1)) {
+      const [, method, path = ''] = /^\.(\w+)\('([^']+)'/.exec(part) ?? [];
+      const text = part.split(/^}/m)[0] ?? '';
+      routes.push({ route: `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`, file: name, text });
+    }
+  }
+  return new Map(routes.map(({ route, file, text }) => [route, codesIn(file, text, new Set())]));
+
+  function codesIn(file: string, text: string, seen: Set<string>): Set<string> {
+    const codes = new Set([...text.matchAll(/new PlatformError\(\s*'(\w+)'/g)].map(([, code = '']) => code));
+    for (const [word] of text.matchAll(/(?<![.'\w])[a-z]\w+/g)) {
+      // Only what has an upload comes there.
+      if (seen.has(word) || word === 'uploadOf') continue;
+      const known = functions.get(word) ?? [];
+      const meant = known.find((one) => one.file === file) ?? known.find((one) => one.isExported);
+      if (!meant) continue;
+      seen.add(word);
+      for (const code of codesIn(meant.file, meant.text, seen)) codes.add(code);
+    }
+    return codes;
+  }
+}
 
 /** What the validators of openapi-spec-validator and jsonschema have to say. */
 async function complaints(document: Document): Promise<string[]> {

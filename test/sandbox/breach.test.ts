@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SandboxLostError, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import {
+  decodeFailure,
   encodeFrame,
   FrameDecoder,
   type FrameType,
@@ -180,3 +181,23 @@ test('a zone that is being closed is asked nothing more, and is closed when the 
   await Promise.all([closing, killed, asked]);
   expect(sandbox.state).toBe('dead');
 });
+test.each(['sandbox', 'zone'])(
+  'what a %s says of its failure is cut, and has no control characters',
+  async (who) => {
+    const said = `no\nlevel:30 \u001b[2J\u202e${'é\0'.repeat(2 * 1024 * 1024)}`;
+    const creating = ask();
+    creating.catch(() => {});
+    await vi.waitFor(() => expect(id).not.toBe(0));
+    send(frameType.FAILED, who === 'zone' ? 0 : id, Buffer.from(said));
+    const error = await creating.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(SandboxLostError);
+    const { message } = error as Error;
+    expect(message).toMatch(/^no\\x0alevel:30 \\x1b\[2J\\u\{202e\}é\\x00é/);
+    expect(message.length).toBeLessThanOrEqual(2049);
+    // Printable text stays as it is.
+    expect(decodeFailure(Buffer.from('cannot exec "café": ENOENT'))).toBe('cannot exec "café": ENOENT');
+  },
+);

@@ -39,7 +39,10 @@ export function errors(...codes: ErrorCode[]): Responses {
 function response(codes: ErrorCode[]): ResponseConfig {
   return {
     description: codes.map((code) => `\`${code}\``).join(', '),
-    headers: { ...requestId, ...(codes.includes('queue_full') && retryAfter) },
+    headers: {
+      ...requestId,
+      ...(codes.some((code) => code === 'queue_full' || code === 'unavailable') && retryAfter),
+    },
     content: {
       'application/json': {
         schema: {

@@ -6,6 +6,8 @@ import type { GatewayMetrics } from '../metrics.ts';
 
 /** A node that does not answer within this time is not waited for, milliseconds. */
 const nodeAnswersWithinMs = 2_000;
+/** So old its figures may be: for each text the node asks every zone, and whoever asks us need not be one alone. */
+const nodeTextKeptMs = 1_000;
 
 /**
  * `GET /metrics`: the gateway's figures and, below, those of the node on its machine. No name is in both, so the two
@@ -15,9 +17,21 @@ export function metricsRoutes(
   { config, queue, logger }: GatewayDeps,
   metrics: GatewayMetrics,
 ): Hono<GatewayEnv> {
+  let asked: { atMs: number; text: Promise<string> } | undefined;
+  function recentNodeText(): Promise<string> {
+    if (asked && performance.now() - asked.atMs < nodeTextKeptMs) return asked.text;
+    const asking = { atMs: performance.now(), text: nodeText(config.nodeSocket) };
+    asked = asking;
+    // A node that has just come is asked anew.
+    asking.text.catch(() => {
+      if (asked === asking) asked = undefined;
+    });
+    return asking.text;
+  }
+
   return new Hono<GatewayEnv>().get('/metrics', async (c) => {
     const [ofNode, queueWaiting] = await Promise.all([
-      nodeText(config.nodeSocket).catch((error: unknown) => {
+      recentNodeText().catch((error: unknown) => {
         logger.debug({ err: error }, 'the node does not tell its figures');
         return undefined;
       }),

@@ -44,7 +44,14 @@ export function runOperations(maxima: Limits): RouteConfig[] {
       responses: {
         200: reply('It has ended, however it did.', json(invocation), finishedHeaders, invocationLinks),
         202: accepted,
-        ...errors('invalid_request', 'image_not_found', 'body_too_large', 'queue_full', 'result_pending'),
+        ...errors(
+          'invalid_request',
+          'unsupported',
+          'image_not_found',
+          'body_too_large',
+          'queue_full',
+          'result_pending',
+        ),
       },
     },
     {
@@ -63,6 +70,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
         202: accepted,
         ...errors(
           'invalid_request',
+          'unsupported',
           'function_not_found',
           'body_too_large',
           'queue_full',
