@@ -1,5 +1,5 @@
 import { Queue } from 'bullmq';
-import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
@@ -13,7 +13,13 @@ import {
   queuePrefix,
 } from './job.ts';
 import { isRedisFull } from './make-room.ts';
-import { cancelledInvocation, lostInvocation, lostReason, unfinishedInvocation } from './record.ts';
+import {
+  cancelledInvocation,
+  lostInvocation,
+  lostReason,
+  storedInvocationSchema,
+  unfinishedInvocation,
+} from './record.ts';
 import { createRedisRoom, type RedisRoom } from './redis-room.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
 
@@ -194,7 +200,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       case 'completed': {
         // The job was read before its state: it may have finished in between.
         const finished = job.returnvalue ?? (await queue.getJob(id))?.returnvalue;
-        const parsed = invocationSchema.safeParse(finished);
+        const parsed = storedInvocationSchema.safeParse(finished);
         return parsed.success ? parsed.data : lostInvocation(id, job.data, 'the worker returned no record');
       }
       case 'failed': {
@@ -258,7 +264,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
 
   async function readCancelled(id: string): Promise<Invocation | undefined> {
     const text = await redis.get(cancelledKey(id));
-    return text === null ? undefined : invocationSchema.parse(JSON.parse(text));
+    return text === null ? undefined : storedInvocationSchema.parse(JSON.parse(text));
   }
 
   return {
