@@ -146,7 +146,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
 
   async function add(id: string, request: InvocationRequest) {
     try {
-      await room.claim(textOf(request));
+      await room.claim(bytesOf(request));
       await findPlace();
     } catch (error) {
       // Nothing was sent yet.
@@ -282,12 +282,9 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   };
 }
 
-/** About how many characters the job has. */
-function textOf({ program, stdin }: InvocationRequest): number {
-  const own = 2048 + stdin.length;
-  if (program.kind === 'snippet')
-    return program.files.reduce((sum, { content }) => sum + content.length, own);
-  return program.kind === 'handler' ? own + program.eventJson.length : own;
+/** About how many bytes the job has on Redis: as JSON, where a character may become six. */
+function bytesOf(request: InvocationRequest): number {
+  return 2048 + Buffer.byteLength(JSON.stringify(request));
 }
 
 /** The error of a Redis that says that it did not do what it was asked. */
