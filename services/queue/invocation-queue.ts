@@ -1,5 +1,5 @@
 import { Queue } from 'bullmq';
-import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
@@ -13,7 +13,13 @@ import {
   queuePrefix,
 } from './job.ts';
 import { isRedisFull } from './make-room.ts';
-import { cancelledInvocation, lostInvocation, lostReason, unfinishedInvocation } from './record.ts';
+import {
+  cancelledInvocation,
+  lostInvocation,
+  lostReason,
+  storedInvocationSchema,
+  unfinishedInvocation,
+} from './record.ts';
 import { createRedisRoom, type RedisRoom } from './redis-room.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
 
@@ -140,7 +146,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
 
   async function add(id: string, request: InvocationRequest) {
     try {
-      await room.claim(textOf(request));
+      await room.claim(bytesOf(request));
       await findPlace();
     } catch (error) {
       // Nothing was sent yet.
@@ -194,7 +200,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       case 'completed': {
         // The job was read before its state: it may have finished in between.
         const finished = job.returnvalue ?? (await queue.getJob(id))?.returnvalue;
-        const parsed = invocationSchema.safeParse(finished);
+        const parsed = storedInvocationSchema.safeParse(finished);
         return parsed.success ? parsed.data : lostInvocation(id, job.data, 'the worker returned no record');
       }
       case 'failed': {
@@ -258,7 +264,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
 
   async function readCancelled(id: string): Promise<Invocation | undefined> {
     const text = await redis.get(cancelledKey(id));
-    return text === null ? undefined : invocationSchema.parse(JSON.parse(text));
+    return text === null ? undefined : storedInvocationSchema.parse(JSON.parse(text));
   }
 
   return {
@@ -276,12 +282,9 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   };
 }
 
-/** About how many characters the job has. */
-function textOf({ program, stdin }: InvocationRequest): number {
-  const own = 2048 + stdin.length;
-  if (program.kind === 'snippet')
-    return program.files.reduce((sum, { content }) => sum + content.length, own);
-  return program.kind === 'handler' ? own + program.eventJson.length : own;
+/** About how many bytes the job has on Redis: as JSON, where a character may become six. */
+function bytesOf(request: InvocationRequest): number {
+  return 2048 + Buffer.byteLength(JSON.stringify(request));
 }
 
 /** The error of a Redis that says that it did not do what it was asked. */

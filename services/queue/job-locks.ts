@@ -10,8 +10,8 @@ const key = (name: string) => `${queuePrefix}:${invocationQueueName}:${name}`;
 const ownerTtlMs = 7 * 86_400_000;
 
 /**
- * Takes the locks of this node's previous worker away, who is dead, and has jobs without a lock looked at by the next
- * check, which may come at once. KEYS: active list, stalled set, check's pause, the node's worker. ARGV: prefix of job
+ * Takes the locks of this node's previous worker away, who is dead, and has these jobs looked at by the next check, which
+ * may come at once. A job without a lock may run on another node, which takes its lock again before a check. KEYS: active list, stalled set, check's pause, the node's worker. ARGV: prefix of job
  * keys, our worker id, time to keep that in ms. Returns how many jobs were left behind.
  */
 const succeedScript = `
@@ -20,7 +20,7 @@ local count = 0
 for _, id in ipairs(redis.call('LRANGE', KEYS[1], 0, -1)) do
   local lock = ARGV[1] .. id .. ':lock'
   local token = redis.call('GET', lock)
-  if not token or (previous and previous ~= ARGV[2] and string.sub(token, 1, #previous + 1) == previous .. ':') then
+  if token and previous and previous ~= ARGV[2] and string.sub(token, 1, #previous + 1) == previous .. ':' then
     redis.call('DEL', lock)
     redis.call('SADD', KEYS[2], id)
     count = count + 1

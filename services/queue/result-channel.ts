@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { Redis } from '../shared/redis.ts';
+import { storedInvocationSchema } from './record.ts';
 
 /** Redis cuts a subscriber off for whom more than 32 MiB are on their way, and all who wait there with it. */
 const publishedMaxBytes = 1024 * 1024;
@@ -78,7 +79,7 @@ export async function openResultChannel(options: ResultChannelOptions): Promise<
       const said: unknown = JSON.parse(message);
       const notice = noticeSchema.safeParse(said);
       if (notice.success) void readRecord(notice.data.recordOf);
-      else settle(invocationSchema.parse(said));
+      else settle(storedInvocationSchema.parse(said));
     } catch (error) {
       onError(error);
     }

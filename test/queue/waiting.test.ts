@@ -35,7 +35,9 @@ test('a result whose worker died before it told anybody is found in its record',
   expect(result).toMatchObject({ id, outcome: { status: 'ok' } });
 });
 
-test('results too large for a subscription arrive, and nobody else who waits is disturbed', async () => {
+test('results too large for a subscription arrive, and nobody else who waits is disturbed', {
+  timeout: 60_000,
+}, async () => {
   const large = 'x'.repeat(34 * 1024 * 1024);
   await gateway.startWorker(async (job) => ({
     ...finished(job),
