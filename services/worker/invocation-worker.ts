@@ -44,9 +44,18 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     const id = job.id ?? '';
     if (putBack.has(takingOf(job, token))) throw new WaitingError();
     held.set(id, token);
+    let tell = () => {};
+    const told = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
+    let telling: Promise<void> | undefined;
     try {
-      const invocation = await processInvocation({ id, data: job.data, enqueuedAt: job.timestamp }, deps);
+      const taken = { id, data: job.data, enqueuedAt: job.timestamp, told };
+      const invocation = await processInvocation(taken, deps);
       const isOurs = await recordResult(redis, { job, token, invocation, lockMs }, warn);
+      // Only now, when the record is written: whoever is woken by the reply and reads the record finds it finished.
+      // That costs the reply one round trip to Redis, 0.2 ms on a socket.
+      if (isOurs) telling = publish(job, invocation);
       if (isOurs) worker.emit('completed', job, invocation, 'active');
       else deps.logger.error({ invocationId: id }, 'invocation was given up by others while it ran here');
     } catch (error) {
@@ -54,6 +63,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
       await job.moveToWait(token);
     } finally {
       held.delete(id);
+      void Promise.resolve(telling).finally(tell);
     }
     // Where the job is to be it is already; this has BullMQ go on with the next.
     throw new WaitingError();
@@ -72,21 +82,18 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     stalledInterval: options.stalled?.intervalMs ?? stalledIntervalMs,
     runRetryDelay: runRetryDelayMs,
   });
-  const publish = (job: Job<InvocationJob>, invocation: Invocation) => {
+  async function publish(job: Job<InvocationJob>, invocation: Invocation): Promise<void> {
     // The type is what gateways promise; a malformed job may have none.
     const replyTo: unknown = job.data?.replyTo;
     if (typeof replyTo !== 'string') return;
-    publishResult(redis, replyTo, invocation).catch((error: unknown) =>
+    await publishResult(redis, replyTo, invocation).catch((error: unknown) =>
       deps.logger.warn({ err: error, invocationId: invocation.id }, 'cannot publish a result'),
     );
-  };
-  // Only now, when the record is written: whoever is woken by the reply and reads the record finds it finished.
-  // That costs the reply one round trip to Redis, 0.2 ms on a socket.
-  worker.on('completed', (job, invocation) => publish(job, invocation));
+  }
   worker.on('failed', (job, error) => {
     const reason = lostReason(error.message);
     deps.logger.error({ err: error, invocationId: job?.id }, 'invocation lost');
-    if (job?.id !== undefined) publish(job, lostInvocation(job.id, job.data, reason));
+    if (job?.id !== undefined) void publish(job, lostInvocation(job.id, job.data, reason));
   });
   function complain(error: unknown) {
     warn(error);

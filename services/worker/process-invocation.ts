@@ -45,6 +45,8 @@ export interface TakenJob {
   data: unknown;
   /** Unix time, milliseconds. */
   enqueuedAt: number;
+  /** Resolves when the record is written and told, or never will be: till then its output takes its room. */
+  told?: Promise<void>;
 }
 
 /** The worker stops before the program was handed over: the job can go back to the queue as it came. */
@@ -105,7 +107,8 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
   } finally {
     runs.close(run);
-    releaseOutput?.();
+    // The record has the output, and what it is written as, and told as, is as large again.
+    if (releaseOutput) void (job.told ?? Promise.resolve()).then(releaseOutput);
     // Its memory is taken until nothing of the sandbox is left; the reply does not wait for that.
     if (release) void (lease?.sandbox.dead ?? Promise.resolve()).then(release);
   }

@@ -43,7 +43,7 @@ export class Cleanliness {
   /** Rejects with a `Breach` that says what is left: on the host, or in the next invocation. */
   async check(): Promise<void> {
     await this.#nextInvocationIsClean();
-    const deadline = performance.now() + this.#ground.ms(10_000);
+    const deadline = performance.now() + this.#ground.ms(30_000);
     for (;;) {
       const left = await this.#left();
       if (left === undefined) break;
