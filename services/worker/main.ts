@@ -10,6 +10,7 @@ import { openSandboxSource, type SandboxSource } from '../../runtime/pool/sandbo
 import { createOciSandbox } from '../../runtime/sandbox/oci/oci-sandbox.ts';
 import { findOciWalls } from '../../runtime/sandbox/oci/wall.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
+import type { Limits } from '../../sdk/contract/limits.ts';
 import { announceImages } from '../queue/image-catalogue.ts';
 import { cancelChannel } from '../queue/job.ts';
 import { succeedWorker } from '../queue/job-locks.ts';
@@ -33,7 +34,6 @@ import { createNodeApi, serveNodeApi } from './node-api.ts';
 import { nodeIdentity } from './node-identity.ts';
 import { createNodeImages } from './node-images.ts';
 import { createJobPreparer } from './prepare-job.ts';
-import { outputToAdmit } from './process-invocation.ts';
 import { createDiffRecorder } from './record-diff.ts';
 import { cgroupHierarchies, openResidueAudit } from './residue.ts';
 import { Runs } from './runs.ts';
@@ -126,11 +126,14 @@ subscriber.on('message', (channel, id) => {
 await subscriber.subscribe(cancelChannel);
 
 const capacity = new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES);
-// As many as run at once with the usual caps, or one with the largest whose changes are asked for.
-const { stdoutBytes, stderrBytes } = config.ONCEBOX_DEFAULT_LIMITS;
-const outputMaxBytes = outputToAdmit({ limits: config.ONCEBOX_MAX_LIMITS, diff: true });
+// As many as run at once with the usual caps, or one with the largest, or one of the usual whose changes are asked for.
+const outputOf = ({ stdoutBytes, stderrBytes }: Limits) => stdoutBytes + stderrBytes;
 const outputCapacity = new MemoryCapacity(
-  Math.max(config.ONCEBOX_CONCURRENCY * (stdoutBytes + stderrBytes), outputMaxBytes),
+  Math.max(
+    config.ONCEBOX_CONCURRENCY * outputOf(config.ONCEBOX_DEFAULT_LIMITS),
+    outputOf(config.ONCEBOX_MAX_LIMITS),
+    96 * 1024 * 1024,
+  ),
 );
 const metrics = createWorkerMetrics({ source: openedSource, capacity, runs });
 const audit = openResidueAudit({

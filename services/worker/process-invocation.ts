@@ -76,7 +76,9 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let lease: LeasedSandbox | undefined;
   try {
     release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
-    releaseOutput = await deps.outputCapacity?.acquire(outputToAdmit(parsed.data), run.signal);
+    const room = deps.outputCapacity;
+    // What is more than all of the room is run alone.
+    releaseOutput = await room?.acquire(Math.min(outputToAdmit(parsed.data), room.totalBytes), run.signal);
     clock.done('admitMs');
     prepared = await deps.prepare(parsed.data);
     clock.done('prepareMs');
