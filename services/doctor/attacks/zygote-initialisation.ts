@@ -239,7 +239,8 @@ async function victimIsWell(ground: Ground): Promise<void> {
 /** Calls until its zygote serves, or the log says that it has none. Every call has to be answered, and honestly. */
 async function callUntilDecided(ground: Ground, name: string, end: Act['end']): Promise<'shared' | 'unfit'> {
   const seen = ground.complaints.length;
-  const deadline = performance.now() + ground.ms(50_000);
+  // A boot that never ends is given half a minute, and may have to wait for others like it.
+  const deadline = performance.now() + ground.ms(120_000);
   for (;;) {
     const record = await callHonest(ground, name);
     const complaint = ground.complaints.slice(seen).some((line) => line.includes(name));
