@@ -109,8 +109,6 @@ export async function startGround({ signal, patience = 1, ownStoreDir }: GroundO
       ONCEBOX_POOL_PYTHON: '2',
       ONCEBOX_POOL_BASH: '1',
       ONCEBOX_QUEUE_MAX: `${queueMax}`,
-      // A function whose forks hang is tried again as long as its pool lives, and what is being tried is not listed yet.
-      ONCEBOX_POOL_FUNCTION_IDLE_MS: `${Math.round(10_000 * patience)}`,
     });
     const complaints: string[] = [];
     const log = {
