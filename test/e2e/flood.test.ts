@@ -1,37 +1,22 @@
-import { readFile, rm } from 'node:fs/promises';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type Client, createClient } from '../../sdk/client.ts';
-import type { Config } from '../../services/shared/config.ts';
-import { type Platform, startPlatform } from '../../services/up/platform.ts';
-import { testConfig } from '../support/platform.ts';
+import { readFile } from 'node:fs/promises';
+import { expect, test, vi } from 'vitest';
+import { usePlatform } from '../support/use-platform.ts';
 
 const MiB = 1024 * 1024;
 const GiB = 1024 * MiB;
-let config: Config;
-let platform: Platform;
-let client: Client;
-
-beforeAll(async () => {
-  config = await testConfig();
-  platform = await startPlatform(config, { log: { step() {}, event() {}, line() {} } });
-  client = createClient(platform.url);
-});
-afterAll(async () => {
-  await platform?.close();
-  await rm(config.ONCEBOX_DATA_DIR, { recursive: true });
-});
+const running = usePlatform();
 
 test('floods of 16 MiB on both outputs at once cost gateway and worker a bounded memory', {
   timeout: 300_000,
 }, async () => {
   const peaks = { gateway: 0, worker: 0 };
-  const pids = platform.pids();
+  const pids = running.platform.pids();
   const watching = setInterval(async () => {
     for (const part of ['gateway', 'worker'] as const)
       peaks[part] = Math.max(peaks[part], await residentBytes(pids[part]));
   }, 100);
   const flood = () =>
-    client.run({
+    running.client.run({
       runtime: 'bash',
       code: 'yes out & yes err >&2; wait',
       limits: { stdoutBytes: 16 * MiB, stderrBytes: 16 * MiB, wallMs: 60_000, cpuMs: 60_000 },
@@ -46,9 +31,10 @@ test('floods of 16 MiB on both outputs at once cost gateway and worker a bounded
   expect(peaks.worker).toBeGreaterThan(0);
   expect(peaks.worker).toBeLessThan(2.5 * GiB);
   expect(peaks.gateway).toBeLessThan(1.5 * GiB);
-  expect(platform.pids()).toEqual(pids);
+  expect(running.platform.pids()).toEqual(pids);
   await vi.waitFor(
-    async () => expect((await client.run({ runtime: 'bash', code: 'echo here' })).stdout).toBe('here\n'),
+    async () =>
+      expect((await running.client.run({ runtime: 'bash', code: 'echo here' })).stdout).toBe('here\n'),
     { timeout: 60_000, interval: 500 },
   );
 });

@@ -1,10 +1,6 @@
-import { rm } from 'node:fs/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Client, createClient } from '../../sdk/client.ts';
+import { describe, expect, test } from 'vitest';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
-import type { Config } from '../../services/shared/config.ts';
-import { type Platform, startPlatform } from '../../services/up/platform.ts';
-import { testConfig } from '../support/platform.ts';
+import { usePlatform } from '../support/use-platform.ts';
 
 /**
  * Variables that tell a loader or an interpreter what to load. They are the program's own affair: it may run what it
@@ -34,19 +30,7 @@ const hostile = {
   ONCEBOX_REDIS_URL: 'unix:///work/x',
   GLIBC_TUNABLES: 'glibc.malloc.check=3',
 };
-let config: Config;
-let platform: Platform;
-let client: Client;
-
-beforeAll(async () => {
-  config = await testConfig();
-  platform = await startPlatform(config, { log: { step() {}, event() {}, line() {} } });
-  client = createClient(platform.url);
-});
-afterAll(async () => {
-  await platform?.close();
-  await rm(config.ONCEBOX_DATA_DIR, { recursive: true });
-});
+const running = usePlatform();
 
 /** What each loader would run, if it heeded the variable. */
 const evil = [
@@ -70,7 +54,7 @@ const sees: Record<RuntimeName, { path: string; content: string }> = {
 describe.each(['node', 'python'] as const)('%s', (runtime) => {
   test('a program gets what it asks for, and the part of ours before it heeds none of it', async () => {
     const files = [sees[runtime], ...evil];
-    const { outcome, stdout, stderr } = await client.run({ runtime, files, env: hostile });
+    const { outcome, stdout, stderr } = await running.client.run({ runtime, files, env: hostile });
     expect({ outcome, stderr }).toEqual({ outcome: { status: 'ok' }, stderr: '' });
     expect(JSON.parse(stdout)).toMatchObject(hostile);
     expect(stdout).not.toContain('\nevil');
@@ -81,7 +65,7 @@ describe.each(['node', 'python'] as const)('%s', (runtime) => {
       runtime === 'node'
         ? 'console.log(require("child_process").spawnSync(process.execPath, ["-e", "0"]).stderr.toString())'
         : 'import subprocess, sys\nprint(subprocess.run([sys.executable, "-c", "0"], capture_output=True, text=True).stderr)';
-    const { stdout } = await client.run({
+    const { stdout } = await running.client.run({
       runtime,
       code: start,
       env: { NODE_OPTIONS: '--no-such-option', PYTHONHOME: '/work' },
@@ -94,21 +78,21 @@ describe.each(['node', 'python'] as const)('%s', (runtime) => {
       runtime === 'node'
         ? 'const at = process.env.NODE_OPTIONS; exports.handler = () => [at, process.env.LD_PRELOAD, Object.keys(process.env).length];'
         : 'import os\nat = os.environ["NODE_OPTIONS"]\ndef handler(event, context):\n  return [at, os.environ["LD_PRELOAD"], len(os.environ)]\n';
-    await client.deploy(`hostile-${runtime}`, {
+    await running.client.deploy(`hostile-${runtime}`, {
       runtime,
       handler: 'index.handler',
       env: hostile,
       files: [{ path: runtime === 'node' ? 'index.cjs' : 'index.py', content: code }],
     });
     for (let call = 0; call < 3; call++) {
-      const { result } = await client.invoke(`hostile-${runtime}`);
+      const { result } = await running.client.invoke(`hostile-${runtime}`);
       expect(result).toEqual([hostile.NODE_OPTIONS, hostile.LD_PRELOAD, expect.any(Number)]);
     }
   });
 
   test('the next call has none of them', async () => {
-    await client.run({ runtime, files: [sees[runtime]], env: hostile });
-    const { stdout } = await client.run({ runtime, files: [sees[runtime]] });
+    await running.client.run({ runtime, files: [sees[runtime]], env: hostile });
+    const { stdout } = await running.client.run({ runtime, files: [sees[runtime]] });
     const names = Object.keys(JSON.parse(stdout));
     expect(names.filter((name) => name in hostile && !['PATH', 'HOME'].includes(name))).toEqual([]);
   });
@@ -116,7 +100,7 @@ describe.each(['node', 'python'] as const)('%s', (runtime) => {
 
 test('a shell is loaded by its own loader, in the sandbox, after all that is ours', async () => {
   const { LD_PRELOAD, NODE_OPTIONS, LD_LIBRARY_PATH } = hostile;
-  const { outcome, stdout, stderr } = await client.run({
+  const { outcome, stdout, stderr } = await running.client.run({
     runtime: 'bash',
     files: [sees.bash, ...evil],
     env: { LD_PRELOAD, NODE_OPTIONS, LD_LIBRARY_PATH },
@@ -127,7 +111,7 @@ test('a shell is loaded by its own loader, in the sandbox, after all that is our
   });
   // The control: the loader of the program did heed it, and found that it is no library.
   expect(stderr).toContain('evil.so');
-  expect(await client.run({ runtime: 'bash', code: 'echo $LD_PRELOAD' })).toMatchObject({
+  expect(await running.client.run({ runtime: 'bash', code: 'echo $LD_PRELOAD' })).toMatchObject({
     stdout: '\n',
     stderr: '',
   });

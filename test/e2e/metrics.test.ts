@@ -1,30 +1,15 @@
-import { mkdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { type Client, createClient } from '../../sdk/client.ts';
-import type { Config } from '../../services/shared/config.ts';
-import { type Platform, startPlatform } from '../../services/up/platform.ts';
+import { expect, test, vi } from 'vitest';
 import { cgroupHierarchies, openResidueAudit } from '../../services/worker/residue.ts';
 import { onceboxCgroups } from '../support/host.ts';
-import { testConfig } from '../support/platform.ts';
 import { type Family, parseMetrics, total } from '../support/prometheus.ts';
+import { usePlatform } from '../support/use-platform.ts';
 
-let config: Config;
-let platform: Platform;
-let client: Client;
-
-beforeAll(async () => {
-  config = await testConfig();
-  platform = await startPlatform(config, { log: { step() {}, event() {}, line() {} } });
-  client = createClient(platform.url);
-});
-afterAll(async () => {
-  await platform?.close();
-  await rm(config.ONCEBOX_DATA_DIR, { recursive: true });
-});
+const running = usePlatform();
 
 async function scrape(): Promise<Family[]> {
-  const response = await fetch(`${platform.url}/metrics`);
+  const response = await fetch(`${running.platform.url}/metrics`);
   return parseMetrics(await response.text());
 }
 
@@ -46,13 +31,22 @@ test('after a burst with kills every sandbox that was made and is not parked is 
   const before = await scrape();
   const runs = Array.from({ length: 60 }, (_, index) => {
     const kind = index % 6;
-    if (kind === 0) return client.run({ runtime: 'node', code: 'while (true) {}', limits: { wallMs: 200 } });
+    if (kind === 0)
+      return running.client.run({ runtime: 'node', code: 'while (true) {}', limits: { wallMs: 200 } });
     if (kind === 1)
-      return client.run({ runtime: 'python', code: 'b"x" * (1 << 30)', limits: { memoryBytes: 33_554_432 } });
+      return running.client.run({
+        runtime: 'python',
+        code: 'b"x" * (1 << 30)',
+        limits: { memoryBytes: 33_554_432 },
+      });
     if (kind === 2)
-      return client.run({ runtime: 'bash', code: 'setsid sleep 60 & setsid sleep 60 & disown -a; echo' });
-    if (kind === 3) return client.run({ runtime: 'bash', code: 'kill -9 $$' });
-    if (kind === 4) return client.run({ runtime: 'bash', code: 'yes', limits: { stdoutBytes: 1_000 } });
+      return running.client.run({
+        runtime: 'bash',
+        code: 'setsid sleep 60 & setsid sleep 60 & disown -a; echo',
+      });
+    if (kind === 3) return running.client.run({ runtime: 'bash', code: 'kill -9 $$' });
+    if (kind === 4)
+      return running.client.run({ runtime: 'bash', code: 'yes', limits: { stdoutBytes: 1_000 } });
     return cancelled();
   });
   const ended = await Promise.all(runs);
@@ -79,7 +73,7 @@ test('after a burst with kills every sandbox that was made and is not parked is 
       expect(total(after, 'oncebox_sandbox_residue_total')).toBe(0);
       // The kernel agrees: a directory in each hierarchy for each that is parked, and for no other.
       const directories = (await onceboxCgroups()).filter((path) =>
-        new RegExp(`/oncebox/${config.instance}/zone\\d+/s\\d+$`).test(path),
+        new RegExp(`/oncebox/${running.config.instance}/zone\\d+/s\\d+$`).test(path),
       );
       expect(new Set(directories.map((path) => path.replace(/^.*\/oncebox\//, ''))).size).toBe(parked);
     },
@@ -88,11 +82,11 @@ test('after a burst with kills every sandbox that was made and is not parked is 
 });
 
 async function cancelled() {
-  const { id } = await client.runAsync({ runtime: 'bash', code: 'sleep 60' });
-  await vi.waitFor(async () => expect((await client.invocation(id)).status).toBe('running'), 20_000);
-  await client.cancel(id);
+  const { id } = await running.client.runAsync({ runtime: 'bash', code: 'sleep 60' });
+  await vi.waitFor(async () => expect((await running.client.invocation(id)).status).toBe('running'), 20_000);
+  await running.client.cancel(id);
   return vi.waitFor(async () => {
-    const record = await client.invocation(id);
+    const record = await running.client.invocation(id);
     expect(record.status).toBe('done');
     return record;
   }, 20_000);
@@ -103,14 +97,14 @@ test('a cgroup that no sandbox has is found, once, and only when it stays', asyn
   const hierarchies = await cgroupHierarchies();
   const audit = openResidueAudit({
     hierarchies,
-    instance: config.instance,
+    instance: running.config.instance,
     live: () => [],
     onFound: (kind, path) => found.push(`${kind} ${path}`),
     onError: (error) => found.push(`${error}`),
   });
   audit.close();
   const [zone] = (await onceboxCgroups()).filter((path) =>
-    path.endsWith(`/oncebox/${config.instance}/zone1`),
+    path.endsWith(`/oncebox/${running.config.instance}/zone1`),
   );
   const left = join(zone ?? '', 's4294967295');
   await mkdir(left);

@@ -11,7 +11,8 @@ import { busybox, installTools, qemu, unpackKernel } from './debian.ts';
 import { buildInitramfs, mountTag } from './initramfs.ts';
 
 const cacheDir = '/var/cache/oncebox-vm';
-const bootAndChecksMs = 1_500_000;
+/** All attacks take half an hour, emulated. */
+const bootAndChecksMs = 2_700_000;
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const guest = fileURLToPath(new URL('./guest.ts', import.meta.url));
 
