@@ -29,13 +29,19 @@ export interface InvocationWorkerOptions {
   stalled?: { lockDurationMs: number; intervalMs: number };
 }
 
+/** A job that is here: its lock's token, and what says that its result is told or never will be. */
+interface Held {
+  token: string;
+  tell: () => void;
+}
+
 /** Takes invocations from the queue once `run()` is called. */
 export function createInvocationWorker(options: InvocationWorkerOptions): Worker<InvocationJob, Invocation> {
   const { redis, concurrency, deps } = options;
   const lockMs = options.stalled?.lockDurationMs ?? lockDurationMs;
   const warn = (error: unknown) => deps.logger.warn({ err: error }, 'queue connection failed');
-  /** Tokens of the jobs that are here. */
-  const held = new Map<string, string>();
+  /** The jobs that are here, till their results are told. */
+  const held = new Map<string, Held>();
   /** Takings that never reached us: the jobs are in the queue again. */
   const putBack = new Set<string>();
   const takingOf = ({ id, attemptsStarted }: Job, token: string) => `${id} ${attemptsStarted} ${token}`;
@@ -43,33 +49,51 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   async function processJob(job: Job<InvocationJob>, token = ''): Promise<Invocation> {
     const id = job.id ?? '';
     if (putBack.has(takingOf(job, token))) throw new WaitingError();
-    held.set(id, token);
-    let tell = () => {};
-    const told = new Promise<void>((resolve) => {
-      tell = resolve;
-    });
-    let telling: Promise<void> | undefined;
+    const told = new Promise<void>((tell) => held.set(id, { token, tell }));
     try {
-      const taken = { id, data: job.data, enqueuedAt: job.timestamp, told };
-      const invocation = await processInvocation(taken, deps);
-      const isOurs = await recordResult(redis, { job, token, invocation, lockMs }, warn);
-      // Only now, when the record is written: whoever is woken by the reply and reads the record finds it finished.
-      // That costs the reply one round trip to Redis, 0.2 ms on a socket.
-      if (isOurs) telling = publish(job, invocation);
-      if (isOurs) worker.emit('completed', job, invocation, 'active');
-      else deps.logger.error({ invocationId: id }, 'invocation was given up by others while it ran here');
+      return await processInvocation({ id, data: job.data, enqueuedAt: job.timestamp, told }, deps);
     } catch (error) {
+      release(id);
       if (!(error instanceof NotStartedError)) throw error;
       await job.moveToWait(token);
-    } finally {
-      held.delete(id);
-      void Promise.resolve(telling).finally(tell);
+      throw new WaitingError();
     }
-    // Where the job is to be it is already; this has BullMQ go on with the next.
-    throw new WaitingError();
   }
 
-  const worker = new Worker<InvocationJob, Invocation>(invocationQueueName, processJob, {
+  function release(id: string, telling?: Promise<void>): void {
+    const tell = held.get(id)?.tell;
+    held.delete(id);
+    if (tell) void Promise.resolve(telling).finally(tell);
+  }
+
+  /** As BullMQ's, with a record that outlasts an outage of Redis. BullMQ calls it when a job's program has ended. */
+  class RecordedJob extends Job<InvocationJob, Invocation> {
+    override async moveToCompleted(invocation: Invocation, token: string, fetchNext?: boolean) {
+      const write = () => super.moveToCompleted(invocation, token, fetchNext);
+      let telling: Promise<void> | undefined;
+      try {
+        const recorded = await recordResult(redis, { id: invocation.id, token, lockMs, write }, warn);
+        // Only now, when the record is written: whoever is woken by the reply and reads the record finds it finished.
+        // That costs the reply one round trip to Redis, 0.2 ms on a socket.
+        if (recorded) telling = publish(this, invocation);
+        else
+          deps.logger.error(
+            { invocationId: invocation.id },
+            'invocation was given up by others while it ran here',
+          );
+        return recorded?.next;
+      } finally {
+        release(invocation.id, telling);
+      }
+    }
+  }
+  class InvocationWorker extends Worker<InvocationJob, Invocation> {
+    protected override get Job(): typeof Job {
+      return RecordedJob as typeof Job;
+    }
+  }
+
+  const worker = new InvocationWorker(invocationQueueName, processJob, {
     connection: redis,
     prefix: queuePrefix,
     autorun: false,
@@ -109,7 +133,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     let lookedAtMs = performance.now();
     while (!worker.closing) {
       try {
-        await Promise.all([...held].map(([id, token]) => retakeLock(redis, id, token, lockMs)));
+        await Promise.all([...held].map(([id, { token }]) => retakeLock(redis, id, token, lockMs)));
         // Was Redis away, the other nodes have a round's time to take their locks again.
         const wasAway = performance.now() - lookedAtMs > intervalMs + lockMs / 2;
         lookedAtMs = performance.now();
@@ -128,9 +152,9 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   async function returnUnheard() {
     const before = await jobsOfWorker(redis, worker.id);
     await delay(replyGraceMs, undefined, { ref: false });
-    const now = new Set((await jobsOfWorker(redis, worker.id)).map(([, token]) => token));
+    const now = new Map(await jobsOfWorker(redis, worker.id));
     for (const [id, token] of before) {
-      if (held.has(id) || !now.has(token) || worker.closing) continue;
+      if (held.has(id) || now.get(id) !== token || worker.closing) continue;
       const job = await Job.fromId<InvocationJob, Invocation>(worker, id);
       if (!job || held.has(id)) continue;
       // Before it is asked for: a reply that comes after all finds this.

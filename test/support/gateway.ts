@@ -78,6 +78,7 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     const redis = testRedis.connect();
     const subscriber = testRedis.connect();
     const running = new Map<string, AbortController>();
+    let isClosing = false;
     subscriber.on('message', (channel, id) => channel === cancelChannel && running.get(id)?.abort());
     await subscriber.subscribe(cancelChannel);
     const worker = new Worker<InvocationJob, Invocation>(
@@ -85,6 +86,8 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
       async (job) => {
         const controller = new AbortController();
         running.set(job.id ?? '', controller);
+        // One that was on its way when all others were told.
+        if (isClosing) controller.abort();
         return processor(job, controller.signal);
       },
       { connection: redis, prefix: queuePrefix, concurrency: 16 },
@@ -100,6 +103,7 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     });
     await worker.waitUntilReady();
     current.undo.push(async () => {
+      isClosing = true;
       for (const controller of running.values()) controller.abort();
       await worker.close();
       await Promise.all(publishing);

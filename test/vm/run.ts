@@ -13,6 +13,8 @@ import { buildInitramfs, mountTag } from './initramfs.ts';
 const cacheDir = '/var/cache/oncebox-vm';
 /** All attacks take half an hour, emulated. */
 const bootAndChecksMs = 2_700_000;
+/** To power off, once all is counted: a guest that stands still in that has nothing more to say. */
+const powerOffMs = 30_000;
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const guest = fileURLToPath(new URL('./guest.ts', import.meta.url));
 
@@ -59,14 +61,18 @@ async function boot(image: string, initramfs: string): Promise<boolean> {
     vm.kill('SIGKILL');
   }, bootAndChecksMs);
   let passed = false;
+  let grace: NodeJS.Timeout | undefined;
   for await (const line of createInterface({ input: vm.stdout })) {
     // biome-ignore lint/suspicious/noControlCharactersInRegex: the firmware paints its screen with them
     console.log(line.replace(/\x1b\[[0-9;?]*[a-zA-Z]|\x1bc|\r/g, ''));
-    const summary = /(\d+) passed, (\d+) failed/.exec(line);
-    if (summary !== null) passed = Number(summary[1]) > 0 && summary[2] === '0';
+    const summary = /^(\d+) passed, (\d+) failed/.exec(line);
+    if (summary === null) continue;
+    passed = Number(summary[1]) > 0 && summary[2] === '0';
+    grace ??= setTimeout(() => vm.kill('SIGKILL'), powerOffMs);
   }
   await ended;
   clearTimeout(deadline);
+  clearTimeout(grace);
   return passed;
 }
 
