@@ -94,6 +94,7 @@ export async function measureQueue(options: QueueOptions): Promise<Floor> {
 function emptyRequest(): Omit<InvocationJob, 'replyTo'> {
   const files = [{ path: 'index.js', content: '', encoding: 'utf8' as const }];
   return {
+    tenant: 'default',
     runtime: 'node',
     program: { kind: 'snippet', files, entry: 'index.js', args: [], env: {} },
     stdin: '',

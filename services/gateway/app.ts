@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { Hono } from 'hono';
 import { routePath } from 'hono/route';
+import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import { createGatewayMetrics } from './metrics.ts';
@@ -23,6 +24,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.use(async (c, next) => {
     const requestId = randomUUID();
     c.set('receivedAtMs', wallClockMs());
+    c.set('tenant', defaultTenant);
     c.set('logger', deps.logger.child({ requestId }));
     c.header('oncebox-request-id', requestId);
     const answered = metrics.begun();

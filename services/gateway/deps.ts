@@ -24,6 +24,8 @@ export interface GatewayDeps {
 export interface GatewayEnv {
   Variables: {
     logger: Logger;
+    /** Who calls. */
+    tenant: string;
     /** Unix time, milliseconds with fractions. */
     receivedAtMs: number;
   };

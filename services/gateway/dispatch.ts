@@ -22,14 +22,14 @@ export async function dispatch(
   c: Context<GatewayEnv>,
   { queue }: GatewayDeps,
   id: string,
-  request: InvocationRequest,
+  request: Omit<InvocationRequest, 'tenant'>,
   reply: (invocation: Invocation) => Reply,
 ): Promise<Response> {
   const logger = c
     .get('logger')
     .child({ invocationId: id, runtime: request.runtime, image: request.image?.reference });
   const receivedAtMs = c.get('receivedAtMs');
-  const job = { ...request, receivedAtMs };
+  const job = { ...request, tenant: c.get('tenant'), receivedAtMs };
   if (prefersAsync(c.req.header('prefer'))) {
     await queue.enqueue(id, job);
     logger.debug('invocation accepted');

@@ -4,6 +4,7 @@ import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { limitsSchema } from '../../sdk/contract/limits.ts';
 import { programSchema } from '../../sdk/contract/program.ts';
 import { runtimeNameSchema } from '../../sdk/contract/runtime-name.ts';
+import { defaultTenant, tenantNameSchema } from '../../sdk/contract/tenant.ts';
 
 /** Names on Redis. A test of the tree's own uses another prefix, so that nodes do not see each other. */
 export const invocationQueueName = 'invocations';
@@ -15,6 +16,7 @@ export const queuePrefix = 'oncebox';
  * `Invocation`. Parsed by the worker: a job may come from a gateway of another release.
  */
 export const invocationJobSchema = z.object({
+  tenant: tenantNameSchema.default(defaultTenant),
   /** Absent where an image's command runs. */
   runtime: runtimeNameSchema.optional(),
   /** What to stack, where that is not the runtime's base image as the worker knows it. */

@@ -20,6 +20,7 @@ beforeEach(() => redis.redis.config('SET', 'maxmemory', String(48 * MiB)));
 afterEach(() => redis.redis.config('SET', 'maxmemory', '0'));
 
 const request: InvocationRequest = {
+  tenant: 'default',
   runtime: 'node',
   program: {
     kind: 'snippet',

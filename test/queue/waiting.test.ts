@@ -12,6 +12,7 @@ const redis = useRedis();
 const gateway = useGateway(redis, { ONCEBOX_QUEUE_MAX: '10' });
 
 const request: InvocationRequest = {
+  tenant: 'default',
   runtime: 'node',
   program: {
     kind: 'snippet',

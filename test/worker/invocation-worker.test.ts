@@ -76,6 +76,7 @@ async function startWorker({
 }
 
 const snippet: Omit<InvocationJob, 'replyTo'> = {
+  tenant: 'default',
   runtime: 'node',
   function: undefined,
   program: {

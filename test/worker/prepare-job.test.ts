@@ -70,6 +70,7 @@ const snippet: Program = {
 };
 const command: Program = { kind: 'command', argv: ['sh'], env: { PATH: '/bin' }, files: [] };
 const job = (fields: Partial<InvocationJob>): InvocationJob => ({
+  tenant: 'default',
   program: snippet,
   function: undefined,
   stdin: '',
