@@ -11,7 +11,7 @@ const programs = {
    */
   effectiveCapabilities:
     '4883ec20' + // sub rsp, 32
-    'c7042422052008' + // mov dword [rsp], LINUX_CAPABILITY_VERSION_3
+    'c7042422050820' + // mov dword [rsp], LINUX_CAPABILITY_VERSION_3
     'c744240400000000' + // mov dword [rsp+4], 0
     '4889e7' + // mov rdi, rsp
     '488d742408' + // lea rsi, [rsp+8]

@@ -1,4 +1,5 @@
-import { gzipSync } from 'node:zlib';
+import { promisify } from 'node:util';
+import { gzip } from 'node:zlib';
 import type { Attack } from './attack.ts';
 import type { Ground } from './ground.ts';
 import { type TarEntry, tarOf } from './tar-of.ts';
@@ -66,8 +67,9 @@ const badEntries: Record<string, TarEntry[]> = {
 };
 
 function bundle(what: string, index: number): Attack {
-  const deploy = (ground: Ground, entries: readonly TarEntry[]) =>
-    upload(ground, gzipSync(tarOf(entries), { level: 1 }));
+  // Not at once: the platform closes idle connections meanwhile, and who does not hear of it would use one.
+  const deploy = async (ground: Ground, entries: readonly TarEntry[]) =>
+    upload(ground, await promisify(gzip)(tarOf(entries), { level: 1 }));
   return {
     id: `bundle-${index + 1}`,
     group,
