@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "agent.h"
 #include "frames.h"
+#include "secrets.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -66,6 +67,12 @@ void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length)
   if (!sandbox_limit(sandbox, &agent.usual)) {
     char text[128];
     snprintf(text, sizeof(text), "cannot set the sandbox's caps: %m");
+    sandbox_fail(sandbox, text);
+    return;
+  }
+  if (request.secrets && secrets_write(sandbox->shell.tmpfs, &request, sandbox->spec.uid, sandbox->spec.gid) < 0) {
+    char text[128];
+    snprintf(text, sizeof(text), "cannot write the sandbox's secrets: %m");
     sandbox_fail(sandbox, text);
     return;
   }

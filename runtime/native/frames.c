@@ -38,10 +38,11 @@ const char *frame_read_spec(const uint8_t *payload, size_t length, struct sandbo
   struct spec_head head;
   if (length < sizeof(head)) return "the spec is too short";
   memcpy(&head, payload, sizeof(head));
-  if ((head.flags & ~(uint32_t)(SPEC_SCRATCH | SPEC_OWN_USER)) != 0) return "the spec has unknown flags";
+  if ((head.flags & ~(uint32_t)(SPEC_SCRATCH | SPEC_OWN_USER | SPEC_SECRETS)) != 0) return "the spec has unknown flags";
   if (head.groups > MAX_GROUPS) return "the spec has too many groups";
   *out = (struct sandbox_spec){.scratch = (head.flags & SPEC_SCRATCH) != 0,
                                .own_user = (head.flags & SPEC_OWN_USER) != 0,
+                               .secrets = (head.flags & SPEC_SECRETS) != 0,
                                .uid = head.uid,
                                .gid = head.gid,
                                .group_count = head.groups};
@@ -77,6 +78,35 @@ static const char *check_limits(const struct run_limits *limits) {
   return NULL;
 }
 
+static bool take_bytes(const uint8_t **at, uint32_t *left, uint32_t most, const uint8_t **out, uint32_t *length) {
+  if (*left < sizeof(*length)) return false;
+  memcpy(length, *at, sizeof(*length));
+  if (*length > most || *length > *left - sizeof(*length)) return false;
+  *out = *at + sizeof(*length);
+  *at = *out + *length;
+  *left -= (uint32_t)sizeof(*length) + *length;
+  return true;
+}
+
+bool secret_next(const uint8_t **at, uint32_t *left, struct secret *out) {
+  static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-";
+  const uint8_t *name;
+  uint32_t length;
+  if (!take_bytes(at, left, MAX_SECRET_NAME - 1, &name, &length) || length == 0) return false;
+  if (!take_bytes(at, left, MAX_SECRET, &out->value, &out->length)) return false;
+  memcpy(out->name, name, length);
+  out->name[length] = '\0';
+  return strspn(out->name, allowed) == length && out->name[0] != '.';
+}
+
+static const char *check_secrets(const uint8_t *secrets, uint32_t length) {
+  struct secret secret;
+  uint32_t count = 0;
+  for (; length > 0; count++)
+    if (count == MAX_SECRETS || !secret_next(&secrets, &length, &secret)) return "the run request's secrets are malformed, or too many";
+  return NULL;
+}
+
 const char *frame_read_run(const uint8_t *payload, size_t length, struct run_request *out) {
   uint32_t flags, input_length;
   const size_t head = sizeof(out->limits) + sizeof(flags) + sizeof(input_length);
@@ -84,13 +114,22 @@ const char *frame_read_run(const uint8_t *payload, size_t length, struct run_req
   memcpy(&out->limits, payload, sizeof(out->limits));
   memcpy(&flags, payload + sizeof(out->limits), sizeof(flags));
   memcpy(&input_length, payload + sizeof(out->limits) + sizeof(flags), sizeof(input_length));
-  if ((flags & ~(uint32_t)RUN_CHANGES) != 0) return "the run request has unknown flags";
+  if ((flags & ~(uint32_t)(RUN_CHANGES | RUN_SECRETS)) != 0) return "the run request has unknown flags";
   if (input_length > length - head) return "the run request has less stdin than it says";
   out->changes = (flags & RUN_CHANGES) != 0;
   out->input = payload + head;
   out->input_length = input_length;
   out->job = out->input + input_length;
   out->job_length = (uint32_t)(length - head - input_length);
+  out->secrets = NULL;
+  out->secrets_length = 0;
+  if ((flags & RUN_SECRETS) != 0) {
+    const uint32_t most = MAX_SECRETS * (2 * sizeof(uint32_t) + MAX_SECRET_NAME + MAX_SECRET);
+    if (!take_bytes(&out->job, &out->job_length, most, &out->secrets, &out->secrets_length))
+      return "the run request has less of secrets than it says";
+    const char *wrong = check_secrets(out->secrets, out->secrets_length);
+    if (wrong) return wrong;
+  }
   if (out->job_length == 0) return "the run request has no job";
   return check_limits(&out->limits);
 }

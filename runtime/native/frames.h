@@ -24,10 +24,18 @@ const char *frame_read_spec(const uint8_t *payload, size_t length, struct sandbo
 struct run_request {
   struct run_limits limits;
   bool changes;
-  const uint8_t *input, *job;
-  uint32_t input_length, job_length;
+  const uint8_t *input, *secrets, *job; /* secrets: NULL where there are none */
+  uint32_t input_length, secrets_length, job_length;
 };
 const char *frame_read_run(const uint8_t *payload, size_t length, struct run_request *out);
+
+struct secret {
+  char name[MAX_SECRET_NAME]; /* of one file, and not a hidden one */
+  const uint8_t *value;
+  uint32_t length;
+};
+/* The next of a run request's; both arguments move past it. False when there is none, or it is malformed. */
+bool secret_next(const uint8_t **at, uint32_t *left, struct secret *out);
 
 /* A zygote that is not the platform's own may write anything. Its pid is not looked at, and used for nothing. */
 const char *event_check(const struct zygote_event *event, size_t got);

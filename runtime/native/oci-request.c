@@ -42,7 +42,7 @@ const char *oci_request_read(const uint8_t *payload, size_t length, struct oci_r
   at += sizeof(head);
   if (runtime != OCI_RUNC && runtime != OCI_GVISOR) return "there is no such runtime";
   if (!limits_are_sane(&out->limits)) return "a cap of the sandbox is out of range";
-  if ((head.flags & ~(uint32_t)(SPEC_SCRATCH | SPEC_OWN_USER)) != 0) return "the spec has unknown flags";
+  if ((head.flags & ~(uint32_t)(SPEC_SCRATCH | SPEC_OWN_USER | SPEC_SECRETS)) != 0) return "the spec has unknown flags";
   if (head.groups > MAX_GROUPS) return "the spec has too many groups";
   if ((size_t)(end - at) < sizeof(uint32_t) * head.groups) return "the spec is too short";
   memcpy(spec->groups, at, sizeof(uint32_t) * head.groups);
@@ -60,6 +60,7 @@ const char *oci_request_read(const uint8_t *payload, size_t length, struct oci_r
   out->runtime = (enum oci_runtime)runtime;
   spec->scratch = (head.flags & SPEC_SCRATCH) != 0;
   spec->own_user = (head.flags & SPEC_OWN_USER) != 0;
+  spec->secrets = (head.flags & SPEC_SECRETS) != 0;
   /* It is alone in its id range, so its own id is always the first. */
   spec->uid = spec->own_user ? FIRST_SANDBOX_ID : head.uid;
   spec->gid = spec->own_user ? FIRST_SANDBOX_ID : head.gid;

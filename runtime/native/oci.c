@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "oci.h"
+#include "secrets.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -467,17 +468,18 @@ static void write_filter(void) {
 
 /* As agent-run.c has it. Its caps are those that the sandbox was made with. */
 static void run(const uint8_t *payload, size_t length) {
-  uint32_t flags, input_length;
-  const size_t head = sizeof(struct run_limits) + 2 * sizeof(uint32_t);
-  if (oci.state != CREATED || length < head) die("the worker sent a malformed run request");
-  memcpy(&flags, payload + sizeof(struct run_limits), sizeof(flags));
-  memcpy(&input_length, payload + sizeof(struct run_limits) + sizeof(flags), sizeof(input_length));
-  if (input_length > length - head) die("the worker sent a malformed run request");
+  struct run_request request;
+  const struct sandbox_spec *spec = &oci.request.spec;
+  if (oci.state != CREATED) die("the worker sent a run request out of place");
+  const char *wrong = frame_read_run(payload, length, &request);
+  if (wrong) die("the worker sent a malformed run request: %s", wrong);
   oci.run_at = now_usec();
-  oci.captures = (flags & RUN_CHANGES) != 0;
+  if (request.secrets && secrets_write(oci.tmpfs, &request, spec->uid, spec->gid) < 0)
+    fail("cannot write the sandbox's secrets: %m");
+  oci.captures = request.changes;
   if (oci.captures) changes_note_platform(oci.tmpfs, &oci.platform);
-  buffer_append(&oci.input, payload + head, input_length);
-  write_job(payload + head + input_length, length - head - input_length);
+  buffer_append(&oci.input, request.input, request.input_length);
+  write_job(request.job, request.job_length);
   cgroup_sandbox_usage(&oci.cgroup, SANDBOX, oci.request.limits.cpu_milli, &oci.before);
   oci.cpu_check_at = oci.run_at + (uint64_t)oci.request.limits.cpu_ms * 1000 / 64;
   oci.state = STARTING;

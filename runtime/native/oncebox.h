@@ -58,7 +58,8 @@ enum frame_type {
   FRAME_ZONE = 1,   /* worker: first frame of a connection. strings: layers "a:b", search path, init,
                        "trusted" or the zygote's memory in bytes or "", argv */
   FRAME_CREATE = 2, /* worker: make sandbox. struct spec_head, u32 groups, strings: directory, layers */
-  FRAME_RUN = 3,    /* worker: struct run_limits, u32 run_flags, u32 stdin length, stdin, job */
+  FRAME_RUN = 3,    /* worker: struct run_limits, u32 run_flags, u32 stdin length, stdin, with RUN_SECRETS u32 length and secrets,
+                       job. Each secret: u32 length, name, u32 length, value */
   FRAME_KILL = 4,   /* worker: end it, in any state */
   FRAME_STAT = 5,   /* worker asks, of a sandbox or the zygote (0); agent answers with struct stat_report */
   FRAME_READY = 6,  /* agent: the zone (sandbox 0; then u32 microseconds of initialisation) or the sandbox is ready */
@@ -85,7 +86,8 @@ enum oci_runtime { OCI_RUNC = 1, OCI_GVISOR = 2 };
 
 enum spec_flags {
   SPEC_SCRATCH = 1, /* /work and /tmp are directories of the writable layer itself */
-  SPEC_OWN_USER = 2 /* an id that no other sandbox has; uid and gid are 0 */
+  SPEC_OWN_USER = 2, /* an id that no other sandbox has; uid and gid are 0 */
+  SPEC_SECRETS = 4 /* it has a place for secrets, /run/secrets */
 };
 
 struct spec_head {
@@ -95,7 +97,11 @@ struct spec_head {
   uint32_t groups; /* how many follow */
 } __attribute__((packed));
 
-enum run_flags { RUN_CHANGES = 1 };
+enum run_flags { RUN_CHANGES = 1, RUN_SECRETS = 2 };
+
+#define MAX_SECRETS 32
+#define MAX_SECRET_NAME 64 /* with its NUL */
+#define MAX_SECRET (64u << 10)
 
 enum changes_state { CHANGES_NONE = 0, CHANGES_COMPLETE = 1, CHANGES_CUT = 2 };
 
@@ -375,7 +381,7 @@ void ids_become_zygote(void);
 
 /* ---- shell.c ---- */
 struct sandbox_spec {
-  bool scratch, own_user;
+  bool scratch, own_user, secrets;
   uint32_t uid, gid, group_count, groups[MAX_GROUPS];
   const char *working_dir;
   const char *layers; /* "a:b", uppermost first */

@@ -171,6 +171,12 @@ void shell_mount_root(int ready, int tmpfs, const struct sandbox_spec *spec) {
   } else {
     close(tmp);
   }
+  if (spec->secrets) {
+    /* Ours alone to write to, and no part of the overlay, so that what a run has changed does not show it. */
+    make_dir(ready, "/shell/secrets", 0755);
+    if (chown("/shell/secrets", ADMINISTRATOR_ID, ADMINISTRATOR_ID) < 0) shell_fail(ready, "own /run/secrets");
+    bind_onto(ready, "/shell/secrets", open_or_make(ready, root, "/run/secrets", 0755, 0, 0), 0, "mount /run/secrets");
+  }
   close(open_or_make(ready, root, spec->working_dir, 0755, spec->uid, spec->gid));
   /* These two last, so that nothing above went through them; and an image may not say where they are. */
   close(open_or_make(ready, root, "/dev", 0755, 0, 0));

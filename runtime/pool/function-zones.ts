@@ -28,6 +28,7 @@ const lookEveryMs = 5_000;
 
 /** A version of a function, for which a zygote may be booted. */
 export interface FunctionVersionRequest {
+  tenant: string;
   name: string;
   version: number;
   /** Of its image: says handler, environment and limits. */
@@ -74,7 +75,7 @@ interface Serving {
 }
 
 /**
- * Zones of functions, whose zygotes have initialised. Each belongs to one version of one function, by name: two functions
+ * Zones of functions, whose zygotes have initialised. Each belongs to one version of one function, by tenant and name: two functions
  * with equal code, which may be two callers', share nothing that has run it. They are booted in the background when it pays (RentOrBuy), and
  * nobody ever waits for one: what has none, or cannot have one, starts the ordinary way.
  */
@@ -143,7 +144,7 @@ export class FunctionZones {
 
   /** Layers under zygotes, in hex: some have no sandbox at present. */
   layers(): string[] {
-    return this.#shelf.all().flatMap(({ key }) => key.split(' ').slice(4));
+    return this.#shelf.all().flatMap(({ key }) => key.split(' ').slice(5));
   }
 
   drain(imageDigest: string): Promise<void> {
@@ -161,7 +162,7 @@ export class FunctionZones {
   }
 
   async #bootInTurn(key: string, request: FunctionSandboxRequest): Promise<void> {
-    const first = await this.#slots.enter(request.function.name);
+    const first = await this.#slots.enter(ownerOf(request.function));
     if (!first) return;
     // Much may have changed while it waited.
     const hasRoom = () => this.#shelf.size < this.#options.max || this.#closeOldest();
@@ -175,7 +176,7 @@ export class FunctionZones {
     let slot: BootSlot | undefined = first;
     this.#remember(key, version);
     const entry = this.#shelf.open(key, image.digest, async (signal) => {
-      const turn = slot ?? (await this.#slots.enter(version.name, signal));
+      const turn = slot ?? (await this.#slots.enter(ownerOf(version), signal));
       slot = undefined;
       if (!turn) throw new SandboxLostError('its function boots another zygote, or too many others do');
       try {
@@ -259,9 +260,10 @@ export class FunctionZones {
   }
 
   /** A newer version of the function is in use: zygotes of older ones go as soon as nothing of them runs. */
-  #supersede({ name, version }: FunctionVersionRequest): void {
-    for (const [entry, { version: served }] of this.#serving)
-      if (served.name === name && served.version < version && !isInUse(entry)) this.#forget(entry);
+  #supersede(used: FunctionVersionRequest): void {
+    for (const [entry, { version }] of this.#serving)
+      if (ownerOf(version) === ownerOf(used) && version.version < used.version && !isInUse(entry))
+        this.#forget(entry);
   }
 
   #report(error: unknown, key: string): void {
@@ -281,8 +283,17 @@ export class FunctionZones {
   }
 }
 
-function keyOf({ interpreter, spec, function: { name, version, digest } }: FunctionSandboxRequest): string {
-  return `${name} ${version} ${interpreter} ${digest} ${spec.layers.join(' ')}`;
+/** Whom turns are given to, and whose versions succeed each other. */
+function ownerOf({ tenant, name }: FunctionVersionRequest): string {
+  return `${tenant} ${name}`;
+}
+
+function keyOf({
+  interpreter,
+  spec,
+  function: { tenant, name, version, digest },
+}: FunctionSandboxRequest): string {
+  return `${tenant} ${name} ${version} ${interpreter} ${digest} ${spec.layers.join(' ')}`;
 }
 
 function allowedBytes({ memoryBytes }: FunctionVersionRequest): number {

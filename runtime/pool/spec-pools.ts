@@ -157,7 +157,10 @@ export class SpecPools {
  * The digest says which layers there are, but for a code layer on top. Images with the same layers are told apart: one
  * may go while the other stays.
  */
-function keyOf({ layers, user, workingDir, scratch }: SandboxSpec, { imageDigest }: PoolPurpose): string {
+function keyOf(
+  { layers, user, workingDir, scratch, secrets = false }: SandboxSpec,
+  { imageDigest }: PoolPurpose,
+): string {
   const who = user === undefined ? '' : `${user.uid}:${user.gid}:${user.groups.join(',')}`;
-  return `${imageDigest} ${layers.length} ${layers[0]} ${who} ${scratch} ${workingDir}`;
+  return `${imageDigest} ${layers.length} ${layers[0]} ${who} ${scratch} ${secrets} ${workingDir}`;
 }

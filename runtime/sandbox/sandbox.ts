@@ -42,6 +42,15 @@ export interface RunRequest {
   stdin: Uint8Array;
   /** Report what the program left in the writable layer. */
   captureChanges?: boolean;
+  /** Files that the program's user alone can read, in `/run/secrets`, whose spec has to have `secrets`. At most 32. */
+  secrets?: readonly Secret[];
+}
+
+export interface Secret {
+  /** As the contract has it: a plain file name. */
+  name: string;
+  /** 64 KiB at most. */
+  value: Uint8Array;
 }
 
 /** Ids inside the zone, 0 to 65535, as the image's /etc/passwd has them. */
@@ -65,6 +74,8 @@ export interface SandboxSpec {
    * directory works there on every kernel; in an overlay only since Linux 6.6.
    */
   scratch: boolean;
+  /** Whether it has a place for secrets; they come with the run. */
+  secrets?: boolean;
 }
 
 /** What snippets and handlers run in: `/work` is theirs, and so is their user. */

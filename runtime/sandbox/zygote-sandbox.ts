@@ -119,9 +119,9 @@ export class ZygoteSandbox implements Sandbox {
       throw new SandboxLostError(`sandbox ${this.id} cannot run: it is ${this.state}`);
     }
     this.state = 'running';
-    const { limits, stdin, captureChanges = false } = request;
+    const { limits, captureChanges = false } = request;
     const job = this.#wiring.encodeJob(request.program);
-    this.#wiring.send(frameType.RUN, encodeRunHead(limits, captureChanges, stdin), job);
+    this.#wiring.send(frameType.RUN, encodeRunHead(request), job);
     const endMs = limits.wallMs + endWithinMs + (captureChanges ? changesWithinMs : 0);
     clearTimeout(this.#deadline);
     this.#deadline = this.#within(endMs, 'did not end');

@@ -1,5 +1,12 @@
 import type { Limits } from '../../sdk/contract/limits.ts';
-import type { EndCause, Residue, RunReport, SandboxSpec, SandboxStat } from '../sandbox/sandbox.ts';
+import type {
+  EndCause,
+  Residue,
+  RunReport,
+  RunRequest,
+  SandboxSpec,
+  SandboxStat,
+} from '../sandbox/sandbox.ts';
 
 /**
  * Frames between the worker and the native part: u32 length of the rest, u8 type, u32 sandbox, payload, all
@@ -116,13 +123,16 @@ export class FrameDecoder {
 }
 
 /** By their bit in `enum spec_flags` and `enum run_flags`. */
-export const specFlag = { SCRATCH: 1, OWN_USER: 2 } as const;
-export const runFlag = { CHANGES: 1 } as const;
+export const specFlag = { SCRATCH: 1, OWN_USER: 2, SECRETS: 4 } as const;
+export const runFlag = { CHANGES: 1, SECRETS: 2 } as const;
 
 /** `struct spec_head`, the groups, then working directory and layers. */
 export function encodeSpec(spec: SandboxSpec): Buffer {
   const { uid, gid, groups } = spec.user ?? { uid: 0, gid: 0, groups: [] };
-  const flags = (spec.scratch ? specFlag.SCRATCH : 0) | (spec.user ? 0 : specFlag.OWN_USER);
+  const flags =
+    (spec.scratch ? specFlag.SCRATCH : 0) |
+    (spec.user ? 0 : specFlag.OWN_USER) |
+    (spec.secrets ? specFlag.SECRETS : 0);
   const numbers = [flags, uid, gid, groups.length, ...groups];
   const head = Buffer.allocUnsafe(numbers.length * 4);
   numbers.forEach((number, index) => {
@@ -143,12 +153,37 @@ export function encodeOci(
   return Buffer.concat([number, encodeLimits(limits), encodeSpec(spec), encodeStrings([config])]);
 }
 
-/** What a run is told beside its job: `struct run_limits`, flags, stdin. */
-export function encodeRunHead(limits: Limits, captureChanges: boolean, stdin: Uint8Array): Buffer {
+/** What a run is told beside its job: `struct run_limits`, flags, stdin, secrets. */
+export function encodeRunHead({
+  limits,
+  stdin,
+  captureChanges = false,
+  secrets = [],
+}: Omit<RunRequest, 'program'>): Buffer {
   const numbers = Buffer.allocUnsafe(8);
-  numbers.writeUInt32LE(captureChanges ? runFlag.CHANGES : 0, 0);
+  const hasSecrets = secrets.length > 0;
+  numbers.writeUInt32LE((captureChanges ? runFlag.CHANGES : 0) | (hasSecrets ? runFlag.SECRETS : 0), 0);
   numbers.writeUInt32LE(stdin.length, 4);
-  return Buffer.concat([encodeLimits(limits), numbers, stdin]);
+  const parts = secrets.flatMap(({ name, value }) => [
+    ...withLength(Buffer.from(name)),
+    ...withLength(value),
+  ]);
+  return Buffer.concat([
+    encodeLimits(limits),
+    numbers,
+    stdin,
+    ...(hasSecrets ? [lengthOf(parts), ...parts] : []),
+  ]);
+}
+
+function withLength(bytes: Uint8Array): Uint8Array[] {
+  return [lengthOf([bytes]), bytes];
+}
+
+function lengthOf(parts: readonly Uint8Array[]): Buffer {
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32LE(parts.reduce((sum, part) => sum + part.length, 0));
+  return length;
 }
 
 /** `struct run_limits`. */

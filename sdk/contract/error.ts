@@ -9,6 +9,9 @@ export const errorStatus = {
   unsupported: 400,
   route_not_found: 404,
   function_not_found: 404,
+  /** The function has no such version, or none before its current one. */
+  version_not_found: 404,
+  alias_not_found: 404,
   /** Never existed, or finished so long ago that its record is gone. */
   invocation_not_found: 404,
   image_not_found: 404,
@@ -17,6 +20,8 @@ export const errorStatus = {
   request_timeout: 408,
   /** Sandboxes stand on the image, or a function's version does. */
   image_in_use: 409,
+  /** The version is the function's current one, or an alias points at it. */
+  version_in_use: 409,
   body_too_large: 413,
   /** An archive, manifest or layer that is malformed, incomplete, or not what its digest says. */
   invalid_image: 422,

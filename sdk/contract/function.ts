@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { aliasSchema } from './alias.ts';
 import { filesSchema, isWhiteout } from './files.ts';
 import { imageReferenceSchema } from './image.ts';
 import { isolationSchema } from './isolation.ts';
@@ -117,5 +118,7 @@ export const functionRecordSchema = z.object({
   current: z.number().int(),
   /** Oldest first. */
   versions: z.array(functionVersionSchema),
+  /** Sorted by name. */
+  aliases: z.array(aliasSchema).default([]),
 });
 export type FunctionRecord = z.infer<typeof functionRecordSchema>;

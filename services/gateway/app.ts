@@ -7,6 +7,7 @@ import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import { createGatewayMetrics } from './metrics.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
+import { aliasRoutes } from './routes/aliases.ts';
 import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { imageRoutes } from './routes/images.ts';
@@ -16,6 +17,7 @@ import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoutes } from './routes/openapi.ts';
 import { runRoutes } from './routes/run.ts';
+import { versionRoutes } from './routes/versions.ts';
 
 /** The HTTP surface. Holds no state: all of it is in what is passed in. */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
@@ -38,6 +40,8 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/', openApiRoutes(deps));
   app.route('/v1', runRoutes(deps));
   app.route('/v1', functionRoutes(deps));
+  app.route('/v1', aliasRoutes(deps));
+  app.route('/v1', versionRoutes(deps));
   app.route('/v1', invokeRoutes(deps));
   app.route('/v1', invocationRoutes(deps));
   app.route('/v1', nodeRoutes(deps));

@@ -26,6 +26,7 @@ export async function forward(
     method: c.req.method,
     path: pathname + search,
     headers: {
+      'oncebox-tenant': c.get('tenant'),
       ...pick(c, 'accept'),
       ...(upload ? { ...pick(c, 'content-type'), ...pick(c, 'content-length') } : {}),
       ...(typeof body === 'string' && { 'content-type': 'application/json' }),

@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
-
-/** Where the tar of a code layer lies, so that a worker on any machine can fetch it. */
-export const layerKey = (hex: string) => `oncebox:layer:${hex}`;
+import { layerKey } from './keys.ts';
 
 /**
  * The tar of a code layer, checked against its digest. Throws PlatformError `function_not_found` if it is gone:

@@ -6,10 +6,13 @@ import {
   type FunctionVersion,
   functionVersionSchema,
 } from '../../sdk/contract/function.ts';
+import { parseFunctionReference } from '../../sdk/contract/function-reference.ts';
+import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { isRedisFull } from '../queue/make-room.ts';
 import { type RedisRoom, redisUsedUp } from '../queue/redis-room.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
+import { type Aliases, aliasesIn, aliasNotFound, createAliases } from './aliases.ts';
 import { type CodeFile, packCodeLayer } from './code-layer.ts';
 import {
   composeFunctionImage,
@@ -19,8 +22,9 @@ import {
   settingsOf,
 } from './function-image.ts';
 import { handlerFileCandidates } from './handler-file.ts';
-import { layerKey } from './layer-store.ts';
+import { functionNotFound, layerKey, layerUsersKey, tenantKeys, tenantsKey } from './keys.ts';
 import { deleteScript, deployScript, resolveScript } from './scripts.ts';
+import { createVersions, parseVersion, type Versions, versionNotFound, versionsIn } from './versions.ts';
 
 /** The image that a version stands on, as a catalogue or store knows it. */
 interface BaseImage extends ImageTexts {
@@ -29,6 +33,8 @@ interface BaseImage extends ImageTexts {
 }
 
 export interface Deployment {
+  /** Whose it is; the default tenant's unless given. */
+  tenant?: string;
   name: string;
   image: BaseImage;
   runtime: FunctionVersion['runtime'];
@@ -40,7 +46,7 @@ export interface Deployment {
   files: CodeFile[];
 }
 
-/** The current version with what an invocation needs of its image. */
+/** A version with what an invocation needs of its image. */
 interface ResolvedFunction extends DeployedFunction {
   /** All of the image's Env, the version's own included. */
   programEnv: Record<string, string>;
@@ -56,8 +62,8 @@ interface VersionImage extends FunctionImage {
   codeLayer?: string | undefined;
 }
 
-/** Functions and their immutable versions, on Redis. */
-export interface Registry {
+/** Functions and their immutable versions, on Redis. Each is a tenant's: the default one's unless given. */
+export interface Registry extends Aliases, Versions {
   /**
    * Stores a version and points the name at it. What was deployed before under this name gets its old version
    * number back: `created` is false then. Throws PlatformError `invalid_request` if no file can hold the handler, and
@@ -65,35 +71,30 @@ export interface Registry {
    */
   deploy(deployment: Deployment): Promise<{ deployed: DeployedFunction; created: boolean }>;
   /** As `deploy`, of a version that another registry made: the digest stays. Throws `invalid_request` if it is none. */
-  deployImage(name: string, image: BaseImage): Promise<{ deployed: DeployedFunction; created: boolean }>;
-  /** The version that the name points at. Throws `function_not_found`. */
-  resolve(name: string): Promise<ResolvedFunction>;
+  deployImage(
+    name: string,
+    image: BaseImage,
+    tenant?: string,
+  ): Promise<{ deployed: DeployedFunction; created: boolean }>;
+  /**
+   * What `name`, `name:version` or `name:alias` stands for now; of an alias with weights, another one each time. Throws
+   * `function_not_found`, `version_not_found` or `alias_not_found`.
+   */
+  resolve(reference: string, tenant?: string): Promise<ResolvedFunction>;
   /** Throws `function_not_found`. */
-  get(name: string): Promise<FunctionRecord>;
+  get(name: string, tenant?: string): Promise<FunctionRecord>;
   /**
    * A version, the current one unless given. Throws `function_not_found`, and `invalid_request` for a version that an
    * earlier release stored without its image.
    */
-  imageOf(name: string, version?: number): Promise<VersionImage>;
+  imageOf(name: string, version?: number, tenant?: string): Promise<VersionImage>;
   /** Sorted by name. */
-  list(): Promise<DeployedFunction[]>;
-  /** What the versions of all functions stand on: digests of images, and code layers in hex. */
+  list(tenant?: string): Promise<DeployedFunction[]>;
+  /** What the versions of all tenants' functions stand on: digests of images, and code layers in hex. */
   pinned(): Promise<{ images: Set<string>; layers: Set<string> }>;
   /** Removes all versions, and the layers that no other function uses. Throws `function_not_found`. */
-  delete(name: string): Promise<void>;
+  delete(name: string, tenant?: string): Promise<void>;
 }
-
-/*
- * Keys:
- *   oncebox:functions             set of names
- *   oncebox:function:<name>       hash: current, last → numbers; version:<n> → JSON; layer:<n>; digest:<digest> → n;
- *                                 image:<n> → JSON of the image's texts
- *   oncebox:layer:<hex>           the code layer's tar
- *   oncebox:layer-users:<hex>     set of the function names that use it
- */
-const namesKey = 'oncebox:functions';
-const functionKey = (name: string) => `oncebox:function:${name}`;
-const layerUsersKey = (hex: string) => `oncebox:layer-users:${hex}`;
 
 const storedVersionSchema = functionVersionSchema.extend({
   programEnv: z.record(z.string(), z.string()).optional(),
@@ -102,17 +103,29 @@ const storedVersionSchema = functionVersionSchema.extend({
 type StoredVersion = Omit<z.infer<typeof storedVersionSchema>, 'version' | 'createdAt'>;
 const imageTextsSchema = z.object({ manifestJson: z.string(), configJson: z.string() });
 
-/** Without a `room` nothing is claimed: who deploys needs one. */
-export function createRegistry(redis: Redis, room?: RedisRoom): Registry {
-  async function resolveOrUndefined(name: string): Promise<ResolvedFunction | undefined> {
-    const found = await redis.eval(resolveScript, 1, functionKey(name));
-    if (!Array.isArray(found)) return undefined;
+/** Without a `room` nothing is claimed: who deploys needs one. `draw` is what aliases with weights choose by, 0 to below 1. */
+export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => number = Math.random): Registry {
+  async function find(tenant: string | undefined, name: string, which: string): Promise<ResolvedFunction> {
+    const found = await redis.eval(resolveScript, 1, tenantKeys(tenant).function(name), which, draw());
+    if (found === 'alias') throw aliasNotFound(name, which);
+    if (found === 'version') throw versionNotFound(name, Number(which));
+    if (!Array.isArray(found)) throw functionNotFound(name);
     const version = parseVersion(storedVersionSchema, found[0], found[1]);
     return { name, ...version, programEnv: version.programEnv ?? version.env };
   }
 
-  async function store(name: string, version: StoredVersion, image: ImageTexts, tar: Uint8Array | undefined) {
+  interface Storing {
+    name: string;
+    tenant: string | undefined;
+    version: StoredVersion;
+    image: ImageTexts;
+    /** Absent where the image holds the code. */
+    tar?: Uint8Array;
+  }
+
+  async function store({ name, tenant, version, image, tar }: Storing) {
     const { codeLayer = '' } = version;
+    const keys = tenantKeys(tenant);
     const versionJson = JSON.stringify({ ...version, createdAt: new Date().toISOString() });
     const imageJson = JSON.stringify({ manifestJson: image.manifestJson, configJson: image.configJson });
     // A layer that is there already takes nothing.
@@ -121,17 +134,11 @@ export function createRegistry(redis: Redis, room?: RedisRoom): Registry {
     await room?.claimToKeep(bytes, 'deploy');
     const storing = redis.eval(
       deployScript,
-      4,
-      namesKey,
-      functionKey(name),
-      layerKey(codeLayer),
-      layerUsersKey(codeLayer),
-      name,
-      version.digest,
-      versionJson,
-      codeLayer,
+      5,
+      ...[keys.function(name), keys.names, layerKey(codeLayer), layerUsersKey(codeLayer), tenantsKey],
+      ...[name, version.digest, versionJson, codeLayer],
       tar ? Buffer.from(tar.buffer, tar.byteOffset, tar.byteLength) : '',
-      imageJson,
+      ...[imageJson, keys.user(name), keys.tenant],
     );
     const reply = await storing.catch((error: unknown) => {
       throw isRedisFull(error) ? redisUsedUp('deploy', error) : error;
@@ -142,7 +149,10 @@ export function createRegistry(redis: Redis, room?: RedisRoom): Registry {
   }
 
   return {
-    async deploy({ name, image, runtime, handler, env, limits, zygote, isolation, files }) {
+    ...createAliases(redis),
+    ...createVersions(redis),
+
+    async deploy({ tenant, name, image, runtime, handler, env, limits, zygote, isolation, files }) {
       requireHandlerFile(runtime, handler, files);
       const { tar, digest: codeLayer } = packCodeLayer(files);
       const settings = {
@@ -169,34 +179,35 @@ export function createRegistry(redis: Redis, room?: RedisRoom): Registry {
         programEnv,
         user,
       };
-      return store(name, version, made, tar);
+      return store({ name, tenant, version, image: made, tar });
     },
 
-    async deployImage(name, image) {
+    async deployImage(name, image, tenant) {
       const settings = readFunctionImage(image);
       const { env: programEnv, user } = settingsOf(image);
       const { reference, digest } = image;
       const version = { digest, ...settings, image: { reference, digest }, sizeBytes: 0, programEnv, user };
-      return store(name, version, image, undefined);
+      return store({ name, tenant, version, image });
     },
 
-    async resolve(name) {
-      const found = await resolveOrUndefined(name);
-      if (!found) throw notFound(name);
-      return found;
+    async resolve(reference, tenant) {
+      const parsed = parseFunctionReference(reference);
+      if (!parsed) throw functionNotFound(reference);
+      return find(tenant, parsed.name, String(parsed.version ?? parsed.alias ?? ''));
     },
 
-    async get(name) {
-      const fields = await redis.hgetall(functionKey(name));
-      if (fields.current === undefined) throw notFound(name);
-      return { name, current: Number(fields.current), versions: versionsIn(fields) };
+    async get(name, tenant) {
+      const fields = await redis.hgetall(tenantKeys(tenant).function(name));
+      if (fields.current === undefined) throw functionNotFound(name);
+      const [versions, aliases] = [versionsIn(fields), aliasesIn(fields)];
+      return { name, current: Number(fields.current), versions, aliases };
     },
 
-    async imageOf(name, version) {
-      const key = functionKey(name);
+    async imageOf(name, version, tenant) {
+      const key = tenantKeys(tenant).function(name);
       const number = version ?? (await redis.hget(key, 'current'));
       const [text, imageText] = await redis.hmget(key, `version:${number}`, `image:${number}`);
-      if (text == null) throw notFound(name, version);
+      if (text == null) throw version === undefined ? functionNotFound(name) : noVersion(name, version);
       const { digest, image: base, codeLayer } = parseVersion(functionVersionSchema, number, text);
       if (imageText == null || base === undefined) {
         throw new PlatformError(
@@ -208,44 +219,44 @@ export function createRegistry(redis: Redis, room?: RedisRoom): Registry {
       return { digest, base, codeLayer, ...imageTextsSchema.parse(JSON.parse(imageText)) };
     },
 
-    async list() {
-      const names = (await redis.smembers(namesKey)).sort();
-      const found = await Promise.all(names.map(resolveOrUndefined));
-      // One deleted between the two reads is left out.
-      return found.filter((item) => item !== undefined).map((item) => deployedFunctionSchema.parse(item));
+    async list(tenant) {
+      const names = (await redis.smembers(tenantKeys(tenant).names)).sort();
+      const found = await Promise.allSettled(names.map((name) => find(tenant, name, '')));
+      return found.flatMap((item) => {
+        if (item.status === 'fulfilled') return [deployedFunctionSchema.parse(item.value)];
+        // One deleted between the two reads is left out.
+        if (item.reason instanceof PlatformError) return [];
+        throw item.reason;
+      });
     },
 
     async pinned() {
-      const names = await redis.smembers(namesKey);
-      const all = await Promise.all(names.map((name) => redis.hgetall(functionKey(name))));
-      const versions = all.flatMap(versionsIn);
-      return {
-        images: new Set(versions.flatMap(({ image }) => (image ? [image.digest] : []))),
-        layers: new Set(versions.flatMap(({ codeLayer }) => (codeLayer === undefined ? [] : [codeLayer]))),
-      };
+      // The default tenant's were there before there were others.
+      const tenants = new Set([defaultTenant, ...(await redis.smembers(tenantsKey))]);
+      const images = new Set<string>();
+      const layers = new Set<string>();
+      for (const keys of [...tenants].map(tenantKeys)) {
+        const names = await redis.smembers(keys.names);
+        const all = await Promise.all(names.map((name) => redis.hgetall(keys.function(name))));
+        for (const { image, codeLayer } of all.flatMap(versionsIn)) {
+          if (image) images.add(image.digest);
+          if (codeLayer !== undefined) layers.add(codeLayer);
+        }
+      }
+      return { images, layers };
     },
 
-    async delete(name) {
+    async delete(name, tenant) {
+      const keys = tenantKeys(tenant);
       const deleted = await redis.eval(
         deleteScript,
-        2,
-        namesKey,
-        functionKey(name),
-        name,
-        layerKey(''),
-        layerUsersKey(''),
+        3,
+        ...[keys.function(name), keys.names, tenantsKey],
+        ...[name, keys.user(name), layerKey(''), layerUsersKey(''), keys.tenant],
       );
-      if (deleted === 0) throw notFound(name);
+      if (deleted === 0) throw functionNotFound(name);
     },
   };
-}
-
-/** Oldest first. */
-function versionsIn(fields: Record<string, string>): FunctionVersion[] {
-  return Object.entries(fields)
-    .filter(([field]) => field.startsWith('version:'))
-    .map(([field, text]) => parseVersion(functionVersionSchema, field.slice('version:'.length), text))
-    .sort((a, b) => a.version - b.version);
 }
 
 function requireHandlerFile(runtime: FunctionVersion['runtime'], handler: string, files: { path: string }[]) {
@@ -260,11 +271,6 @@ function requireHandlerFile(runtime: FunctionVersion['runtime'], handler: string
   );
 }
 
-function parseVersion<S extends z.ZodType>(schema: S, version: unknown, text: unknown): z.output<S> {
-  return schema.parse({ ...JSON.parse(String(text)), version: Number(version) });
-}
-
-function notFound(name: string, version?: number): PlatformError {
-  const which = version === undefined ? '' : ` with a version ${version}`;
-  return new PlatformError('function_not_found', `there is no function "${name}"${which}`);
+function noVersion(name: string, version: number): PlatformError {
+  return new PlatformError('function_not_found', `there is no function "${name}" with a version ${version}`);
 }

@@ -11,10 +11,10 @@ export function createFunctionAssembler(options: {
   redis: Redis;
   store: Pick<Store, 'addImage'>;
   images: Pick<NodeImages, 'ensure'>;
-}): (name: string, version: number | undefined) => Promise<StoredImage> {
+}): (name: string, version: number | undefined, tenant: string) => Promise<StoredImage> {
   const { registry, redis, store, images } = options;
-  return async (name, version) => {
-    const { manifestJson, configJson, base, codeLayer } = await registry.imageOf(name, version);
+  return async (name, version, tenant) => {
+    const { manifestJson, configJson, base, codeLayer } = await registry.imageOf(name, version, tenant);
     const image = await images.ensure(base);
     if (codeLayer === undefined) return image;
     const blobs = new Map([[`sha256:${codeLayer}`, await fetchCodeLayer(redis, codeLayer)]]);

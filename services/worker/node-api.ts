@@ -18,6 +18,7 @@ import {
   tagRequestSchema,
 } from '../../sdk/contract/image.ts';
 import type { SandboxRecord } from '../../sdk/contract/node.ts';
+import { tenantNameSchema } from '../../sdk/contract/tenant.ts';
 import type { GatewayEnv } from '../gateway/deps.ts';
 import { onError } from '../gateway/middleware/on-error.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -31,7 +32,7 @@ export interface NodeApiDeps {
   /** Builds an image from a context, a tar that may be gzipped. */
   build: (context: Readable, query: BuildQuery, task: Task) => Promise<StoredImage>;
   /** Makes a function's version an image in the store and returns it. */
-  assemble: (name: string, version: number | undefined) => Promise<StoredImage>;
+  assemble: (name: string, version: number | undefined, tenant: string) => Promise<StoredImage>;
   /** Resolves when gateways know of the store's last change: what a reply names can be run at once. */
   announced: () => Promise<void>;
   /** The node's figures, in Prometheus's text format. */
@@ -106,7 +107,8 @@ export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
     .post('/v1/functions/:name/push', async (c) => {
       const { version, ...request } = pushFunctionRequestSchema.parse(await c.req.json());
       return reply(c, async (task) => {
-        const { digest } = await assemble(c.req.param('name'), version);
+        const tenant = tenantNameSchema.parse(c.req.header('oncebox-tenant'));
+        const { digest } = await assemble(c.req.param('name'), version, tenant);
         return store.push({ ...request, source: digest }, task);
       });
     })

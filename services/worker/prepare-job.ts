@@ -49,7 +49,8 @@ function functionOf(job: InvocationJob): { function?: FunctionVersionRequest } {
   if (job.function === undefined || program.kind !== 'handler' || zygote === false) return {};
   if (isolation !== 'native') return {};
   const { handler, env } = program;
-  return { function: { ...job.function, init: { handler, env }, memoryBytes: limits.memoryBytes } };
+  const { tenant } = job;
+  return { function: { tenant, ...job.function, init: { handler, env }, memoryBytes: limits.memoryBytes } };
 }
 
 /** Present when an OCI runtime is to make the sandbox. */

@@ -93,9 +93,13 @@ export function useDriver(isolation: Isolation): Driver {
 
   async function run(runtime: RuntimeName, spec: SandboxSpec, program: Program, options: RunOptions) {
     const limits = limitsOf(options.limits);
-    const sandbox = await create(runtime, spec, limits, launcher);
     const { stdin = '', captureChanges = false } = options;
-    const report = await sandbox.run({ program, limits, stdin: Buffer.from(stdin), captureChanges });
+    const secrets = Object.entries(options.secrets ?? {}).map(([name, text]) => ({
+      name,
+      value: Buffer.from(text),
+    }));
+    const sandbox = await create(runtime, { ...spec, secrets: secrets.length > 0 }, limits, launcher);
+    const report = await sandbox.run({ program, limits, stdin: Buffer.from(stdin), captureChanges, secrets });
     await sandbox.dead;
     return {
       outcome: outcomeOf(report, program, limits),

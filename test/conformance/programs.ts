@@ -10,6 +10,7 @@ export interface RunOptions {
   args?: string[];
   env?: Record<string, string>;
   files?: { path: string; content: string; encoding: 'utf8' | 'base64' }[];
+  secrets?: Record<string, string>;
   captureChanges?: boolean;
 }
 

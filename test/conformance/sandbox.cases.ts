@@ -77,6 +77,41 @@ export function sandboxConformance(isolation: Isolation, skips: Record<string, s
     expect((await snippet('bash', 'echo done', { stdin })).outcome).toEqual({ status: 'ok' });
   });
 
+  conforms("secrets are files of the program's user alone, where it can make no others", async () => {
+    const secrets = { TOKEN: 'hush', 'tls.key': 'x'.repeat(65_536), EMPTY: '' };
+    const look =
+      'cd /run/secrets; cat TOKEN; echo; wc -c < tls.key; find . -type f -printf "%f %m %u\\n" | sort; touch more 2>/dev/null || echo refused; ' +
+      'rm -f TOKEN 2>/dev/null || echo refused; env | grep -c hush; grep -c hush /proc/self/mountinfo';
+    const expected =
+      'hush\n65536\nEMPTY 400 sandbox\nTOKEN 400 sandbox\ntls.key 400 sandbox\nrefused\nrefused\n0\n0\n';
+    expect((await snippet('bash', look, { secrets })).stdout).toBe(expected);
+    const node = 'console.log(require("fs").readFileSync("/run/secrets/TOKEN", "utf8"))';
+    expect((await snippet('node', node, { secrets })).stdout).toBe('hush\n');
+    const python = 'print(open("/run/secrets/TOKEN").read())';
+    expect((await snippet('python', python, { secrets })).stdout).toBe('hush\n');
+    const found = await command(
+      ['/bin/bash', '-c', 'cat /run/secrets/TOKEN; find /run/secrets/TOKEN -printf " %m %U %G\\n"'],
+      await imageSpec('mkdir -p srv/app'),
+      { secrets },
+    );
+    expect(found.stdout, 'whoever the image says').toBe('hush 400 1234 2345\n');
+  });
+
+  conforms('what is not given secrets has no place for them', async () => {
+    expect((await snippet('bash', 'ls /run/secrets 2>&1 || echo none')).stdout).toContain('none');
+  });
+
+  conforms('secrets are no part of what a run has changed', async () => {
+    const { report } = await snippet('bash', 'cat /run/sec*/TOKEN > /dev/null; echo kept > /work/kept', {
+      secrets: { TOKEN: 'hush' },
+      captureChanges: true,
+    });
+    const archive = Buffer.from(report.changes ?? []).toString('latin1');
+    expect(archive).toContain('kept');
+    expect(archive).not.toContain('hush');
+    expect(archive).not.toContain('secrets');
+  });
+
   conforms('the environment is what was given and what the platform says', async () => {
     const { stdout } = await snippet('node', 'console.log(JSON.stringify(process.env))', { env: { A: '1' } });
     const names = Object.keys(JSON.parse(stdout)).sort();

@@ -87,7 +87,7 @@ test("what a route's own code throws is documented for its operation", async () 
   expect(thrown.size).toBe(gateway.app.routes.filter(({ method }) => method !== 'ALL').length);
   expect(thrown.get('post /run')).toContain('unsupported');
   expect(thrown.get('put /functions/{name}')).toContain('unsupported');
-  expect(thrown.get('post /functions/{name}/invoke')).toContain('body_too_large');
+  expect(thrown.get('post /functions/{ref}/invoke')).toContain('body_too_large');
 });
 
 test("the document's limits are those that this gateway allows", async () => {

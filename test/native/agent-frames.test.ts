@@ -51,7 +51,14 @@ async function zone() {
 }
 
 const job = encodeJob('exec', { kind: 'command', argv: ['/bin/true'], env: {}, files: [] });
-const head = (limits = {}) => encodeRunHead({ ...defaultLimits(), ...limits }, false, Buffer.from('in'));
+const head = (limits = {}) =>
+  encodeRunHead({ limits: { ...defaultLimits(), ...limits }, stdin: Buffer.from('in') });
+const withSecret = (name: string, bytes: number, count = 1) =>
+  encodeRunHead({
+    limits: defaultLimits(),
+    stdin: Buffer.from('in'),
+    secrets: Array(count).fill({ name, value: Buffer.alloc(bytes) }),
+  });
 /** Flags and the length of stdin come last, before stdin. */
 const flagsAt = head().length - 'in'.length - 8;
 const withByte = (bytes: Buffer, at: number, value: number) => {
@@ -74,8 +81,19 @@ test.each([
   ['no time', head({ wallMs: 0 }), 'time is out of range'],
   ['no CPU', head({ cpus: 0 }), 'CPU bandwidth is out of range'],
   ['no disk', head({ diskBytes: 0 }), 'disk cap is out of range'],
-  ['a flag that is none', withByte(head(), flagsAt, 2), 'unknown flags'],
+  ['a flag that is none', withByte(head(), flagsAt, 4), 'unknown flags'],
   ['less stdin than it says', withByte(head(), flagsAt + 7, 1), 'less stdin than it says'],
+  ['a secret beside its directory', withSecret('../x', 1), 'secrets are malformed'],
+  ['a secret without a name', withSecret('', 1), 'secrets are malformed'],
+  ['a hidden secret', withSecret('.x', 1), 'secrets are malformed'],
+  ['a secret that is too large', withSecret('x', 65_537), 'secrets are malformed'],
+  ['33 secrets', withSecret('x', 1, 33), 'or too many'],
+  [
+    'less of secrets than it says',
+    withByte(withSecret('x', 1), flagsAt + 8 + 'in'.length + 3, 1),
+    'less of secrets than it says',
+  ],
+  ['secrets and no place for them', withSecret('x', 1), "cannot write the sandbox's secrets"],
   ['half a head', head().subarray(0, 20), 'too short'],
 ])('a run with %s fails its sandbox with the reason, and the zone goes on', async (_, wrong, reason) => {
   const { socket, hear, textOf } = await zone();
@@ -95,7 +113,7 @@ test('a run without a job is one', async () => {
 
 const spec = encodeSpec(scratchSpec(layers));
 test.each([
-  ['a flag that is none', withByte(spec, 0, 7), 'unknown flags'],
+  ['a flag that is none', withByte(spec, 0, 8), 'unknown flags'],
   ['two users', withByte(spec, 4, 1), 'two users'],
   ['a third text', Buffer.concat([spec, Buffer.from('x\0')]), 'more than two texts'],
   ['no end', spec.subarray(0, -1), 'no texts'],

@@ -80,6 +80,7 @@ const version = (
   image,
   spec: scratchSpec([code, ...image.layers]),
   function: {
+    tenant: 'default',
     name,
     version: number,
     digest: `sha256:${code}`,

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
-import { fetchCodeLayer, layerKey } from '../../services/registry/layer-store.ts';
+import { layerKey } from '../../services/registry/keys.ts';
+import { fetchCodeLayer } from '../../services/registry/layer-store.ts';
 import { createRegistry, type Deployment, type Registry } from '../../services/registry/registry.ts';
 import { nodeImage } from '../support/images.ts';
 import { useRedis } from '../support/redis.ts';

@@ -19,7 +19,7 @@ static void must_be_spec(const uint8_t *payload, size_t length) {
 static void must_be_run(const uint8_t *payload, size_t length) {
   struct run_request run;
   if (frame_read_run(payload, length, &run)) return;
-  must(run.input >= payload && run.job == run.input + run.input_length && run.job + run.job_length == payload + length);
+  must(run.input >= payload && run.job == (run.secrets ? run.secrets + run.secrets_length : run.input + run.input_length) && run.job + run.job_length == payload + length);
   must(run.job_length > 0 && run.limits.memory_bytes > 0 && run.limits.pids > 0 && run.limits.cpu_milli > 0);
   must(run.limits.wall_ms > 0 && run.limits.cpu_ms > 0 && run.limits.disk_bytes > 0 && run.limits.disk_inodes > 0);
   must(run.limits.disk_bytes + CHANGES_OVERHEAD > run.limits.disk_bytes);
@@ -27,6 +27,12 @@ static void must_be_run(const uint8_t *payload, size_t length) {
   uint8_t sum = 0;
   for (size_t i = 0; i < run.input_length; i++) sum ^= run.input[i];
   for (size_t i = 0; i < run.job_length; i++) sum ^= run.job[i];
+  struct secret secret;
+  while (secret_next(&run.secrets, &run.secrets_length, &secret)) {
+    must(strlen(secret.name) > 0 && !strchr(secret.name, '/') && secret.name[0] != '.');
+    for (size_t i = 0; i < secret.length; i++) sum ^= secret.value[i];
+  }
+  must(run.secrets_length == 0);
   must(sum == (sum & 0xff));
 }
 

@@ -116,11 +116,20 @@ function agentFrames() {
     8194,
     encodeSpec({ layers: [layer], workingDir: '/', scratch: false, user }),
   );
-  const run = (changes: boolean) =>
+  const createSecret = encodeFrame(
+    frameType.CREATE,
+    8195,
+    encodeSpec({ ...scratchSpec([layer]), secrets: true }),
+  );
+  const secrets = [
+    { name: 'TOKEN', value: text('hush') },
+    { name: 'tls.key', value: text('') },
+  ];
+  const run = (captureChanges: boolean, given: typeof secrets = []) =>
     encodeFrame(
       frameType.RUN,
       8193,
-      encodeRunHead(defaultLimits(), changes, text('stdin')),
+      encodeRunHead({ limits: defaultLimits(), stdin: text('stdin'), captureChanges, secrets: given }),
       text('{"job":1}'),
     );
   const kill = encodeFrame(frameType.KILL, 8193);
@@ -133,6 +142,8 @@ function agentFrames() {
     'create-user': cut(7, createUser),
     run: cut(100, run(false)),
     'run-changes': cut(64, run(true)),
+    'create-secrets': cut(50, createSecret),
+    'run-secrets': cut(80, run(true, secrets)),
     life: cut(33, create, ...stat, run(false), kill, createUser),
   };
 }

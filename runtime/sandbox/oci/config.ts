@@ -120,7 +120,8 @@ const runcMounts: OciMount[] = [
 ];
 
 /** Its /proc and /dev are its own. Where it finds no mount for /tmp it makes one in memory, which no cap on disk knows. */
-function gvisorMounts({ scratch }: SandboxSpec): OciMount[] {
+function gvisorMounts({ scratch, secrets }: SandboxSpec): OciMount[] {
   const work = scratch ? [bind('/work', '/shell/home')] : [];
-  return [bind('/tmp', '/shell/tmp'), ...work, bind('/dev/shm', '/shell/shm')];
+  const ofSecrets = secrets ? [bind('/run/secrets', '/shell/secrets')] : [];
+  return [bind('/tmp', '/shell/tmp'), ...work, ...ofSecrets, bind('/dev/shm', '/shell/shm')];
 }

@@ -1,11 +1,13 @@
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
 import type { Limits } from '../../../sdk/contract/limits.ts';
 import { errorSchema } from './errors.ts';
+import { aliasOperations } from './operations/aliases.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
 import { nodeOperations } from './operations/nodes.ts';
 import { runOperations } from './operations/run.ts';
+import { versionOperations } from './operations/versions.ts';
 
 export type OpenApiDocument = ReturnType<OpenApiGeneratorV31['generateDocument']>;
 
@@ -15,6 +17,8 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
   const operations = [
     ...runOperations(maxima),
     ...functionOperations(maxima),
+    ...aliasOperations,
+    ...versionOperations,
     ...invocationOperations,
     ...nodeOperations,
     ...imageOperations,

@@ -1,9 +1,12 @@
 import { z } from 'zod';
 import { functionNameSchema } from '../../../sdk/contract/function.ts';
+import { functionReferenceSchema } from '../../../sdk/contract/function-reference.ts';
 import { named } from './named.ts';
 
 named('FunctionName', functionNameSchema);
 
+/** A function's name, perhaps with a version's number or an alias. */
+export const functionRef = z.object({ ref: named('FunctionReference', functionReferenceSchema) });
 export const functionName = z.object({ name: functionNameSchema });
 export const invocationId = z.object({ id: named('InvocationId', z.string().regex(/^inv_[a-z2-7]{26}$/)) });
 
@@ -21,9 +24,13 @@ export const invocationLinks = Object.fromEntries(
 );
 /** From a deploy to the operations of the function. */
 export const functionLinks = Object.fromEntries(
-  ['invokeFunction', 'getFunction', 'deleteFunction'].map((operationId) => [
+  [
+    ['invokeFunction', 'ref'],
+    ['getFunction', 'name'],
+    ['deleteFunction', 'name'],
+  ].map(([operationId = '', parameter = '']) => [
     operationId,
-    { operationId, parameters: { name: '$request.path.name' } },
+    { operationId, parameters: { [parameter]: '$request.path.name' } },
   ]),
 );
 
@@ -40,6 +47,14 @@ export const finishedHeaders = {
     required: false,
   },
   'server-timing': { description: 'Milliseconds of each phase.', schema: text, required: false },
+};
+/** Of a call of a function, also where that ends with an error. */
+export const versionHeader = {
+  'oncebox-function-version': {
+    description: 'The version that was chosen.',
+    schema: { type: 'integer', minimum: 1 },
+    required: true,
+  },
 };
 export const acceptedHeaders = {
   ...invocationHeaders,

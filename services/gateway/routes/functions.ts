@@ -25,12 +25,13 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
   const requestSchema = deployRequestSchema(maxima);
 
   async function deploy(c: Context<GatewayEnv>, name: string): ReturnType<Registry['deploy']> {
+    const tenant = c.get('tenant');
     if (isGzip(c.req.header('content-type'))) {
       const { image, ...query } = deployQuerySchema.parse(c.req.query());
       await requireIsolation(directory, query.isolation);
       const files = await unpack(await readBody(c, maxBytes), 'body');
       const base = await catalogue.resolve(image ?? baseImageOf(query.runtime));
-      return registry.deploy({ name, image: base, ...query, env: {}, limits: {}, files });
+      return registry.deploy({ tenant, name, image: base, ...query, env: {}, limits: {}, files });
     }
     // What the body says goes; but what is malformed is refused wherever it stands.
     deployQuerySchema.partial().parse(c.req.query());
@@ -48,13 +49,14 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
     } = requestSchema.parse(wellFormed(value, text));
     await requireIsolation(directory, isolation);
     if (runtime === undefined || handler === undefined)
-      return registry.deployImage(name, await catalogue.resolve(image ?? ''));
+      return registry.deployImage(name, await catalogue.resolve(image ?? ''), tenant);
     const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
     const unpacked =
       bundle === undefined
         ? (files ?? []).map((file) => ({ path: file.path, data: fileBytes(file) }))
         : await unpack(Buffer.from(bundle, 'base64'), 'bundle');
     return registry.deploy({
+      tenant,
       name,
       image: await catalogue.resolve(image ?? baseImageOf(runtime)),
       runtime,
@@ -81,10 +83,10 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
       const { deployed, created } = await deploy(c, name);
       return c.json(deployed, created ? 201 : 200);
     })
-    .get('/functions', async (c) => c.json<FunctionList>({ functions: await registry.list() }))
-    .get('/functions/:name', async (c) => c.json(await registry.get(c.req.param('name'))))
+    .get('/functions', async (c) => c.json<FunctionList>({ functions: await registry.list(c.get('tenant')) }))
+    .get('/functions/:name', async (c) => c.json(await registry.get(c.req.param('name'), c.get('tenant'))))
     .delete('/functions/:name', async (c) => {
-      await registry.delete(c.req.param('name'));
+      await registry.delete(c.req.param('name'), c.get('tenant'));
       return c.body(null, 204);
     });
 }

@@ -45,7 +45,8 @@ export function imageRoutes({ config, registry }: GatewayDeps): Hono<GatewayEnv>
     .post('/images/import', withUpload(importQuerySchema))
     .post('/images/build', withUpload(buildQuerySchema))
     .post('/functions/:name/push', async (c) => {
-      await registry.resolve(c.req.param('name'));
+      // By its own name only: which version is in the body.
+      await registry.get(c.req.param('name'), c.get('tenant'));
       return withBody(pushFunctionRequestSchema)(c);
     });
 }

@@ -9,7 +9,7 @@ import { readJson } from '../read-body.ts';
 import { requireIsolation } from '../require-isolation.ts';
 import { resolveLimits } from '../resolve-limits.ts';
 
-/** `POST /v1/functions/:name/invoke`: the body is the event, the reply what the handler returned. */
+/** `POST /v1/functions/:ref/invoke`: the body is the event, the reply what the handler returned. */
 export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   const {
     ONCEBOX_BODY_MAX_BYTES,
@@ -17,9 +17,9 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     ONCEBOX_MAX_LIMITS: maxima,
   } = deps.config;
 
-  return new Hono<GatewayEnv>().post('/functions/:name/invoke', async (c) => {
+  return new Hono<GatewayEnv>().post('/functions/:ref/invoke', async (c) => {
     // Before the body is read, and before anything is enqueued.
-    const resolvedFunction = await deps.registry.resolve(c.req.param('name'));
+    const resolvedFunction = await deps.registry.resolve(c.req.param('ref'), c.get('tenant'));
     const {
       name,
       version,
@@ -34,6 +34,7 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
       zygote,
       isolation,
     } = resolvedFunction;
+    c.header('oncebox-function-version', String(version));
     await requireIsolation(deps.directory, isolation);
     const { diff } = invokeQuerySchema.parse(c.req.query());
     const { text } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);

@@ -4,18 +4,26 @@ import type { Limits } from '../../../../sdk/contract/limits.ts';
 import { type Outcome, outcomeSchema } from '../../../../sdk/contract/outcome.ts';
 import { anything, errors, json, reply } from '../errors.ts';
 import { named } from '../named.ts';
-import { acceptedHeaders, finishedHeaders, functionName, invocationLinks, prefer } from '../parameters.ts';
+import {
+  acceptedHeaders,
+  finishedHeaders,
+  functionRef,
+  invocationLinks,
+  prefer,
+  versionHeader,
+} from '../parameters.ts';
 import { runRequest } from '../requests.ts';
 
 named('Outcome', outcomeSchema);
 export const invocation = named('Invocation', invocationSchema);
 
-const accepted = reply(
-  'With `Prefer: respond-async`: it waits in the queue.',
-  json(invocation),
-  acceptedHeaders,
-  invocationLinks,
-);
+const accepted = (headers = {}) =>
+  reply(
+    'With `Prefer: respond-async`: it waits in the queue.',
+    json(invocation),
+    { ...acceptedHeaders, ...headers },
+    invocationLinks,
+  );
 const failed = Object.keys({
   exited: 1,
   function_error: 1,
@@ -43,7 +51,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
       },
       responses: {
         200: reply('It has ended, however it did.', json(invocation), finishedHeaders, invocationLinks),
-        202: accepted,
+        202: accepted(),
         ...errors(
           'invalid_request',
           'unsupported',
@@ -56,22 +64,31 @@ export function runOperations(maxima: Limits): RouteConfig[] {
     },
     {
       method: 'post',
-      path: '/v1/functions/{name}/invoke',
+      path: '/v1/functions/{ref}/invoke',
       operationId: 'invokeFunction',
       summary: 'Calls a function; the body is the event',
+      description:
+        'As `hello`, its current version; as `hello:3`, that one; as `hello:prod`, what the alias says.',
       request: {
-        params: functionName,
+        params: functionRef,
         query: invokeQuerySchema,
         headers: prefer,
         body: { required: false, content: json(anything, { name: 'Ada' }) },
       },
       responses: {
-        200: reply('What the handler returned.', json(anything), finishedHeaders, invocationLinks),
-        202: accepted,
+        200: reply(
+          'What the handler returned.',
+          json(anything),
+          { ...finishedHeaders, ...versionHeader },
+          invocationLinks,
+        ),
+        202: accepted(versionHeader),
         ...errors(
           'invalid_request',
           'unsupported',
           'function_not_found',
+          'version_not_found',
+          'alias_not_found',
           'body_too_large',
           'queue_full',
           'result_pending',
