@@ -1,17 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { Hono } from 'hono';
 import { routePath } from 'hono/route';
-import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import { createGatewayMetrics } from './metrics.ts';
+import { authenticate } from './middleware/authenticate.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
+import { requireScope } from './middleware/require-scope.ts';
 import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { imageRoutes } from './routes/images.ts';
 import { invocationRoutes } from './routes/invocations.ts';
 import { invokeRoutes } from './routes/invoke.ts';
+import { keyRoutes } from './routes/keys.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoutes } from './routes/openapi.ts';
@@ -24,7 +26,6 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.use(async (c, next) => {
     const requestId = randomUUID();
     c.set('receivedAtMs', wallClockMs());
-    c.set('tenant', defaultTenant);
     c.set('logger', deps.logger.child({ requestId }));
     c.header('oncebox-request-id', requestId);
     const answered = metrics.begun();
@@ -33,6 +34,9 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     const route = routePath(c, -1);
     answered({ method: c.req.method, route: route === '/*' ? 'none' : route, status: c.res.status });
   });
+  const { authenticator } = deps.tenancy;
+  app.use(authenticate(authenticator));
+  if (authenticator) app.use(requireScope());
   app.route('/', healthRoutes(deps));
   app.route('/', metricsRoutes(deps, metrics));
   app.route('/', openApiRoutes(deps));
@@ -42,6 +46,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', invocationRoutes(deps));
   app.route('/v1', nodeRoutes(deps));
   app.route('/v1', imageRoutes(deps));
+  app.route('/v1', keyRoutes(deps));
   app.notFound((c) => onNotFound(c, app.routes));
   app.onError(onError);
   return app;

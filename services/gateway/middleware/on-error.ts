@@ -28,6 +28,8 @@ function errorResponse(c: Context, { code, message, status, details }: PlatformE
     error: { code, message, ...(field !== undefined && { field }), ...(invocationId && { invocationId }) },
   };
   if (retryAfterSeconds !== undefined) c.header('retry-after', String(retryAfterSeconds));
+  // RFC 6750, section 3.
+  if (code === 'unauthorized') c.header('www-authenticate', 'Bearer realm="oncebox"');
   if (invocationId) c.header('oncebox-invocation-id', invocationId);
   return c.json(body, status as ContentfulStatusCode);
 }

@@ -20,13 +20,28 @@ const retryAfter = {
   },
 };
 
+const challenge = {
+  'www-authenticate': {
+    description: 'RFC 6750.',
+    schema: { type: 'string' as const },
+    required: true,
+  },
+};
+
 /** What any request can meet, whatever it asks for. */
 const always: ErrorCode[] = ['request_timeout', 'headers_too_large', 'internal', 'unavailable'];
+/** And any but those that are open to all, where keys are asked for. */
+const withKeys: ErrorCode[] = ['unauthorized', 'forbidden'];
 
 type Responses = Record<string, ResponseConfig>;
 
 /** The error replies of an operation: one for each status, whose body has one of the codes given. */
 export function errors(...codes: ErrorCode[]): Responses {
+  return errorsOfOpen(...codes, ...withKeys);
+}
+
+/** The same of an operation that never asks for a key. */
+export function errorsOfOpen(...codes: ErrorCode[]): Responses {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of [...codes, ...always]) {
     const status = errorStatus[code];
@@ -42,6 +57,7 @@ function response(codes: ErrorCode[]): ResponseConfig {
     headers: {
       ...requestId,
       ...(codes.some((code) => code === 'queue_full' || code === 'unavailable') && retryAfter),
+      ...(codes.includes('unauthorized') && challenge),
     },
     content: {
       'application/json': {
