@@ -68,6 +68,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   clock.parsed(parsed.data);
 
   const run = runs.open(job.id);
+  run.tenant = parsed.data.tenant;
   run.function = parsed.data.function;
   run.imageDigest = parsed.data.imageDigest;
   let release: (() => void) | undefined;
