@@ -17,6 +17,7 @@ export const errorStatus = {
   invocation_not_found: 404,
   image_not_found: 404,
   key_not_found: 404,
+  tenant_not_found: 404,
   method_not_allowed: 405,
   /** The request's headers or body did not come in time. */
   request_timeout: 408,
@@ -29,7 +30,9 @@ export const errorStatus = {
   build_failed: 422,
   /** Too many invocations wait; Retry-After says when to come back. */
   queue_full: 429,
-  /** One of the tenant's quotas is used up; Retry-After says when to come back, where time helps. */
+  /** The tenant's quota of requests a minute is used up; Retry-After says when the next minute begins. */
+  rate_limited: 429,
+  /** One of the tenant's other quotas is used up; Retry-After says when to come back, where time helps. */
   quota_exceeded: 429,
   /** The path and the headers together are larger than 16 KiB. */
   headers_too_large: 431,

@@ -7,6 +7,7 @@ import { createGatewayMetrics } from './metrics.ts';
 import { authenticate } from './middleware/authenticate.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
+import { limitRate } from './middleware/rate-limit.ts';
 import { requireScope } from './middleware/require-scope.ts';
 import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -18,6 +19,7 @@ import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoutes } from './routes/openapi.ts';
 import { runRoutes } from './routes/run.ts';
+import { tenantRoutes } from './routes/tenants.ts';
 
 /** The HTTP surface. Holds no state: all of it is in what is passed in. */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
@@ -36,6 +38,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   });
   const { authenticator } = deps.tenancy;
   app.use(authenticate(authenticator));
+  app.use(limitRate(deps.tenancy));
   if (authenticator) app.use(requireScope());
   app.route('/', healthRoutes(deps));
   app.route('/', metricsRoutes(deps, metrics));
@@ -47,6 +50,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', nodeRoutes(deps));
   app.route('/v1', imageRoutes(deps));
   app.route('/v1', keyRoutes(deps));
+  app.route('/v1', tenantRoutes(deps));
   app.notFound((c) => onNotFound(c, app.routes));
   app.onError(onError);
   return app;

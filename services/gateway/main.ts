@@ -10,6 +10,7 @@ import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { openTenancy } from '../tenants/tenancy.ts';
+import { limitByTenant } from '../tenants/tenant-queue.ts';
 import { createApp } from './app.ts';
 import { listen } from './server.ts';
 
@@ -60,12 +61,13 @@ const tenancy = await openTenancy({
   subscriber,
   needsKeys: config.needsKeys,
   adminKey: config.ONCEBOX_ADMIN_KEY,
+  onError,
 });
 undo.push(() => tenancy.close());
 
 const app = createApp({
   config,
-  queue,
+  queue: limitByTenant(queue, { ...tenancy, onError }),
   registry: createRegistry(redis, queue.room),
   directory,
   catalogue: createImageCatalogue(redis),

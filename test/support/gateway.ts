@@ -18,6 +18,7 @@ import { loadConfig } from '../../services/shared/config.ts';
 import { createLogger } from '../../services/shared/logger.ts';
 import { createUndoStack, type UndoStack } from '../../services/shared/shutdown.ts';
 import { openTenancy, type Tenancy } from '../../services/tenants/tenancy.ts';
+import { limitByTenant } from '../../services/tenants/tenant-queue.ts';
 import { announce, baseImages } from './images.ts';
 import type { TestRedis } from './redis.ts';
 
@@ -81,8 +82,10 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
       subscriber,
       needsKeys: config.needsKeys,
       adminKey: config.ONCEBOX_ADMIN_KEY,
+      onError,
     });
     current.undo.push(() => current.tenancy.close());
+    current.queue = limitByTenant(current.queue, { ...current.tenancy, onError });
     const { queue, registry, directory, tenancy } = current;
     const catalogue = createImageCatalogue(redis);
     const logger = createLogger('silent', 'test');

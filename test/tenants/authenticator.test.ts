@@ -135,7 +135,10 @@ test('the admin key opens all without a record, and no other secret under its id
 });
 
 test('keys are listed by age, of a tenant or of all, without what opens', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  undo.push(() => vi.useRealTimers());
   await keys.create(ours);
+  vi.setSystemTime(Date.now() + 1);
   await keys.create({ name: 'other', tenant: 'zeta', scopes: ['admin'] });
   expect((await keys.list()).map(({ name }) => name)).toEqual(['ci', 'other']);
   const [only, ...more] = await keys.list('zeta');

@@ -7,6 +7,7 @@ import { invocationOperations } from './operations/invocations.ts';
 import { keyOperations } from './operations/keys.ts';
 import { nodeOperations } from './operations/nodes.ts';
 import { runOperations } from './operations/run.ts';
+import { tenantOperations } from './operations/tenants.ts';
 
 export type OpenApiDocument = ReturnType<OpenApiGeneratorV31['generateDocument']>;
 
@@ -20,6 +21,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...nodeOperations,
     ...imageOperations,
     ...keyOperations,
+    ...tenantOperations,
   ];
   for (const operation of operations) registry.registerPath(operation);
   registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });

@@ -20,6 +20,7 @@ const retryAfter = {
   },
 };
 
+const comesAgain = new Set<ErrorCode>(['queue_full', 'unavailable', 'rate_limited', 'quota_exceeded']);
 const challenge = {
   'www-authenticate': {
     description: 'RFC 6750.',
@@ -31,7 +32,7 @@ const challenge = {
 /** What any request can meet, whatever it asks for. */
 const always: ErrorCode[] = ['request_timeout', 'headers_too_large', 'internal', 'unavailable'];
 /** And any but those that are open to all, where keys are asked for. */
-const withKeys: ErrorCode[] = ['unauthorized', 'forbidden'];
+const withKeys: ErrorCode[] = ['unauthorized', 'forbidden', 'rate_limited'];
 
 type Responses = Record<string, ResponseConfig>;
 
@@ -56,7 +57,7 @@ function response(codes: ErrorCode[]): ResponseConfig {
     description: codes.map((code) => `\`${code}\``).join(', '),
     headers: {
       ...requestId,
-      ...(codes.some((code) => code === 'queue_full' || code === 'unavailable') && retryAfter),
+      ...(codes.some((code) => comesAgain.has(code)) && retryAfter),
       ...(codes.includes('unauthorized') && challenge),
     },
     content: {

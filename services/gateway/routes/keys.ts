@@ -22,6 +22,7 @@ export function keyRoutes({ config, tenancy }: Pick<GatewayDeps, 'config' | 'ten
       } = createKeyRequestSchema.parse(wellFormed(value, text));
       if (expiresAt !== undefined && Date.parse(expiresAt) <= Date.now())
         throw new PlatformError('invalid_request', 'expiresAt: lies in the past', { field: 'expiresAt' });
+      await tenancy.book.ensure(tenant);
       const created = await tenancy.keys.create({ name, tenant, scopes, expiresAt });
       c.get('logger').info({ created: { keyId: created.id, tenant, scopes: created.scopes } }, 'key created');
       // Neither a cache between nor a browser keeps what is shown once.

@@ -7,11 +7,9 @@ import {
   keyIdSchema,
   keyListSchema,
 } from '../../../../sdk/contract/key.ts';
-import { tenantNameSchema } from '../../../../sdk/contract/tenant.ts';
 import { errors, json, reply } from '../errors.ts';
 import { named } from '../named.ts';
 
-named('TenantName', tenantNameSchema);
 named('ApiKey', apiKeySchema);
 
 export const keyOperations: RouteConfig[] = [
