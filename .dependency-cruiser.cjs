@@ -24,7 +24,7 @@ module.exports = {
     {
       name: 'gateway-never-imports-runtime',
       severity: 'error',
-      from: { path: '^services/(gateway|registry|queue|shared)' },
+      from: { path: '^services/(gateway|registry|queue|shared|tenants)' },
       to: { path: '^runtime' },
     },
     {

@@ -7,6 +7,10 @@ export const errorStatus = {
   invalid_request: 400,
   /** A node lacks what the request asks for; `field` names it. */
   unsupported: 400,
+  /** No key, or one that opens nothing: unknown, wrong, expired or deleted. */
+  unauthorized: 401,
+  /** The key has not the scope that this needs; the message names it. */
+  forbidden: 403,
   route_not_found: 404,
   function_not_found: 404,
   /** The function has no such version, or none before its current one. */
@@ -15,6 +19,8 @@ export const errorStatus = {
   /** Never existed, or finished so long ago that its record is gone. */
   invocation_not_found: 404,
   image_not_found: 404,
+  key_not_found: 404,
+  tenant_not_found: 404,
   method_not_allowed: 405,
   /** The request's headers or body did not come in time. */
   request_timeout: 408,
@@ -29,6 +35,10 @@ export const errorStatus = {
   build_failed: 422,
   /** Too many invocations wait; Retry-After says when to come back. */
   queue_full: 429,
+  /** The tenant's quota of requests a minute is used up; Retry-After says when the next minute begins. */
+  rate_limited: 429,
+  /** One of the tenant's other quotas is used up; Retry-After says when to come back, where time helps. */
+  quota_exceeded: 429,
   /** The path and the headers together are larger than 16 KiB. */
   headers_too_large: 431,
   internal: 500,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { startKindSchema } from './invocation.ts';
 import { isolationSchema } from './isolation.ts';
 import { runtimeNameSchema } from './runtime-name.ts';
+import { tenantNameSchema } from './tenant.ts';
 
 /** A worker process that takes invocations from the queue. */
 export const nodeInfoSchema = z.object({
@@ -36,6 +37,8 @@ export const sandboxRecordSchema = z.object({
   ageMs: z.number(),
   node: z.string(),
   invocationId: z.string().optional(),
+  /** Whose invocation that is. */
+  tenant: tenantNameSchema.optional(),
   function: z.string().optional(),
 });
 export type SandboxRecord = z.infer<typeof sandboxRecordSchema>;

@@ -4,6 +4,8 @@ import type { NodeDirectory } from '../queue/node-directory.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Config } from '../shared/config.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Identity } from '../tenants/identity.ts';
+import type { Tenancy } from '../tenants/tenancy.ts';
 
 export interface GatewayDeps {
   config: Pick<
@@ -18,6 +20,7 @@ export interface GatewayDeps {
   registry: Registry;
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
+  tenancy: Tenancy;
   logger: Logger;
 }
 
@@ -25,6 +28,8 @@ export interface GatewayEnv {
   Variables: {
     logger: Logger;
     /** Who calls. */
+    identity: Identity;
+    /** For whom: the caller's own, or another that an admin acts for. */
     tenant: string;
     /** Unix time, milliseconds with fractions. */
     receivedAtMs: number;

@@ -9,6 +9,8 @@ import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
+import { openTenancy } from '../tenants/tenancy.ts';
+import { limitByTenant } from '../tenants/tenant-queue.ts';
 import { createApp } from './app.ts';
 import { listen } from './server.ts';
 
@@ -54,12 +56,22 @@ const queue = await createInvocationQueue({
 });
 undo.push(() => queue.close());
 
+const tenancy = await openTenancy({
+  redis,
+  subscriber,
+  needsKeys: config.needsKeys,
+  adminKey: config.ONCEBOX_ADMIN_KEY,
+  onError,
+});
+undo.push(() => tenancy.close());
+
 const app = createApp({
   config,
-  queue,
+  queue: limitByTenant(queue, { ...tenancy, onError }),
   registry: createRegistry(redis, queue.room),
   directory,
   catalogue: createImageCatalogue(redis),
+  tenancy,
   logger,
 });
 const server = await listen(app, { host: config.ONCEBOX_HOST, port: config.ONCEBOX_PORT });

@@ -1,5 +1,6 @@
 import { Queue } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
@@ -41,14 +42,17 @@ export interface InvocationQueue {
     request: InvocationRequest,
     options: { timeoutMs: number; signal?: AbortSignal },
   ): Promise<Invocation>;
-  /** The record as it is now, or undefined if there is none (any more). */
-  get(id: string): Promise<Invocation | undefined>;
+  /** The record as it is now, or undefined if there is none (any more) of this tenant's, the default one unless given. */
+  get(id: string, tenant?: string): Promise<Invocation | undefined>;
   /**
    * Ends an invocation and returns its record: one that waited is cancelled then and there; of one that runs the
    * worker is told, and the record is still `running`; one that is finished stays as it is.
    */
-  cancel(id: string): Promise<Invocation | undefined>;
-  /** The tar of what it left in its writable layer, where that was asked for and still is kept. */
+  cancel(id: string, tenant?: string): Promise<Invocation | undefined>;
+  /**
+   * The tar of what it left in its writable layer, where that was asked for and still is kept. Whose it is, its record
+   * says.
+   */
   files(id: string): Promise<Uint8Array | undefined>;
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
@@ -171,7 +175,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   ): Promise<Invocation> {
     const expected = results.expect(id);
     const timeout = deadline(timeoutMs);
-    const abort = () => void cancel(id).catch(onError);
+    const abort = () => void cancel(id, request.tenant).catch(onError);
     try {
       await add(id, request);
       expected.added();
@@ -192,9 +196,11 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     }
   }
 
-  async function get(id: string): Promise<Invocation | undefined> {
+  /** Of any tenant unless given: of what this process has enqueued itself, nobody need ask. */
+  async function get(id: string, tenant?: string): Promise<Invocation | undefined> {
     const job = await queue.getJob(id);
-    if (!job) return readCancelled(id);
+    if (!job) return readCancelled(id, tenant);
+    if (!isOf(tenant, job.data)) return undefined;
     const state = await job.getState();
     switch (state) {
       case 'completed': {
@@ -210,17 +216,18 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       case 'active':
         return unfinishedInvocation(id, job.data, 'running');
       case 'unknown':
-        return readCancelled(id);
+        return readCancelled(id, tenant);
       default:
         return unfinishedInvocation(id, job.data, 'queued');
     }
   }
 
-  async function cancel(id: string): Promise<Invocation | undefined> {
+  async function cancel(id: string, tenant?: string): Promise<Invocation | undefined> {
     const job = await queue.getJob(id);
-    if (!job) return readCancelled(id);
+    if (!job) return readCancelled(id, tenant);
+    if (!isOf(tenant, job.data)) return undefined;
     const cancelled = cancelledInvocation(id, job.data);
-    const record = JSON.stringify(cancelled);
+    const record = JSON.stringify({ ...cancelled, tenant: job.data.tenant });
     const claimed = await redis.eval(
       claimWaitingScript,
       3,
@@ -239,7 +246,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       await publishResult(redis, job.data.replyTo, cancelled);
       return cancelled;
     }
-    const current = await get(id);
+    const current = await get(id, tenant);
     if (current?.status === 'running') await redis.publish(cancelChannel, id);
     return current;
   }
@@ -262,17 +269,17 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     return Promise.all(ended.map(async (id) => [id, await readFinished(id)] as const));
   }
 
-  async function readCancelled(id: string): Promise<Invocation | undefined> {
-    const text = await redis.get(cancelledKey(id));
-    return text === null ? undefined : storedInvocationSchema.parse(JSON.parse(text));
+  async function readCancelled(id: string, tenant?: string): Promise<Invocation | undefined> {
+    const stored = JSON.parse((await redis.get(cancelledKey(id))) ?? 'null');
+    return stored !== null && isOf(tenant, stored) ? storedInvocationSchema.parse(stored) : undefined;
   }
 
   return {
     room,
     enqueue: add,
     enqueueAndWait,
-    get,
-    cancel,
+    get: (id, tenant = defaultTenant) => get(id, tenant),
+    cancel: (id, tenant = defaultTenant) => cancel(id, tenant),
     files: (id) => readFiles(redis, id),
     waiting: () => redis.llen(waitingList),
     async close() {
@@ -280,6 +287,11 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       await queue.close();
     },
   };
+}
+
+/** Of an earlier release's job or record, which names none, the default tenant has it. */
+function isOf(tenant: string | undefined, owned: { tenant?: string } | undefined): boolean {
+  return tenant === undefined || (owned?.tenant ?? defaultTenant) === tenant;
 }
 
 /** About how many bytes the job has on Redis: as JSON, where a character may become six. */

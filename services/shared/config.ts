@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isIPv4 } from 'node:net';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -17,6 +18,15 @@ const integer = (min: number, max: number) => z.coerce.number().int().min(min).m
 export const configSchema = z.object({
   ONCEBOX_HOST: z.string().default('127.0.0.1').describe('address the gateway listens on'),
   ONCEBOX_PORT: integer(0, 65_535).default(8080).describe('port the gateway listens on; 0 picks one'),
+  ONCEBOX_AUTH: z
+    .enum(['auto', 'required', 'open'])
+    .default('auto')
+    .describe('whether requests need a key; auto: unless ONCEBOX_HOST is a loopback address'),
+  ONCEBOX_ADMIN_KEY: z
+    .string()
+    .regex(/^(ocb_[a-z0-9]{1,32}_[A-Za-z0-9]{32,128})?$/, 'must be of the form ocb_<id>_<secret>')
+    .default('')
+    .describe('a key that opens all, ocb_<id>_<secret>; empty: one is made where keys are needed'),
   ONCEBOX_DATA_DIR: z
     .string()
     .startsWith('/')
@@ -115,6 +125,10 @@ export interface Config extends Environment {
   /** Where the worker serves the node API. */
   nodeSocket: string;
   redisDir: string;
+  /** Whether requests need a key. */
+  needsKeys: boolean;
+  /** Where the admin key is that was made for this instance. */
+  adminKeyFile: string;
   /** Distinguishes instances with different data directories on one host, and on one Redis. */
   instance: string;
 }
@@ -138,8 +152,17 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     runDir,
     nodeSocket: join(runDir, 'node.sock'),
     redisDir: join(parsed.ONCEBOX_DATA_DIR, 'redis'),
+    needsKeys: needsKeys(parsed),
+    adminKeyFile: join(parsed.ONCEBOX_DATA_DIR, 'admin-key'),
     instance: createHash('sha256').update(parsed.ONCEBOX_DATA_DIR).digest('hex').slice(0, 8),
   };
+}
+
+/** By name or address, as it is written: a name that resolves to a loopback address may resolve to another tomorrow. */
+function needsKeys({ ONCEBOX_AUTH: auth, ONCEBOX_HOST: host }: Environment): boolean {
+  if (auth !== 'auto') return auth === 'required';
+  const isLoopback = host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+  return !isLoopback;
 }
 
 function limitsFromEnv(kind: 'default' | 'max') {

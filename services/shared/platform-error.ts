@@ -1,9 +1,23 @@
 import { type ErrorCode, errorStatus } from '../../sdk/contract/error.ts';
 
+/** How far a caller is from one of his limits. */
+export interface RateLimit {
+  /** A token of RFC 9651. */
+  name: string;
+  limit: number;
+  remaining: number;
+  /** When there is more. */
+  resetSeconds: number;
+  /** Absent where it does not go by time. */
+  windowSeconds?: number;
+}
+
 export interface ErrorDetails {
   field?: string;
   invocationId?: string;
   retryAfterSeconds?: number;
+  /** Which limit was reached, for the reply's headers. */
+  rateLimit?: RateLimit;
   cause?: unknown;
 }
 

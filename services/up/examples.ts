@@ -20,7 +20,11 @@ export interface SelfCheck {
 }
 
 /** Deploys a function through the API, as any user would. Throws with the API's own words when it refuses. */
-export async function deployExample(url: string, { name, runtime, handler }: Example): Promise<void> {
+export async function deployExample(
+  url: string,
+  { name, runtime, handler }: Example,
+  key?: string,
+): Promise<void> {
   const root = join(directory, name);
   const paths = (await readdir(root, { recursive: true, withFileTypes: true })).filter((entry) =>
     entry.isFile(),
@@ -28,12 +32,12 @@ export async function deployExample(url: string, { name, runtime, handler }: Exa
   const files = await Promise.all(
     paths.map(async ({ name: path }) => ({ path, content: await readFile(join(root, path), 'utf8') })),
   );
-  await request(`${url}/v1/functions/${name}`, 'PUT', { runtime, handler, files });
+  await request(`${url}/v1/functions/${name}`, 'PUT', { runtime, handler, files }, key);
 }
 
-export async function invokeExample(url: string, { name }: Example): Promise<SelfCheck> {
+export async function invokeExample(url: string, { name }: Example, key?: string): Promise<SelfCheck> {
   const startedAt = performance.now();
-  const response = await request(`${url}/v1/functions/${name}/invoke`, 'POST', { name: 'oncebox' });
+  const response = await request(`${url}/v1/functions/${name}/invoke`, 'POST', { name: 'oncebox' }, key);
   const result = await response.text();
   return {
     result,
@@ -42,10 +46,10 @@ export async function invokeExample(url: string, { name }: Example): Promise<Sel
   };
 }
 
-async function request(url: string, method: string, body: unknown): Promise<Response> {
+async function request(url: string, method: string, body: unknown, key?: string): Promise<Response> {
   const response = await fetch(url, {
     method,
-    headers: { 'content-type': 'application/json' },
+    headers: { 'content-type': 'application/json', ...(key !== undefined && { 'x-api-key': key }) },
     body: JSON.stringify(body),
   });
   if (!response.ok) throw new Error(`cannot ${method} ${url}: ${response.status} ${await response.text()}`);

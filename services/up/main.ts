@@ -16,7 +16,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => vo
 try {
   write(`oncebox starts on ${config.ONCEBOX_DATA_DIR}\n`);
   platform = await startPlatform(config, { log, signal: start.signal });
-  await greet(platform.url);
+  await greet(platform);
 } catch (error) {
   // Also what a Ctrl-C during the start makes of it; then there is nothing to explain.
   if (!stopping) process.stderr.write(`${(error as Error).message}\n`);
@@ -24,19 +24,36 @@ try {
   process.exit(stopping ? 130 : 1);
 }
 
-async function greet(url: string): Promise<void> {
-  await Promise.all(examples.map((example) => deployExample(url, example)));
-  const check = await invokeExample(url, examples[0]);
-  const again = await invokeExample(url, examples[0]);
+async function greet({ url, adminKey }: Platform): Promise<void> {
+  await Promise.all(examples.map((example) => deployExample(url, example, adminKey)));
+  const check = await invokeExample(url, examples[0], adminKey);
+  const again = await invokeExample(url, examples[0], adminKey);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   write(`  functions deployed: ${examples.map(({ name }) => name).join(', ')}
   self-check: ${examples[0].name} → ${check.result} (${check.start} start, ${check.ms.toFixed(1)} ms; the next: ${again.start} start, ${again.ms.toFixed(1)} ms)
+  keys: ${keysInWords()}
 
 Ready on ${url} after ${seconds} s; Ctrl-C ends it. Try:
 
-  curl -s ${url}/v1/run -H 'content-type: application/json' -d '{"runtime":"node","code":"console.log(1+1)"}'
+  curl -s ${url}/v1/run${withKey()} -H 'content-type: application/json' -d '{"runtime":"node","code":"console.log(1+1)"}'
 
 `);
+}
+
+/** Never the key itself: what is printed is kept in terminals and journals. */
+function keysInWords(): string {
+  if (config.ONCEBOX_ADMIN_KEY !== '' && config.needsKeys) return 'needed; ONCEBOX_ADMIN_KEY opens all';
+  if (config.needsKeys) return `needed; ${config.adminKeyFile} holds the one that opens all`;
+  const isChosen = config.ONCEBOX_AUTH === 'open';
+  return isChosen
+    ? `none needed (ONCEBOX_AUTH=open): who reaches ${config.ONCEBOX_HOST} may do all`
+    : 'none needed on loopback';
+}
+
+function withKey(): string {
+  if (!config.needsKeys) return '';
+  const key = config.ONCEBOX_ADMIN_KEY === '' ? `$(cat ${config.adminKeyFile})` : '$ONCEBOX_ADMIN_KEY';
+  return ` -H "x-api-key: ${key}"`;
 }
 
 /** The first request drains; a second one, while that goes on, waits for nobody. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Config } from '../shared/config.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack } from '../shared/shutdown.ts';
+import { adminKeyOf } from './admin-key.ts';
 import { environmentOf, gatewayChild, launcherChild, redisChild, workerChild } from './children.ts';
 import { checkPort, lockInstance } from './instance-lock.ts';
 import { endPredecessor, removeRedisLeftovers } from './predecessor.ts';
@@ -28,6 +29,8 @@ export interface Platform {
   /** Where the gateway listens. */
   url: string;
   config: Config;
+  /** Opens all; undefined where no keys are needed. */
+  adminKey: string | undefined;
   /** Process ids of the children, for tests that end one. */
   pids(): Record<string, number | undefined>;
   /** Drains and ends all parts, in order. With `force`, now or while draining, nothing is waited for. */
@@ -69,18 +72,22 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
 
     const socketUrl = `unix://${encodeURI(join(config.runDir, 'redis.sock'))}`;
     const redisUrl = config.ONCEBOX_REDIS_URL || socketUrl;
+    const adminKey = await adminKeyOf(config);
     const environment = environmentOf({
       ...config,
+      // The gateway's alone.
+      ONCEBOX_ADMIN_KEY: '',
       ONCEBOX_REDIS_URL: redisUrl,
       ONCEBOX_STORE_DIR: config.storeDir,
     });
+    const gatewayEnvironment: NodeJS.ProcessEnv = { ...environment, ONCEBOX_ADMIN_KEY: adminKey ?? '' };
     // Stopped in reverse: gateway, worker, launcher, Redis. Each needs the ones before it until its own end.
     const redis = config.ONCEBOX_REDIS_URL
       ? undefined
       : supervise(new Supervised(redisChild(config, redisUrl, wiring('redis'))));
     const launcher = supervise(new Supervised(launcherChild(config, wiring('launcher'))));
     const worker = supervise(new Supervised(workerChild(environment, wiring('worker'))));
-    const gateway = supervise(new Supervised(gatewayChild(environment, wiring('gateway'))));
+    const gateway = supervise(new Supervised(gatewayChild(gatewayEnvironment, wiring('gateway'))));
 
     if (redis) {
       const sync = syncAppendOnly(config.redisDir);
@@ -95,10 +102,11 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
     ]);
     const [, port] = await Promise.race([served, aborted(signal)]);
     // A restarted gateway comes back where it was, also when the first was free to choose.
-    environment.ONCEBOX_PORT = `${port}`;
+    gatewayEnvironment.ONCEBOX_PORT = `${port}`;
     return {
       url: urlOf(config.ONCEBOX_HOST, port),
       config,
+      adminKey,
       pids: () => ({ redis: redis?.pid, launcher: launcher.pid, worker: worker.pid, gateway: gateway.pid }),
       async close({ force = false } = {}) {
         // The launcher is not killed: it takes the cgroups away, and does not wait for anyone.

@@ -35,6 +35,7 @@ async function recordOf(
     ageMs: performance.now() - sandbox.createdAtMs,
     node,
     ...(run && { invocationId: run.id }),
+    ...(run?.tenant && { tenant: run.tenant }),
     ...(run?.function && { function: run.function.name }),
   };
 }

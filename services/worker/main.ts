@@ -24,6 +24,9 @@ import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
+import { openTenantBook } from '../tenants/tenant-book.ts';
+import { createUsageLedger } from '../tenants/usage-ledger.ts';
+import { openUsageMeter } from '../tenants/usage-meter.ts';
 import { createFunctionAssembler } from './assemble-function.ts';
 import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
@@ -37,6 +40,7 @@ import { createJobPreparer } from './prepare-job.ts';
 import { createDiffRecorder } from './record-diff.ts';
 import { cgroupHierarchies, openResidueAudit } from './residue.ts';
 import { Runs } from './runs.ts';
+import { settleFinished } from './settle-finished.ts';
 
 /** How long running invocations may go on once the worker is asked to stop. */
 const drainMs = 10_000;
@@ -148,6 +152,13 @@ const audit = openResidueAudit({
 });
 undo.push(() => audit.close());
 
+const tenantError = (error: unknown) => logger.warn({ err: error }, "cannot write down a tenant's usage");
+const ledger = createUsageLedger(redis);
+const book = await openTenantBook({ redis, subscriber, onError: tenantError });
+undo.push(() => book.close());
+const meter = openUsageMeter(ledger, tenantError);
+undo.push(() => meter.close());
+
 const worker = createInvocationWorker({
   redis,
   concurrency: config.ONCEBOX_CONCURRENCY,
@@ -166,10 +177,14 @@ const worker = createInvocationWorker({
       maxBytes: config.ONCEBOX_FILES_MAX_BYTES,
       keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
     }),
-    finished: metrics.finished,
+    finished(invocation, tenant) {
+      metrics.finished(invocation);
+      meter.add(tenant, invocation.usage?.cpuMs ?? 0);
+    },
     logger,
   },
 });
+settleFinished(worker, { book, ledger, onError: tenantError });
 undo.push(async () => {
   const closed = worker.close();
   runs.drain();

@@ -8,6 +8,7 @@ import { keptBytes } from '../../runtime/sandbox/zygote-sandbox.ts';
 import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
+import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { type InvocationJob, invocationJobSchema } from '../queue/job.ts';
 import { imageOf } from '../queue/record.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -34,8 +35,8 @@ export interface InvocationDeps {
   /** Finds the image and puts a function version's layer on disk. */
   prepare: PrepareJob;
   recordDiff: RecordDiff;
-  /** Told of every invocation once it is over. */
-  finished?: (invocation: Invocation) => void;
+  /** Told of every invocation once it is over, and whose it was. */
+  finished?: (invocation: Invocation, tenant: string) => void;
   logger: Logger;
 }
 
@@ -68,6 +69,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   clock.parsed(parsed.data);
 
   const run = runs.open(job.id);
+  run.tenant = parsed.data.tenant;
   run.function = parsed.data.function;
   run.imageDigest = parsed.data.imageDigest;
   let release: (() => void) | undefined;
@@ -234,7 +236,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     },
     'invocation',
   );
-  deps.finished?.(invocation);
+  deps.finished?.(invocation, data?.tenant ?? defaultTenant);
   return invocation;
 }
 

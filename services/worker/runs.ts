@@ -13,6 +13,8 @@ export interface Run {
   readonly id: string;
   /** Aborts with an AbortCause as reason. */
   readonly signal: AbortSignal;
+  /** Whose it is; undefined until the job is parsed. */
+  tenant: string | undefined;
   function: InvocationJob['function'];
   imageDigest: string | undefined;
   start: StartKind | undefined;
@@ -36,6 +38,7 @@ export class Runs {
     const run: Run = {
       id,
       signal: controller.signal,
+      tenant: undefined,
       function: undefined,
       imageDigest: undefined,
       start: undefined,

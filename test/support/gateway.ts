@@ -17,6 +17,8 @@ import { createRegistry, type Registry } from '../../services/registry/registry.
 import { loadConfig } from '../../services/shared/config.ts';
 import { createLogger } from '../../services/shared/logger.ts';
 import { createUndoStack, type UndoStack } from '../../services/shared/shutdown.ts';
+import { openTenancy, type Tenancy } from '../../services/tenants/tenancy.ts';
+import { limitByTenant } from '../../services/tenants/tenant-queue.ts';
 import { announce, baseImages } from './images.ts';
 import type { TestRedis } from './redis.ts';
 
@@ -27,6 +29,7 @@ export interface TestGateway {
   readonly queue: InvocationQueue;
   readonly registry: Registry;
   readonly directory: NodeDirectory;
+  readonly tenancy: Tenancy;
   /** Of the node whose base images the gateway knows. */
   readonly announcer: ImageAnnouncer;
   readonly undo: UndoStack;
@@ -42,7 +45,14 @@ export interface TestGateway {
 export function useGateway(testRedis: TestRedis, environment: Record<string, string> = {}): TestGateway {
   const config = loadConfig({ ONCEBOX_BODY_MAX_BYTES: '65536', ...environment });
   const current = {} as {
-    -readonly [K in 'app' | 'queue' | 'registry' | 'directory' | 'announcer' | 'undo']: TestGateway[K];
+    -readonly [K in
+      | 'app'
+      | 'queue'
+      | 'registry'
+      | 'directory'
+      | 'tenancy'
+      | 'announcer'
+      | 'undo']: TestGateway[K];
   };
 
   beforeEach(async () => {
@@ -67,10 +77,19 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     current.registry = createRegistry(redis, current.queue.room);
     current.announcer = await announce(redis, baseImages);
     current.undo.push(() => current.announcer.leave());
-    const { queue, registry, directory } = current;
+    current.tenancy = await openTenancy({
+      redis,
+      subscriber,
+      needsKeys: config.needsKeys,
+      adminKey: config.ONCEBOX_ADMIN_KEY,
+      onError,
+    });
+    current.undo.push(() => current.tenancy.close());
+    current.queue = limitByTenant(current.queue, { ...current.tenancy, onError });
+    const { queue, registry, directory, tenancy } = current;
     const catalogue = createImageCatalogue(redis);
     const logger = createLogger('silent', 'test');
-    current.app = createApp({ config, queue, registry, directory, catalogue, logger });
+    current.app = createApp({ config, queue, registry, directory, catalogue, tenancy, logger });
   });
   afterEach(() => current.undo.run());
 
@@ -124,6 +143,9 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     },
     get directory() {
       return current.directory;
+    },
+    get tenancy() {
+      return current.tenancy;
     },
     get announcer() {
       return current.announcer;

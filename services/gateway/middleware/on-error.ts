@@ -4,6 +4,7 @@ import { ZodError } from 'zod';
 import type { ErrorBody } from '../../../sdk/contract/error.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayEnv } from '../deps.ts';
+import { rateLimitHeaders } from '../rate-limit-headers.ts';
 
 /** The only translator from an error to HTTP. What is neither ours nor the request's is a bug: logged, and a 500. */
 export function onError(error: Error, c: Context<GatewayEnv>): Response {
@@ -23,11 +24,15 @@ function toPlatformError(error: Error): PlatformError {
 }
 
 function errorResponse(c: Context, { code, message, status, details }: PlatformError): Response {
-  const { field, invocationId, retryAfterSeconds } = details;
+  const { field, invocationId, retryAfterSeconds, rateLimit } = details;
   const body: ErrorBody = {
     error: { code, message, ...(field !== undefined && { field }), ...(invocationId && { invocationId }) },
   };
   if (retryAfterSeconds !== undefined) c.header('retry-after', String(retryAfterSeconds));
+  for (const [name, value] of Object.entries(rateLimit ? rateLimitHeaders(rateLimit) : {}))
+    c.header(name, value);
+  // RFC 6750, section 3.
+  if (code === 'unauthorized') c.header('www-authenticate', 'Bearer realm="oncebox"');
   if (invocationId) c.header('oncebox-invocation-id', invocationId);
   return c.json(body, status as ContentfulStatusCode);
 }

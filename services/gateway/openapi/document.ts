@@ -5,8 +5,10 @@ import { aliasOperations } from './operations/aliases.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
+import { keyOperations } from './operations/keys.ts';
 import { nodeOperations } from './operations/nodes.ts';
 import { runOperations } from './operations/run.ts';
+import { tenantOperations } from './operations/tenants.ts';
 import { versionOperations } from './operations/versions.ts';
 
 export type OpenApiDocument = ReturnType<OpenApiGeneratorV31['generateDocument']>;
@@ -22,8 +24,16 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...invocationOperations,
     ...nodeOperations,
     ...imageOperations,
+    ...keyOperations,
+    ...tenantOperations,
   ];
   for (const operation of operations) registry.registerPath(operation);
+  registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
+  registry.registerComponent('securitySchemes', 'apiKey', {
+    type: 'apiKey',
+    in: 'header',
+    name: 'x-api-key',
+  });
   // The error replies name it by hand: each narrows it to the codes of its status.
   const definitions = [{ type: 'schema' as const, schema: errorSchema }, ...registry.definitions];
   return new OpenApiGeneratorV31(definitions).generateDocument({
@@ -35,5 +45,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: '/' }],
+    // A platform that listens on loopback asks for no key.
+    security: [{ bearer: [] }, { apiKey: [] }, {}],
   });
 }

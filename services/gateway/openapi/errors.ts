@@ -20,13 +20,29 @@ const retryAfter = {
   },
 };
 
+const comesAgain = new Set<ErrorCode>(['queue_full', 'unavailable', 'rate_limited', 'quota_exceeded']);
+const challenge = {
+  'www-authenticate': {
+    description: 'RFC 6750.',
+    schema: { type: 'string' as const },
+    required: true,
+  },
+};
+
 /** What any request can meet, whatever it asks for. */
 const always: ErrorCode[] = ['request_timeout', 'headers_too_large', 'internal', 'unavailable'];
+/** And any but those that are open to all, where keys are asked for. */
+const withKeys: ErrorCode[] = ['unauthorized', 'forbidden', 'rate_limited'];
 
 type Responses = Record<string, ResponseConfig>;
 
 /** The error replies of an operation: one for each status, whose body has one of the codes given. */
 export function errors(...codes: ErrorCode[]): Responses {
+  return errorsOfOpen(...codes, ...withKeys);
+}
+
+/** The same of an operation that never asks for a key. */
+export function errorsOfOpen(...codes: ErrorCode[]): Responses {
   const byStatus = new Map<number, ErrorCode[]>();
   for (const code of [...codes, ...always]) {
     const status = errorStatus[code];
@@ -41,7 +57,8 @@ function response(codes: ErrorCode[]): ResponseConfig {
     description: codes.map((code) => `\`${code}\``).join(', '),
     headers: {
       ...requestId,
-      ...(codes.some((code) => code === 'queue_full' || code === 'unavailable') && retryAfter),
+      ...(codes.some((code) => comesAgain.has(code)) && retryAfter),
+      ...(codes.includes('unauthorized') && challenge),
     },
     content: {
       'application/json': {

@@ -1,4 +1,4 @@
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import type { Invocation } from '../../../sdk/contract/invocation.ts';
 import { isInvocationId } from '../../queue/invocation-id.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
@@ -7,9 +7,9 @@ import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 /** `GET` and `DELETE /v1/invocations/:id`: the record, and cancelling. `GET …/files`: what it left behind, a tar. */
 export function invocationRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>()
-    .get('/invocations/:id', async (c) => c.json(await known(c.req.param('id'), queue.get)))
+    .get('/invocations/:id', async (c) => c.json(await known(c, queue.get)))
     .get('/invocations/:id/files', async (c) => {
-      const { id, diffError } = await known(c.req.param('id'), queue.get);
+      const { id, diffError } = await known(c, queue.get);
       const tar = await queue.files(id);
       if (!tar) {
         const reason = diffError ?? 'they are kept with "diff": "archive", as long as the record';
@@ -21,14 +21,19 @@ export function invocationRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
       });
     })
     .delete('/invocations/:id', async (c) => {
-      const invocation = await known(c.req.param('id'), queue.cancel);
+      const invocation = await known(c, queue.cancel);
       // 202: the worker has been told; the record says when it is over.
       return c.json(invocation, invocation.status === 'running' ? 202 : 200);
     });
 }
 
-async function known(id: string, read: (id: string) => Promise<Invocation | undefined>): Promise<Invocation> {
-  const invocation = isInvocationId(id) ? await read(id) : undefined;
+/** Another tenant's is not known. */
+async function known(
+  c: Context<GatewayEnv>,
+  read: (id: string, tenant: string) => Promise<Invocation | undefined>,
+): Promise<Invocation> {
+  const id = c.req.param('id') ?? '';
+  const invocation = isInvocationId(id) ? await read(id, c.get('tenant')) : undefined;
   if (!invocation) throw new PlatformError('invocation_not_found', 'there is no record of this invocation');
   return invocation;
 }

@@ -33,6 +33,7 @@ RULES_IN_WORDS = (
     "is not a version of a function",
     "cannot read image reference",
     "it names no registry",
+    "lies in the past",
 )
 
 

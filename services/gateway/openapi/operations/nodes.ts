@@ -1,7 +1,7 @@
 import type { RouteConfig } from '@asteasolutions/zod-to-openapi';
 import { z } from 'zod';
 import { nodeListSchema, sandboxListSchema } from '../../../../sdk/contract/node.ts';
-import { bytes, errors, json, reply } from '../errors.ts';
+import { bytes, errors, errorsOfOpen, json, reply } from '../errors.ts';
 
 export const nodeOperations: RouteConfig[] = [
   {
@@ -22,20 +22,22 @@ export const nodeOperations: RouteConfig[] = [
     method: 'get',
     path: '/healthz',
     operationId: 'getHealth',
+    security: [],
     summary: 'The gateway is up',
-    responses: { 200: reply('It is.', json(z.object({ status: z.literal('ok') }))), ...errors() },
+    responses: { 200: reply('It is.', json(z.object({ status: z.literal('ok') }))), ...errorsOfOpen() },
   },
   {
     method: 'get',
     path: '/readyz',
     operationId: 'getReadiness',
+    security: [],
     summary: 'An invocation would be taken',
     responses: {
       200: reply(
         'Redis answers and a worker is there.',
         json(z.object({ status: z.literal('ready'), workers: z.number().int().min(1) })),
       ),
-      ...errors(),
+      ...errorsOfOpen(),
     },
   },
   {
@@ -49,7 +51,11 @@ export const nodeOperations: RouteConfig[] = [
     method: 'get',
     path: '/openapi.json',
     operationId: 'getDocument',
+    security: [],
     summary: 'This document',
-    responses: { 200: reply('OpenAPI 3.1.', json(z.looseObject({ openapi: z.string() }))), ...errors() },
+    responses: {
+      200: reply('OpenAPI 3.1.', json(z.looseObject({ openapi: z.string() }))),
+      ...errorsOfOpen(),
+    },
   },
 ];

@@ -1,0 +1,183 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { createdKeySchema } from '../../sdk/contract/key.ts';
+import type { Quotas } from '../../sdk/contract/tenant.ts';
+import { finished, gate, useGateway } from '../support/gateway.ts';
+import { useRedis } from '../support/redis.ts';
+
+const redis = useRedis();
+const adminKey = `ocb_admin_${'a'.repeat(64)}`;
+const queueMax = 6;
+const gateway = useGateway(redis, {
+  ONCEBOX_AUTH: 'required',
+  ONCEBOX_ADMIN_KEY: adminKey,
+  ONCEBOX_QUEUE_MAX: `${queueMax}`,
+});
+const snippet = { runtime: 'node', code: '1' };
+let key: string;
+
+beforeEach(async () => {
+  const request = { name: 'a', tenant: 'acme', scopes: ['read', 'invoke', 'deploy'] };
+  const made = await gateway.postJson('/v1/keys', request, { headers: { 'x-api-key': adminKey } });
+  key = createdKeySchema.parse(await made.json()).key;
+});
+
+function ask(path: string, init: RequestInit = {}, by = key): Promise<Response> {
+  return Promise.resolve(
+    gateway.app.request(path, { ...init, headers: { 'x-api-key': by, ...(init.headers as object) } }),
+  );
+}
+
+function put(name: string, body: unknown, by = adminKey): Promise<Response> {
+  return ask(`/v1/tenants/${name}`, { method: 'PUT', body: JSON.stringify(body) }, by);
+}
+
+async function allow(quotas: Quotas) {
+  expect((await put('acme', { quotas })).status).toBe(200);
+}
+
+function run(headers: Record<string, string> = {}): Promise<Response> {
+  return gateway.postJson('/v1/run', snippet, { headers: { 'x-api-key': key, ...headers } });
+}
+const accept = (by = key) => run({ prefer: 'respond-async', 'x-api-key': by });
+
+async function errorOf(response: Response) {
+  const { error } = (await response.json()) as { error: { code: string; message: string } };
+  return { status: response.status, ...error };
+}
+
+async function usage(): Promise<Record<string, number>> {
+  return ((await (await ask('/v1/tenants/acme')).json()) as { usage: Record<string, number> }).usage;
+}
+
+describe('tenants', () => {
+  test('are listed with their quotas; a key makes one, and the default one is always there', async () => {
+    await put('zeta', { quotas: { concurrency: 3 } });
+    expect(await (await ask('/v1/tenants', {}, adminKey)).json()).toEqual({
+      tenants: [
+        { name: 'acme', quotas: {} },
+        { name: 'default', quotas: {} },
+        { name: 'zeta', quotas: { concurrency: 3 } },
+      ],
+    });
+  });
+
+  test("see themselves and no others, and set nobody's quotas", async () => {
+    await put('zeta', { quotas: {} });
+    expect((await ask('/v1/tenants/acme')).status).toBe(200);
+    for (const name of ['zeta', 'default', 'none', 'A'])
+      expect(await errorOf(await ask(`/v1/tenants/${name}`)), name).toMatchObject({
+        code: 'tenant_not_found',
+      });
+    expect((await ask('/v1/tenants')).status).toBe(403);
+    expect((await put('acme', { quotas: {} }, key)).status).toBe(403);
+    expect((await ask('/v1/tenants/zeta', {}, adminKey)).status).toBe(200);
+  });
+
+  test.each([
+    ['quotas.concurrency', { quotas: { concurrency: 0 } }],
+    ['quotas.cpuSecondsPerDay', { quotas: { cpuSecondsPerDay: 1.5 } }],
+    ['quotas.requestsPerMinute', { quotas: { requestsPerMinute: '1' } }],
+    ['quotas.rate', { quotas: { rate: 1 } }],
+    ['quotas', {}],
+  ])('with a wrong %s are refused', async (field, body) => {
+    expect(await errorOf(await put('acme', body))).toMatchObject({ status: 400, field });
+  });
+});
+
+describe('a quota of requests', () => {
+  test('is told with every reply, refuses what is beyond, and is counted by tenant', async () => {
+    await allow({ requestsPerMinute: 3 });
+    for (const left of [2, 1, 0]) {
+      const { status, headers } = await ask('/v1/functions');
+      expect(status).toBe(200);
+      expect(headers.get('ratelimit-limit')).toBe('3');
+      expect(headers.get('ratelimit-remaining')).toBe(String(left));
+      expect(headers.get('ratelimit-policy')).toBe('"requests";q=3;w=60');
+      expect(headers.get('ratelimit')).toMatch(new RegExp(`^"requests";r=${left};t=(60|5[0-9])$`));
+    }
+    for (const path of ['/v1/functions', '/v1/none']) {
+      const refused = await ask(path);
+      expect(refused.headers.get('ratelimit-remaining')).toBe('0');
+      expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+      expect(refused.headers.get('retry-after')).toBe(refused.headers.get('ratelimit-reset'));
+      expect(await errorOf(refused)).toMatchObject({ status: 429, code: 'rate_limited' });
+    }
+    expect((await ask('/healthz')).status).toBe(200);
+    const others = await ask('/v1/functions', {}, adminKey);
+    expect([others.status, others.headers.get('ratelimit')]).toEqual([200, null]);
+  });
+
+  test('that is raised or lifted holds from the next request on', async () => {
+    await allow({ requestsPerMinute: 1 });
+    await ask('/v1/functions');
+    expect((await ask('/v1/functions')).status).toBe(429);
+    await allow({ requestsPerMinute: 1_000 });
+    expect((await ask('/v1/functions')).status).toBe(200);
+    await allow({});
+    expect((await ask('/v1/functions')).headers.get('ratelimit')).toBeNull();
+  });
+
+  test('counts a request that a missing scope refuses', async () => {
+    await allow({ requestsPerMinute: 2 });
+    expect((await ask('/v1/keys')).status).toBe(403);
+    expect((await usage()).requestsThisMinute).toBe(2);
+    expect((await ask('/v1/keys')).status).toBe(429);
+  });
+});
+
+describe('a quota of concurrency', () => {
+  test('bounds what waits and runs; what ends makes place', async () => {
+    await allow({ concurrency: 2 });
+    const ids: string[] = [];
+    for (let n = 0; n < 2; n++) ids.push(((await (await accept()).json()) as Invocation).id);
+    expect((await usage()).concurrency).toBe(2);
+    for (const refused of [await accept(), await run()]) {
+      expect(refused.headers.get('retry-after')).toBe('1');
+      expect(await errorOf(refused)).toMatchObject({ status: 429, code: 'quota_exceeded' });
+    }
+    expect(await gateway.queue.waiting()).toBe(2);
+    expect((await ask(`/v1/invocations/${ids[0]}`, { method: 'DELETE' })).status).toBe(200);
+    expect((await accept()).status).toBe(202);
+    expect((await accept()).status).toBe(429);
+  });
+
+  test('of one lets a caller go on who waits for each reply before he asks again', async () => {
+    await gateway.startWorker(async (job) => finished(job));
+    await allow({ concurrency: 1 });
+    for (let n = 0; n < 20; n++) expect((await run()).status).toBe(200);
+  });
+
+  test('is not used up by what the queue refuses', async () => {
+    await allow({ concurrency: 1 });
+    for (let n = 0; n < queueMax; n++) expect((await accept(adminKey)).status).toBe(202);
+    expect(await errorOf(await accept())).toMatchObject({ status: 429, code: 'queue_full' });
+    expect((await usage()).concurrency).toBe(0);
+  });
+
+  test('is exact when many ask at once', async () => {
+    const started = gate();
+    await gateway.startWorker(async (job) => {
+      await started.opened;
+      return finished(job);
+    });
+    await allow({ concurrency: 5 });
+    const statuses = await Promise.all(Array.from({ length: 30 }, async () => (await accept()).status));
+    started.open();
+    expect(statuses.filter((status) => status === 202)).toHaveLength(5);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(25);
+  });
+});
+
+test('a quota of CPU time refuses new invocations until the next day, and reading goes on', async () => {
+  await allow({ cpuSecondsPerDay: 10 });
+  await gateway.tenancy.ledger.addCpu(new Map([['acme', 10_500_000]]));
+  const refused = await run();
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(0);
+  expect(Number(refused.headers.get('retry-after'))).toBeLessThanOrEqual(86_400);
+  expect(refused.headers.get('ratelimit')).toMatch(/^"cpu-seconds";r=0;t=\d+$/);
+  expect(await errorOf(refused)).toMatchObject({ status: 429, code: 'quota_exceeded' });
+  expect(await gateway.queue.waiting()).toBe(0);
+  expect((await usage()).cpuSecondsToday).toBe(10.5);
+  expect((await ask('/v1/functions')).status).toBe(200);
+});
