@@ -1,3 +1,4 @@
+import { type BatchClient, createBatchClient } from './batch-client.ts';
 import {
   type DeployedFunction,
   type DeployRequest,
@@ -28,7 +29,7 @@ export interface InvokeOptions extends CallOptions {
   diff?: boolean | 'archive';
 }
 
-export interface Client extends ImageClient {
+export interface Client extends ImageClient, BatchClient {
   run(request: RunRequest, options?: CallOptions): Promise<Invocation>;
   /** Does not wait: returns the queued record. */
   runAsync(request: RunRequest, options?: CallOptions): Promise<Invocation>;
@@ -58,6 +59,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
 
   return {
     ...createImageClient(send),
+    ...createBatchClient(send),
     run: (json, options) => call(send, invocationSchema, 'POST', '/v1/run', { ...options, json }),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...options, json, headers }),

@@ -7,6 +7,7 @@ import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import { createGatewayMetrics } from './metrics.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
+import { batchRoutes } from './routes/batch.ts';
 import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { imageRoutes } from './routes/images.ts';
@@ -39,6 +40,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', runRoutes(deps));
   app.route('/v1', functionRoutes(deps));
   app.route('/v1', invokeRoutes(deps));
+  app.route('/v1', batchRoutes(deps));
   app.route('/v1', invocationRoutes(deps));
   app.route('/v1', nodeRoutes(deps));
   app.route('/v1', imageRoutes(deps));

@@ -1,6 +1,7 @@
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
 import type { Limits } from '../../../sdk/contract/limits.ts';
 import { errorSchema } from './errors.ts';
+import { batchOperations } from './operations/batch.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
@@ -15,6 +16,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
   const operations = [
     ...runOperations(maxima),
     ...functionOperations(maxima),
+    ...batchOperations,
     ...invocationOperations,
     ...nodeOperations,
     ...imageOperations,
