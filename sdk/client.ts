@@ -11,6 +11,7 @@ import { type Invocation, invocationSchema } from './contract/invocation.ts';
 import { type NodeInfo, nodeListSchema, type SandboxList, sandboxListSchema } from './contract/node.ts';
 import type { RunRequest } from './contract/run-request.ts';
 import { createImageClient, type ImageClient } from './image-client.ts';
+import { createScheduleClient, type ScheduleClient } from './schedule-client.ts';
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
 
 export type { BuildOptions, TaskOptions } from './image-client.ts';
@@ -29,7 +30,7 @@ export interface InvokeOptions extends CallOptions {
   diff?: boolean | 'archive';
 }
 
-export interface Client extends ImageClient, BatchClient {
+export interface Client extends ImageClient, BatchClient, ScheduleClient {
   run(request: RunRequest, options?: CallOptions): Promise<Invocation>;
   /** Does not wait: returns the queued record. */
   runAsync(request: RunRequest, options?: CallOptions): Promise<Invocation>;
@@ -60,6 +61,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
   return {
     ...createImageClient(send),
     ...createBatchClient(send),
+    ...createScheduleClient(send),
     run: (json, options) => call(send, invocationSchema, 'POST', '/v1/run', { ...options, json }),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...options, json, headers }),

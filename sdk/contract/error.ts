@@ -12,11 +12,14 @@ export const errorStatus = {
   /** Never existed, or finished so long ago that its record is gone. */
   invocation_not_found: 404,
   image_not_found: 404,
+  schedule_not_found: 404,
   method_not_allowed: 405,
   /** The request's headers or body did not come in time. */
   request_timeout: 408,
   /** Sandboxes stand on the image, or a function's version does. */
   image_in_use: 409,
+  /** As many as a tenant may have. */
+  schedule_limit_reached: 409,
   body_too_large: 413,
   /** An archive, manifest or layer that is malformed, incomplete, or not what its digest says. */
   invalid_image: 422,

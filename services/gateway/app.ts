@@ -17,6 +17,7 @@ import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoutes } from './routes/openapi.ts';
 import { runRoutes } from './routes/run.ts';
+import { scheduleRoutes } from './routes/schedules.ts';
 
 /** The HTTP surface. Holds no state: all of it is in what is passed in. */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
@@ -41,6 +42,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', functionRoutes(deps));
   app.route('/v1', invokeRoutes(deps));
   app.route('/v1', batchRoutes(deps));
+  app.route('/v1', scheduleRoutes(deps));
   app.route('/v1', invocationRoutes(deps));
   app.route('/v1', nodeRoutes(deps));
   app.route('/v1', imageRoutes(deps));

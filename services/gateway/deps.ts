@@ -2,6 +2,7 @@ import type { ImageCatalogue } from '../queue/image-catalogue.ts';
 import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import type { NodeDirectory } from '../queue/node-directory.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { Schedules } from '../schedules/schedules.ts';
 import type { Config } from '../shared/config.ts';
 import type { Logger } from '../shared/logger.ts';
 
@@ -18,6 +19,7 @@ export interface GatewayDeps {
   registry: Registry;
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
+  schedules: Schedules;
   logger: Logger;
 }
 

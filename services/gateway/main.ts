@@ -2,6 +2,8 @@ import { createImageCatalogue } from '../queue/image-catalogue.ts';
 import { createInvocationQueue } from '../queue/invocation-queue.ts';
 import { openNodeDirectory } from '../queue/node-directory.ts';
 import { createRegistry } from '../registry/registry.ts';
+import { startFiring } from '../schedules/fire.ts';
+import { createSchedules } from '../schedules/schedules.ts';
 import { loadConfig } from '../shared/config.ts';
 import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
@@ -10,6 +12,8 @@ import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { createApp } from './app.ts';
+import { callScheduled } from './call-scheduled.ts';
+import type { GatewayDeps } from './deps.ts';
 import { listen } from './server.ts';
 
 /** How long requests under way may go on once the gateway is asked to stop. */
@@ -54,14 +58,29 @@ const queue = await createInvocationQueue({
 });
 undo.push(() => queue.close());
 
-const app = createApp({
+// Its commands outlast an absence of Redis: nobody waits for what is done behind the requests.
+const backgroundRedis = connectRedis(config.ONCEBOX_REDIS_URL, { logger });
+undo.push(() => backgroundRedis.disconnect());
+const schedules = createSchedules(redis, queue.room);
+undo.push(() => schedules.close());
+const deps: GatewayDeps = {
   config,
   queue,
   registry: createRegistry(redis, queue.room),
   directory,
   catalogue: createImageCatalogue(redis),
+  schedules,
+  logger,
+};
+const firing = startFiring({
+  redis: backgroundRedis,
+  schedules,
+  call: (call) => callScheduled(deps, call),
   logger,
 });
+undo.push(() => firing.close());
+
+const app = createApp(deps);
 const server = await listen(app, { host: config.ONCEBOX_HOST, port: config.ONCEBOX_PORT });
 undo.push(() => server.close(drainMs));
 process.send?.({ type: 'listening', port: server.port });

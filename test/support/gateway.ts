@@ -14,6 +14,7 @@ import { type NodeDirectory, openNodeDirectory } from '../../services/queue/node
 import { cancelledInvocation, lostInvocation } from '../../services/queue/record.ts';
 import { publishResult } from '../../services/queue/result-channel.ts';
 import { createRegistry, type Registry } from '../../services/registry/registry.ts';
+import { createSchedules, type Schedules } from '../../services/schedules/schedules.ts';
 import { loadConfig } from '../../services/shared/config.ts';
 import { createLogger } from '../../services/shared/logger.ts';
 import { createUndoStack, type UndoStack } from '../../services/shared/shutdown.ts';
@@ -27,6 +28,7 @@ export interface TestGateway {
   readonly queue: InvocationQueue;
   readonly registry: Registry;
   readonly directory: NodeDirectory;
+  readonly schedules: Schedules;
   /** Of the node whose base images the gateway knows. */
   readonly announcer: ImageAnnouncer;
   readonly undo: UndoStack;
@@ -42,7 +44,14 @@ export interface TestGateway {
 export function useGateway(testRedis: TestRedis, environment: Record<string, string> = {}): TestGateway {
   const config = loadConfig({ ONCEBOX_BODY_MAX_BYTES: '65536', ...environment });
   const current = {} as {
-    -readonly [K in 'app' | 'queue' | 'registry' | 'directory' | 'announcer' | 'undo']: TestGateway[K];
+    -readonly [K in
+      | 'app'
+      | 'queue'
+      | 'registry'
+      | 'directory'
+      | 'schedules'
+      | 'announcer'
+      | 'undo']: TestGateway[K];
   };
 
   beforeEach(async () => {
@@ -67,10 +76,12 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     current.registry = createRegistry(redis, current.queue.room);
     current.announcer = await announce(redis, baseImages);
     current.undo.push(() => current.announcer.leave());
-    const { queue, registry, directory } = current;
+    current.schedules = createSchedules(redis, current.queue.room);
+    current.undo.push(() => current.schedules.close());
+    const { queue, registry, directory, schedules } = current;
     const catalogue = createImageCatalogue(redis);
     const logger = createLogger('silent', 'test');
-    current.app = createApp({ config, queue, registry, directory, catalogue, logger });
+    current.app = createApp({ config, queue, registry, directory, catalogue, schedules, logger });
   });
   afterEach(() => current.undo.run());
 
@@ -124,6 +135,9 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     },
     get directory() {
       return current.directory;
+    },
+    get schedules() {
+      return current.schedules;
     },
     get announcer() {
       return current.announcer;

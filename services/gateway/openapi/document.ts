@@ -7,6 +7,7 @@ import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
 import { nodeOperations } from './operations/nodes.ts';
 import { runOperations } from './operations/run.ts';
+import { scheduleOperations } from './operations/schedules.ts';
 
 export type OpenApiDocument = ReturnType<OpenApiGeneratorV31['generateDocument']>;
 
@@ -17,6 +18,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...runOperations(maxima),
     ...functionOperations(maxima),
     ...batchOperations,
+    ...scheduleOperations,
     ...invocationOperations,
     ...nodeOperations,
     ...imageOperations,
