@@ -1,4 +1,5 @@
 import { type BatchClient, createBatchClient } from './batch-client.ts';
+import { type CallbackClient, createCallbackClient } from './callback-client.ts';
 import {
   type DeployedFunction,
   type DeployRequest,
@@ -30,7 +31,7 @@ export interface InvokeOptions extends CallOptions {
   diff?: boolean | 'archive';
 }
 
-export interface Client extends ImageClient, BatchClient, ScheduleClient {
+export interface Client extends ImageClient, BatchClient, ScheduleClient, CallbackClient {
   run(request: RunRequest, options?: CallOptions): Promise<Invocation>;
   /** Does not wait: returns the queued record. */
   runAsync(request: RunRequest, options?: CallOptions): Promise<Invocation>;
@@ -62,6 +63,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createImageClient(send),
     ...createBatchClient(send),
     ...createScheduleClient(send),
+    ...createCallbackClient(send),
     run: (json, options) => call(send, invocationSchema, 'POST', '/v1/run', { ...options, json }),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...options, json, headers }),

@@ -8,6 +8,7 @@ import { createGatewayMetrics } from './metrics.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
 import { batchRoutes } from './routes/batch.ts';
+import { callbackRoutes } from './routes/callbacks.ts';
 import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { imageRoutes } from './routes/images.ts';
@@ -43,6 +44,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', invokeRoutes(deps));
   app.route('/v1', batchRoutes(deps));
   app.route('/v1', scheduleRoutes(deps));
+  app.route('/v1', callbackRoutes(deps));
   app.route('/v1', invocationRoutes(deps));
   app.route('/v1', nodeRoutes(deps));
   app.route('/v1', imageRoutes(deps));

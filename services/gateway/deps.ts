@@ -1,3 +1,5 @@
+import type { Callbacks } from '../callbacks/callbacks.ts';
+import type { CallbackSecrets } from '../callbacks/secrets.ts';
 import type { ImageCatalogue } from '../queue/image-catalogue.ts';
 import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import type { NodeDirectory } from '../queue/node-directory.ts';
@@ -20,6 +22,8 @@ export interface GatewayDeps {
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
   schedules: Schedules;
+  callbacks: Callbacks;
+  callbackSecrets: CallbackSecrets;
   logger: Logger;
 }
 

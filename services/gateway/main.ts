@@ -1,3 +1,9 @@
+import { addressRule } from '../callbacks/address-rules.ts';
+import { createCallbacks } from '../callbacks/callbacks.ts';
+import { startDelivering } from '../callbacks/deliver.ts';
+import { startFindingEnds } from '../callbacks/find-ends.ts';
+import { createPoster } from '../callbacks/post.ts';
+import { createCallbackSecrets } from '../callbacks/secrets.ts';
 import { createImageCatalogue } from '../queue/image-catalogue.ts';
 import { createInvocationQueue } from '../queue/invocation-queue.ts';
 import { openNodeDirectory } from '../queue/node-directory.ts';
@@ -63,6 +69,9 @@ const backgroundRedis = connectRedis(config.ONCEBOX_REDIS_URL, { logger });
 undo.push(() => backgroundRedis.disconnect());
 const schedules = createSchedules(redis, queue.room);
 undo.push(() => schedules.close());
+const kept = { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS };
+const callbacks = createCallbacks({ redis, kept });
+undo.push(() => callbacks.close());
 const deps: GatewayDeps = {
   config,
   queue,
@@ -70,6 +79,8 @@ const deps: GatewayDeps = {
   directory,
   catalogue: createImageCatalogue(redis),
   schedules,
+  callbacks,
+  callbackSecrets: createCallbackSecrets(redis),
   logger,
 };
 const firing = startFiring({
@@ -79,6 +90,20 @@ const firing = startFiring({
   logger,
 });
 undo.push(() => firing.close());
+const backgroundCallbacks = createCallbacks({ redis: backgroundRedis, kept });
+undo.push(() => backgroundCallbacks.close());
+const poster = createPoster(addressRule(config.ONCEBOX_CALLBACK_ALLOW));
+undo.push(() => poster.close());
+const delivering = startDelivering({
+  redis: backgroundRedis,
+  callbacks: backgroundCallbacks,
+  secrets: createCallbackSecrets(backgroundRedis),
+  poster,
+  logger,
+});
+undo.push(() => delivering.close());
+const findingEnds = startFindingEnds({ callbacks, queue, onError });
+undo.push(() => findingEnds.close());
 
 const app = createApp(deps);
 const server = await listen(app, { host: config.ONCEBOX_HOST, port: config.ONCEBOX_PORT });

@@ -50,6 +50,8 @@ export interface InvocationQueue {
   cancel(id: string): Promise<Invocation | undefined>;
   /** The tar of what it left in its writable layer, where that was asked for and still is kept. */
   files(id: string): Promise<Uint8Array | undefined>;
+  /** Of these ids, those that have ended, each with how; undefined where there is no record (any more). */
+  ended(ids: readonly string[]): Promise<(readonly [string, Invocation | undefined])[]>;
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
   /** Invocations that no worker has taken yet. */
@@ -273,6 +275,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     enqueueAndWait,
     get,
     cancel,
+    ended: readEnded,
     files: (id) => readFiles(redis, id),
     waiting: () => redis.llen(waitingList),
     async close() {

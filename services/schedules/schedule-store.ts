@@ -13,7 +13,7 @@ const tenantsKey = 'oncebox:schedule-tenants';
 const definitionsKey = (tenant: string) => `oncebox:schedules:${tenant}`;
 const runsKey = (tenant: string) => `oncebox:schedule-runs:${tenant}`;
 
-export const definitionSchema = scheduleSchema
+const definitionSchema = scheduleSchema
   .omit({ id: true, event: true, nextRunAt: true, runs: true, lastRun: true })
   .extend({
     eventJson: z.string(),

@@ -9,6 +9,7 @@ import {
   limitTable,
   wireMaxima,
 } from '../../sdk/contract/limits.ts';
+import { parseNetworks } from '../callbacks/address-rules.ts';
 
 const MiB = 1024 * 1024;
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
@@ -93,6 +94,13 @@ export const configSchema = z.object({
   ONCEBOX_RECORDS_KEPT_MS: integer(1000, 30 * 86_400_000)
     .default(3_600_000)
     .describe('how long a finished invocation stays readable, milliseconds'),
+  ONCEBOX_CALLBACK_ALLOW: z
+    .string()
+    .default('')
+    .superRefine(refuseOtherThanNetworks)
+    .describe(
+      'networks that callbacks may go to besides the Internet: CIDRs with commas, such as 10.1.0.0/16,fd00::/8',
+    ),
   ONCEBOX_FILES_MAX_BYTES: integer(0, 512 * MiB)
     .default(16 * MiB)
     .describe("largest archive of an invocation's files that is kept with its record, bytes"),
@@ -140,6 +148,14 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     redisDir: join(parsed.ONCEBOX_DATA_DIR, 'redis'),
     instance: createHash('sha256').update(parsed.ONCEBOX_DATA_DIR).digest('hex').slice(0, 8),
   };
+}
+
+function refuseOtherThanNetworks(text: string, context: z.RefinementCtx): void {
+  try {
+    parseNetworks(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
 }
 
 function limitsFromEnv(kind: 'default' | 'max') {

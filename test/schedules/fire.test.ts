@@ -100,8 +100,8 @@ test('a schedule of a function that was deleted stays, and says why nothing is c
       files: [{ path: 'index.mjs', content: 'export const handler = (event) => event;' }],
     }),
   });
-  const { queue, registry, directory } = gateway;
-  fireWith((call) => callScheduled({ config: loadConfig({}), queue, registry, directory }, call));
+  const { queue, registry, directory, callbacks } = gateway;
+  fireWith((call) => callScheduled({ config: loadConfig({}), queue, registry, directory, callbacks }, call));
   await gateway.startWorker(async (job) => finished(job));
   await gateway.schedules.put('default', 'a', request);
   const first = await until(async () => (await scheduled('a')).lastRun?.invocationId);

@@ -1,6 +1,8 @@
 import { type Job, Worker } from 'bullmq';
 import { afterEach, beforeEach } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { type Callbacks, createCallbacks } from '../../services/callbacks/callbacks.ts';
+import { createCallbackSecrets } from '../../services/callbacks/secrets.ts';
 import { createApp } from '../../services/gateway/app.ts';
 import { createImageCatalogue, type ImageAnnouncer } from '../../services/queue/image-catalogue.ts';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
@@ -29,6 +31,7 @@ export interface TestGateway {
   readonly registry: Registry;
   readonly directory: NodeDirectory;
   readonly schedules: Schedules;
+  readonly callbacks: Callbacks;
   /** Of the node whose base images the gateway knows. */
   readonly announcer: ImageAnnouncer;
   readonly undo: UndoStack;
@@ -50,6 +53,7 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
       | 'registry'
       | 'directory'
       | 'schedules'
+      | 'callbacks'
       | 'announcer'
       | 'undo']: TestGateway[K];
   };
@@ -78,10 +82,26 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     current.undo.push(() => current.announcer.leave());
     current.schedules = createSchedules(redis, current.queue.room);
     current.undo.push(() => current.schedules.close());
-    const { queue, registry, directory, schedules } = current;
+    current.callbacks = createCallbacks({
+      redis,
+      kept: { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS },
+    });
+    current.undo.push(() => current.callbacks.close());
+    const callbackSecrets = createCallbackSecrets(redis);
+    const { queue, registry, directory, schedules, callbacks } = current;
     const catalogue = createImageCatalogue(redis);
     const logger = createLogger('silent', 'test');
-    current.app = createApp({ config, queue, registry, directory, catalogue, schedules, logger });
+    current.app = createApp({
+      config,
+      queue,
+      registry,
+      directory,
+      catalogue,
+      schedules,
+      callbacks,
+      callbackSecrets,
+      logger,
+    });
   });
   afterEach(() => current.undo.run());
 
@@ -138,6 +158,9 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     },
     get schedules() {
       return current.schedules;
+    },
+    get callbacks() {
+      return current.callbacks;
     },
     get announcer() {
       return current.announcer;

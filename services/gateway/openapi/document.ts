@@ -2,6 +2,7 @@ import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-ope
 import type { Limits } from '../../../sdk/contract/limits.ts';
 import { errorSchema } from './errors.ts';
 import { batchOperations } from './operations/batch.ts';
+import { callbackOperations } from './operations/callbacks.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
@@ -19,6 +20,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...functionOperations(maxima),
     ...batchOperations,
     ...scheduleOperations,
+    ...callbackOperations,
     ...invocationOperations,
     ...nodeOperations,
     ...imageOperations,

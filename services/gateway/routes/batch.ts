@@ -2,6 +2,7 @@ import { type Context, Hono } from 'hono';
 import { type BatchItem, batchRequestSchema } from '../../../sdk/contract/batch.ts';
 import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { InvocationRequest } from '../../queue/invocation-queue.ts';
+import { accept, callbackOf } from '../accept.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { findFunction } from '../function-request.ts';
 import { toPlatformError } from '../middleware/on-error.ts';
@@ -18,7 +19,7 @@ export function batchRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     request: Omit<InvocationRequest, 'tenant'>,
   ): Promise<BatchItem> {
     try {
-      await deps.queue.enqueue(id, {
+      await accept(deps, id, {
         ...request,
         tenant: c.get('tenant'),
         receivedAtMs: c.get('receivedAtMs'),
@@ -37,10 +38,11 @@ export function batchRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     const called = await findFunction(deps, c.req.param('name'));
     const { value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
     const { events } = batchRequestSchema.parse(value);
+    const callback = callbackOf(c.req.header('oncebox-callback'));
     const invocations = await Promise.all(
       events.map((event) => {
         const id = newInvocationId();
-        return enqueue(c, id, called.request(id, JSON.stringify(event)));
+        return enqueue(c, id, { ...called.request(id, JSON.stringify(event)), ...callback });
       }),
     );
     return c.json({ invocations }, 202);
