@@ -1,3 +1,5 @@
+import { type BatchClient, createBatchClient } from './batch-client.ts';
+import { type CallbackClient, createCallbackClient } from './callback-client.ts';
 import {
   type DeployedFunction,
   type DeployRequest,
@@ -12,6 +14,7 @@ import type { RunRequest } from './contract/run-request.ts';
 import { createFunctionClient, type FunctionClient } from './function-client.ts';
 import { createImageClient, type ImageClient } from './image-client.ts';
 import { createKeyClient, type KeyClient } from './key-client.ts';
+import { createScheduleClient, type ScheduleClient } from './schedule-client.ts';
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
 
 export type { BuildOptions, TaskOptions } from './image-client.ts';
@@ -30,7 +33,13 @@ export interface InvokeOptions extends CallOptions {
   diff?: boolean | 'archive';
 }
 
-export interface Client extends ImageClient, FunctionClient, KeyClient {
+export interface Client
+  extends ImageClient,
+    FunctionClient,
+    KeyClient,
+    BatchClient,
+    ScheduleClient,
+    CallbackClient {
   run(request: RunRequest, options?: CallOptions): Promise<Invocation>;
   /** Does not wait: returns the queued record. */
   runAsync(request: RunRequest, options?: CallOptions): Promise<Invocation>;
@@ -62,6 +71,9 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createImageClient(send),
     ...createFunctionClient(send),
     ...createKeyClient(send),
+    ...createBatchClient(send),
+    ...createScheduleClient(send),
+    ...createCallbackClient(send),
     run: (json, options) => call(send, invocationSchema, 'POST', '/v1/run', { ...options, json }),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...options, json, headers }),

@@ -21,6 +21,7 @@ export const errorStatus = {
   image_not_found: 404,
   key_not_found: 404,
   tenant_not_found: 404,
+  schedule_not_found: 404,
   method_not_allowed: 405,
   /** The request's headers or body did not come in time. */
   request_timeout: 408,
@@ -28,6 +29,8 @@ export const errorStatus = {
   image_in_use: 409,
   /** The version is the function's current one, or an alias points at it. */
   version_in_use: 409,
+  /** As many as a tenant may have. */
+  schedule_limit_reached: 409,
   body_too_large: 413,
   /** An archive, manifest or layer that is malformed, incomplete, or not what its digest says. */
   invalid_image: 422,

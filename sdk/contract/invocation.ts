@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { callbackStateSchema } from './callback.ts';
 import { changeSchema } from './image.ts';
 import { isolationSchema } from './isolation.ts';
 import { outcomeSchema } from './outcome.ts';
@@ -84,6 +85,8 @@ export const invocationSchema = z.object({
   stderr: z.string(),
   stdoutTruncated: z.boolean(),
   stderrTruncated: z.boolean(),
+  /** With `Oncebox-Callback`: what became of that. */
+  callback: callbackStateSchema.optional(),
   /** With `diff`: what the program did to its writable layer, in the order of the archive. */
   changes: z.array(changeSchema).optional(),
   /** Only the first 10,000 changes are listed. */

@@ -10,6 +10,8 @@ import { onNotFound } from './middleware/on-not-found.ts';
 import { limitRate } from './middleware/rate-limit.ts';
 import { requireScope } from './middleware/require-scope.ts';
 import { aliasRoutes } from './routes/aliases.ts';
+import { batchRoutes } from './routes/batch.ts';
+import { callbackRoutes } from './routes/callbacks.ts';
 import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { imageRoutes } from './routes/images.ts';
@@ -20,6 +22,7 @@ import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoutes } from './routes/openapi.ts';
 import { runRoutes } from './routes/run.ts';
+import { scheduleRoutes } from './routes/schedules.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { versionRoutes } from './routes/versions.ts';
 
@@ -50,6 +53,9 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', aliasRoutes(deps));
   app.route('/v1', versionRoutes(deps));
   app.route('/v1', invokeRoutes(deps));
+  app.route('/v1', batchRoutes(deps));
+  app.route('/v1', scheduleRoutes(deps));
+  app.route('/v1', callbackRoutes(deps));
   app.route('/v1', invocationRoutes(deps));
   app.route('/v1', nodeRoutes(deps));
   app.route('/v1', imageRoutes(deps));

@@ -1,7 +1,10 @@
+import type { Callbacks } from '../callbacks/callbacks.ts';
+import type { CallbackSecrets } from '../callbacks/secrets.ts';
 import type { ImageCatalogue } from '../queue/image-catalogue.ts';
 import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import type { NodeDirectory } from '../queue/node-directory.ts';
 import type { Registry } from '../registry/registry.ts';
+import type { Schedules } from '../schedules/schedules.ts';
 import type { Config } from '../shared/config.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Identity } from '../tenants/identity.ts';
@@ -21,6 +24,9 @@ export interface GatewayDeps {
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
   tenancy: Tenancy;
+  schedules: Schedules;
+  callbacks: Callbacks;
+  callbackSecrets: CallbackSecrets;
   logger: Logger;
 }
 

@@ -3,7 +3,9 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
+import { PlatformError } from '../shared/platform-error.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
+import { accept, callbackOf } from './accept.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 
 export interface Reply {
@@ -20,7 +22,7 @@ const queueAllowanceMs = 60_000;
  */
 export async function dispatch(
   c: Context<GatewayEnv>,
-  { queue }: GatewayDeps,
+  { queue, callbacks }: GatewayDeps,
   id: string,
   request: Omit<InvocationRequest, 'tenant'>,
   reply: (invocation: Invocation) => Reply,
@@ -30,13 +32,19 @@ export async function dispatch(
     .child({ invocationId: id, runtime: request.runtime, image: request.image?.reference });
   const receivedAtMs = c.get('receivedAtMs');
   const job = { ...request, tenant: c.get('tenant'), receivedAtMs };
+  const callback = callbackOf(c.req.header('oncebox-callback'));
   if (prefersAsync(c.req.header('prefer'))) {
-    await queue.enqueue(id, job);
+    await accept({ queue, callbacks }, id, { ...job, ...callback });
     logger.debug('invocation accepted');
     return c.json(unfinishedInvocation(id, request, 'queued'), 202, {
       location: `/v1/invocations/${id}`,
       'oncebox-invocation-id': id,
       'preference-applied': 'respond-async',
+    });
+  }
+  if (callback.callback) {
+    throw new PlatformError('invalid_request', 'oncebox-callback: needs "Prefer: respond-async"', {
+      field: 'oncebox-callback',
     });
   }
   const invocation = await queue.enqueueAndWait(id, job, {

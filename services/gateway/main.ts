@@ -1,7 +1,15 @@
+import { addressRule } from '../callbacks/address-rules.ts';
+import { createCallbacks } from '../callbacks/callbacks.ts';
+import { startDelivering } from '../callbacks/deliver.ts';
+import { startFindingEnds } from '../callbacks/find-ends.ts';
+import { createPoster } from '../callbacks/post.ts';
+import { createCallbackSecrets } from '../callbacks/secrets.ts';
 import { createImageCatalogue } from '../queue/image-catalogue.ts';
 import { createInvocationQueue } from '../queue/invocation-queue.ts';
 import { openNodeDirectory } from '../queue/node-directory.ts';
 import { createRegistry } from '../registry/registry.ts';
+import { startFiring } from '../schedules/fire.ts';
+import { createSchedules } from '../schedules/schedules.ts';
 import { loadConfig } from '../shared/config.ts';
 import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
@@ -12,6 +20,8 @@ import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { openTenancy } from '../tenants/tenancy.ts';
 import { limitByTenant } from '../tenants/tenant-queue.ts';
 import { createApp } from './app.ts';
+import { callScheduled } from './call-scheduled.ts';
+import type { GatewayDeps } from './deps.ts';
 import { listen } from './server.ts';
 
 /** How long requests under way may go on once the gateway is asked to stop. */
@@ -64,16 +74,49 @@ const tenancy = await openTenancy({
   onError,
 });
 undo.push(() => tenancy.close());
-
-const app = createApp({
+// Its commands outlast an absence of Redis: nobody waits for what is done behind the requests.
+const backgroundRedis = connectRedis(config.ONCEBOX_REDIS_URL, { logger });
+undo.push(() => backgroundRedis.disconnect());
+const schedules = createSchedules(redis, queue.room);
+undo.push(() => schedules.close());
+const kept = { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS };
+const callbacks = createCallbacks({ redis, kept });
+undo.push(() => callbacks.close());
+const deps: GatewayDeps = {
   config,
   queue: limitByTenant(queue, { ...tenancy, onError }),
   registry: createRegistry(redis, queue.room),
   directory,
   catalogue: createImageCatalogue(redis),
   tenancy,
+  schedules,
+  callbacks,
+  callbackSecrets: createCallbackSecrets(redis),
+  logger,
+};
+const firing = startFiring({
+  redis: backgroundRedis,
+  schedules,
+  call: (call) => callScheduled(deps, call),
   logger,
 });
+undo.push(() => firing.close());
+const backgroundCallbacks = createCallbacks({ redis: backgroundRedis, kept });
+undo.push(() => backgroundCallbacks.close());
+const poster = createPoster(addressRule(config.ONCEBOX_CALLBACK_ALLOW));
+undo.push(() => poster.close());
+const delivering = startDelivering({
+  redis: backgroundRedis,
+  callbacks: backgroundCallbacks,
+  secrets: createCallbackSecrets(backgroundRedis),
+  poster,
+  logger,
+});
+undo.push(() => delivering.close());
+const findingEnds = startFindingEnds({ callbacks, queue, onError });
+undo.push(() => findingEnds.close());
+
+const app = createApp(deps);
 const server = await listen(app, { host: config.ONCEBOX_HOST, port: config.ONCEBOX_PORT });
 undo.push(() => server.close(drainMs));
 process.send?.({ type: 'listening', port: server.port });

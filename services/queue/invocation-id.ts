@@ -7,7 +7,12 @@ const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
  * cannot be guessed. Never an integer and free of ':', which BullMQ refuses in a job id.
  */
 export function newInvocationId(): string {
-  let bits = BigInt(`0x${randomBytes(16).toString('hex')}`) << 2n;
+  return invocationIdOf(randomBytes(16));
+}
+
+/** The same for the same 128 bits, of which nobody else may know. */
+export function invocationIdOf(secret: Buffer): string {
+  let bits = BigInt(`0x${secret.toString('hex')}`) << 2n;
   let text = '';
   for (let i = 0; i < 26; i++) {
     text = alphabet[Number(bits & 31n)] + text;

@@ -54,6 +54,8 @@ export interface InvocationQueue {
    * says.
    */
   files(id: string): Promise<Uint8Array | undefined>;
+  /** Of these ids, those that have ended, each with how; undefined where there is no record (any more). */
+  ended(ids: readonly string[]): Promise<(readonly [string, Invocation | undefined])[]>;
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
   /** Invocations that no worker has taken yet. */
@@ -280,6 +282,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     enqueueAndWait,
     get: (id, tenant = defaultTenant) => get(id, tenant),
     cancel: (id, tenant = defaultTenant) => cancel(id, tenant),
+    ended: readEnded,
     files: (id) => readFiles(redis, id),
     waiting: () => redis.llen(waitingList),
     async close() {

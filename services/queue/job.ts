@@ -41,6 +41,8 @@ export const invocationJobSchema = z.object({
   diff: diffSchema.optional(),
   /** Absent: native. */
   isolation: isolationSchema.optional(),
+  /** Who wants to be told of its end. */
+  callback: z.object({ url: z.string() }).optional(),
   /** When the request reached the gateway and when it was enqueued; absent from older gateways. */
   receivedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
   enqueuedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),

@@ -171,7 +171,7 @@ export async function openResultChannel(options: ResultChannelOptions): Promise<
 }
 
 /** Its record is gone: so many have ended since, or Redis came back without it. */
-function forgotten(id: string): Invocation {
+export function forgotten(id: string): Invocation {
   const reason = 'nothing is known of it any more: its record was dropped, or Redis lost it';
   return {
     id,

@@ -10,6 +10,7 @@ import {
   limitTable,
   wireMaxima,
 } from '../../sdk/contract/limits.ts';
+import { parseNetworks } from '../callbacks/address-rules.ts';
 
 const MiB = 1024 * 1024;
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
@@ -103,6 +104,13 @@ export const configSchema = z.object({
   ONCEBOX_RECORDS_KEPT_MS: integer(1000, 30 * 86_400_000)
     .default(3_600_000)
     .describe('how long a finished invocation stays readable, milliseconds'),
+  ONCEBOX_CALLBACK_ALLOW: z
+    .string()
+    .default('')
+    .superRefine(refuseOtherThanNetworks)
+    .describe(
+      'networks that callbacks may go to besides the Internet: CIDRs with commas, such as 10.1.0.0/16,fd00::/8',
+    ),
   ONCEBOX_FILES_MAX_BYTES: integer(0, 512 * MiB)
     .default(16 * MiB)
     .describe("largest archive of an invocation's files that is kept with its record, bytes"),
@@ -163,6 +171,14 @@ function needsKeys({ ONCEBOX_AUTH: auth, ONCEBOX_HOST: host }: Environment): boo
   if (auth !== 'auto') return auth === 'required';
   const isLoopback = host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
   return !isLoopback;
+}
+
+function refuseOtherThanNetworks(text: string, context: z.RefinementCtx): void {
+  try {
+    parseNetworks(text);
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
 }
 
 function limitsFromEnv(kind: 'default' | 'max') {

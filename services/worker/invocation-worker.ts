@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Job, WaitingError, Worker } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import type { Callbacks } from '../callbacks/callbacks.ts';
 import { type InvocationJob, invocationQueueName, queuePrefix } from '../queue/job.ts';
 import { jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
 import { isRedisFull, makeRoom } from '../queue/make-room.ts';
@@ -25,6 +26,8 @@ export interface InvocationWorkerOptions {
   redis: Redis;
   concurrency: number;
   deps: InvocationDeps;
+  /** Told of the end of those for which somebody is to be called back. */
+  callbacks?: Pick<Callbacks, 'finished'>;
   /** For tests of what happens to a dead worker's jobs. */
   stalled?: { lockDurationMs: number; intervalMs: number };
 }
@@ -37,7 +40,7 @@ interface Held {
 
 /** Takes invocations from the queue once `run()` is called. */
 export function createInvocationWorker(options: InvocationWorkerOptions): Worker<InvocationJob, Invocation> {
-  const { redis, concurrency, deps } = options;
+  const { redis, concurrency, deps, callbacks } = options;
   const lockMs = options.stalled?.lockDurationMs ?? lockDurationMs;
   const warn = (error: unknown) => deps.logger.warn({ err: error }, 'queue connection failed');
   /** The jobs that are here, till their results are told. */
@@ -75,8 +78,10 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         const recorded = await recordResult(redis, { id: invocation.id, token, lockMs, write }, warn);
         // Only now, when the record is written: whoever is woken by the reply and reads the record finds it finished.
         // That costs the reply one round trip to Redis, 0.2 ms on a socket.
-        if (recorded) telling = publish(this, invocation);
-        else
+        if (recorded) {
+          telling = publish(this, invocation);
+          void callBack(this, invocation);
+        } else
           deps.logger.error(
             { invocationId: invocation.id },
             'invocation was given up by others while it ran here',
@@ -114,10 +119,17 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
       deps.logger.warn({ err: error, invocationId: invocation.id }, 'cannot publish a result'),
     );
   }
+  /** Who dies before, or fails here, leaves it to a gateway, which looks for ends that nobody told. */
+  async function callBack(job: Job<InvocationJob>, invocation: Invocation): Promise<void> {
+    if (job.data?.callback !== undefined) await callbacks?.finished(invocation).catch(warn);
+  }
   worker.on('failed', (job, error) => {
     const reason = lostReason(error.message);
     deps.logger.error({ err: error, invocationId: job?.id }, 'invocation lost');
-    if (job?.id !== undefined) void publish(job, lostInvocation(job.id, job.data, reason));
+    if (job?.id === undefined) return;
+    const lost = lostInvocation(job.id, job.data, reason);
+    void publish(job, lost);
+    void callBack(job, lost);
   });
   function complain(error: unknown) {
     warn(error);

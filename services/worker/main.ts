@@ -11,6 +11,7 @@ import { createOciSandbox } from '../../runtime/sandbox/oci/oci-sandbox.ts';
 import { findOciWalls } from '../../runtime/sandbox/oci/wall.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import type { Limits } from '../../sdk/contract/limits.ts';
+import { createCallbacks } from '../callbacks/callbacks.ts';
 import { announceImages } from '../queue/image-catalogue.ts';
 import { cancelChannel } from '../queue/job.ts';
 import { succeedWorker } from '../queue/job-locks.ts';
@@ -159,8 +160,14 @@ undo.push(() => book.close());
 const meter = openUsageMeter(ledger, tenantError);
 undo.push(() => meter.close());
 
+const callbacks = createCallbacks({
+  redis,
+  kept: { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS },
+});
+undo.push(() => callbacks.close());
 const worker = createInvocationWorker({
   redis,
+  callbacks,
   concurrency: config.ONCEBOX_CONCURRENCY,
   deps: {
     source: openedSource,

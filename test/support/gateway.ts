@@ -1,6 +1,8 @@
 import { type Job, Worker } from 'bullmq';
 import { afterEach, beforeEach } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { type Callbacks, createCallbacks } from '../../services/callbacks/callbacks.ts';
+import { createCallbackSecrets } from '../../services/callbacks/secrets.ts';
 import { createApp } from '../../services/gateway/app.ts';
 import { createImageCatalogue, type ImageAnnouncer } from '../../services/queue/image-catalogue.ts';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
@@ -14,6 +16,7 @@ import { type NodeDirectory, openNodeDirectory } from '../../services/queue/node
 import { cancelledInvocation, lostInvocation } from '../../services/queue/record.ts';
 import { publishResult } from '../../services/queue/result-channel.ts';
 import { createRegistry, type Registry } from '../../services/registry/registry.ts';
+import { createSchedules, type Schedules } from '../../services/schedules/schedules.ts';
 import { loadConfig } from '../../services/shared/config.ts';
 import { createLogger } from '../../services/shared/logger.ts';
 import { createUndoStack, type UndoStack } from '../../services/shared/shutdown.ts';
@@ -30,6 +33,8 @@ export interface TestGateway {
   readonly registry: Registry;
   readonly directory: NodeDirectory;
   readonly tenancy: Tenancy;
+  readonly schedules: Schedules;
+  readonly callbacks: Callbacks;
   /** Of the node whose base images the gateway knows. */
   readonly announcer: ImageAnnouncer;
   readonly undo: UndoStack;
@@ -51,6 +56,8 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
       | 'registry'
       | 'directory'
       | 'tenancy'
+      | 'schedules'
+      | 'callbacks'
       | 'announcer'
       | 'undo']: TestGateway[K];
   };
@@ -86,10 +93,29 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     });
     current.undo.push(() => current.tenancy.close());
     current.queue = limitByTenant(current.queue, { ...current.tenancy, onError });
-    const { queue, registry, directory, tenancy } = current;
+    current.schedules = createSchedules(redis, current.queue.room);
+    current.undo.push(() => current.schedules.close());
+    current.callbacks = createCallbacks({
+      redis,
+      kept: { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS },
+    });
+    current.undo.push(() => current.callbacks.close());
+    const callbackSecrets = createCallbackSecrets(redis);
+    const { queue, registry, directory, tenancy, schedules, callbacks } = current;
     const catalogue = createImageCatalogue(redis);
     const logger = createLogger('silent', 'test');
-    current.app = createApp({ config, queue, registry, directory, catalogue, tenancy, logger });
+    current.app = createApp({
+      config,
+      queue,
+      registry,
+      directory,
+      catalogue,
+      tenancy,
+      schedules,
+      callbacks,
+      callbackSecrets,
+      logger,
+    });
   });
   afterEach(() => current.undo.run());
 
@@ -146,6 +172,12 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     },
     get tenancy() {
       return current.tenancy;
+    },
+    get schedules() {
+      return current.schedules;
+    },
+    get callbacks() {
+      return current.callbacks;
     },
     get announcer() {
       return current.announcer;

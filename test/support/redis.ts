@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach } from 'vitest';
@@ -15,8 +15,11 @@ export interface TestRedis {
   connect(): Redis;
 }
 
-/** A redis-server of the test file's own on a Unix socket, empty before each test and gone afterwards. */
-export function useRedis(): TestRedis {
+/**
+ * A redis-server of the test file's own on a Unix socket, empty before each test and gone afterwards. `forServices`: ordinary
+ * users may connect too, and nothing is emptied, as a platform runs on it for all the tests.
+ */
+export function useRedis({ forServices = false }: { forServices?: boolean } = {}): TestRedis {
   const connections: Redis[] = [];
   let directory: string;
   let server: ChildProcess;
@@ -30,11 +33,15 @@ export function useRedis(): TestRedis {
 
   beforeAll(async () => {
     directory = await mkdtemp(join(tmpdir(), 'oncebox-test-redis-'));
+    if (forServices) await chmod(directory, 0o755);
     const socket = join(directory, 'redis.sock');
     url = `unix://${socket}`;
     server = spawn(
       'redis-server',
-      ['--port', '0', '--unixsocket', socket, '--save', '', '--dir', directory],
+      [
+        ...['--port', '0', '--unixsocket', socket, '--save', '', '--dir', directory],
+        ...(forServices ? ['--unixsocketperm', '777'] : []),
+      ],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
@@ -43,7 +50,7 @@ export function useRedis(): TestRedis {
     connect();
   });
   beforeEach(async () => {
-    await connections[0]?.flushall();
+    if (!forServices) await connections[0]?.flushall();
   });
   afterAll(async () => {
     for (const redis of connections) redis.disconnect();

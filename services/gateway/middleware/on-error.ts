@@ -15,7 +15,7 @@ export function onError(error: Error, c: Context<GatewayEnv>): Response {
   return errorResponse(c, known);
 }
 
-function toPlatformError(error: Error): PlatformError {
+export function toPlatformError(error: Error): PlatformError {
   if (error instanceof PlatformError) return error;
   if (error instanceof ZodError) return fromZodError(error);
   if (isRedisFailure(error))

@@ -2,12 +2,15 @@ import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-ope
 import type { Limits } from '../../../sdk/contract/limits.ts';
 import { errorSchema } from './errors.ts';
 import { aliasOperations } from './operations/aliases.ts';
+import { batchOperations } from './operations/batch.ts';
+import { callbackOperations } from './operations/callbacks.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
 import { keyOperations } from './operations/keys.ts';
 import { nodeOperations } from './operations/nodes.ts';
 import { runOperations } from './operations/run.ts';
+import { scheduleOperations } from './operations/schedules.ts';
 import { tenantOperations } from './operations/tenants.ts';
 import { versionOperations } from './operations/versions.ts';
 
@@ -21,6 +24,9 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...functionOperations(maxima),
     ...aliasOperations,
     ...versionOperations,
+    ...batchOperations,
+    ...scheduleOperations,
+    ...callbackOperations,
     ...invocationOperations,
     ...nodeOperations,
     ...imageOperations,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { callbackUrlSchema } from '../../../sdk/contract/callback.ts';
 import { functionNameSchema } from '../../../sdk/contract/function.ts';
 import { functionReferenceSchema } from '../../../sdk/contract/function-reference.ts';
 import { named } from './named.ts';
@@ -10,9 +11,16 @@ export const functionRef = z.object({ ref: named('FunctionReference', functionRe
 export const functionName = z.object({ name: functionNameSchema });
 export const invocationId = z.object({ id: named('InvocationId', z.string().regex(/^inv_[a-z2-7]{26}$/)) });
 
+const callbackUrl = named('CallbackUrl', callbackUrlSchema, {
+  description:
+    'With `respond-async`: the finished record is sent there with POST, signed. Port 80, 443 or from 1024 on; no user in it.',
+  format: 'uri',
+});
+
 /** RFC 7240. Any other preference is ignored, as that demands. */
 export const prefer = z.object({
   prefer: z.union([z.literal('respond-async'), z.string()]).optional(),
+  'oncebox-callback': callbackUrl.optional(),
 });
 
 /** From a reply to the operations that take the id it tells. */

@@ -5,9 +5,13 @@ import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 
 /** `GET` and `DELETE /v1/invocations/:id`: the record, and cancelling. `GET …/files`: what it left behind, a tar. */
-export function invocationRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
+export function invocationRoutes({ queue, callbacks }: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>()
-    .get('/invocations/:id', async (c) => c.json(await known(c, queue.get)))
+    .get('/invocations/:id', async (c) => {
+      const invocation = await known(c, queue.get);
+      const callback = await callbacks.state(invocation.id);
+      return c.json({ ...invocation, ...(callback && { callback }) });
+    })
     .get('/invocations/:id/files', async (c) => {
       const { id, diffError } = await known(c, queue.get);
       const tar = await queue.files(id);
@@ -22,6 +26,8 @@ export function invocationRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
     })
     .delete('/invocations/:id', async (c) => {
       const invocation = await known(c, queue.cancel);
+      // One that waited has no worker to tell of its end.
+      if (invocation.status === 'done') await callbacks.finished(invocation);
       // 202: the worker has been told; the record says when it is over.
       return c.json(invocation, invocation.status === 'running' ? 202 : 200);
     });

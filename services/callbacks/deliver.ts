@@ -1,0 +1,135 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { queuePrefix } from '../queue/job.ts';
+import type { Logger } from '../shared/logger.ts';
+import type { Redis } from '../shared/redis.ts';
+import { type Callbacks, callbackQueueName, type Delivery, deliverySchema } from './callbacks.ts';
+import { AddressRefusedError, type Poster } from './post.ts';
+import type { CallbackSecrets } from './secrets.ts';
+import { signatureOf } from './signature.ts';
+
+/** Deliveries that one gateway is at, at once, and those of one tenant: its receivers may all be slow. */
+const concurrency = 128;
+const concurrencyOfTenant = 32;
+const againMs = 500;
+/** Longer than a delivery takes; so long a gateway that died keeps another from it. */
+const lockDurationMs = 15_000;
+const stalledIntervalMs = 5_000;
+/** BullMQ would wait 15 s after an error of Redis. */
+const runRetryDelayMs = 500;
+/** How long deliveries under way may go on once the gateway is asked to stop. */
+const drainMs = 1_500;
+
+export interface DeliveringOptions {
+  /** A connection whose commands outlast an absence of Redis. */
+  redis: Redis;
+  callbacks: Callbacks;
+  secrets: CallbackSecrets;
+  poster: Poster;
+  logger: Logger;
+}
+
+export interface Delivering {
+  close(): Promise<void>;
+}
+
+/**
+ * Sends callbacks. Every gateway does; a delivery is taken by one of them. It is delivered when the answer's status is 2xx. A
+ * gateway that dies between the answer and the note of it leaves a delivery that is sent again, with the same
+ * `Oncebox-Delivery`.
+ */
+export function startDelivering(options: DeliveringOptions): Delivering {
+  const { redis, callbacks, secrets, poster, logger } = options;
+  const closing = new AbortController();
+  const underWay = new Map<string, number>();
+
+  async function process(job: Job<Delivery>, token?: string): Promise<void> {
+    const delivery = deliverySchema.parse(job.data);
+    const { tenant } = delivery;
+    const others = underWay.get(tenant) ?? 0;
+    if (others >= concurrencyOfTenant) {
+      await job.moveToDelayed(Date.now() + againMs, token);
+      throw new DelayedError();
+    }
+    underWay.set(tenant, others + 1);
+    try {
+      if (await callbacks.begin(delivery.id)) await deliver(job, delivery, token);
+    } finally {
+      const left = (underWay.get(tenant) ?? 1) - 1;
+      if (left > 0) underWay.set(tenant, left);
+      else underWay.delete(tenant);
+    }
+  }
+
+  async function deliver(job: Job<Delivery>, delivery: Delivery, token?: string): Promise<void> {
+    const { id, tenant } = delivery;
+    const { status, failure } = await send(delivery);
+    if (status !== undefined && status >= 200 && status <= 299) {
+      // First of all: from here on it is not sent again.
+      await callbacks.settle(id, 'delivered');
+      await callbacks.attempted(id, { status });
+      return;
+    }
+    if (closing.signal.aborted) {
+      await job.moveToWait(token);
+      throw new WaitingError();
+    }
+    const isRefused = errorsOf(failure).some((one) => one instanceof AddressRefusedError);
+    const isLast = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+    const error = status === undefined ? reasonOf(failure) : `the answer was ${status}`;
+    await callbacks.attempted(id, { ...(status !== undefined && { status }), error });
+    logger.debug({ err: failure, status, invocationId: id, tenant }, 'callback not delivered');
+    if (isRefused || isLast) await callbacks.settle(id, 'failed');
+    throw isRefused ? new UnrecoverableError(error) : new Error(error);
+  }
+
+  async function send({ id, tenant, url, body }: Delivery): Promise<{ status?: number; failure?: unknown }> {
+    const headers = {
+      'content-type': 'application/json',
+      'user-agent': 'oncebox',
+      'oncebox-delivery': `cb-${id}`,
+      'oncebox-invocation-id': id,
+      'oncebox-signature': signatureOf(body, await secrets.signing(tenant), Date.now()),
+    };
+    try {
+      return { status: await poster.post({ url, headers, body, signal: closing.signal }) };
+    } catch (failure) {
+      return { failure };
+    }
+  }
+
+  const worker = new Worker<Delivery>(callbackQueueName, process, {
+    connection: redis,
+    prefix: queuePrefix,
+    concurrency,
+    lockDuration: lockDurationMs,
+    stalledInterval: stalledIntervalMs,
+    // Not a fault of the delivery, if gateways die.
+    maxStalledCount: 100,
+    runRetryDelay: runRetryDelayMs,
+  });
+  worker.on('error', (error) => logger.warn({ err: error }, 'callbacks: background work failed'));
+
+  return {
+    async close() {
+      const closed = worker.close();
+      await Promise.race([closed, delay(drainMs, undefined, { ref: false })]);
+      closing.abort();
+      await closed;
+    },
+  };
+}
+
+/** A connection that fails to each of several addresses has an error for each. */
+function errorsOf(error: unknown): unknown[] {
+  return error instanceof AggregateError
+    ? [error, ...error.errors]
+    : [error, (error as Error | undefined)?.cause];
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === 'TimeoutError') return 'no whole answer within 10 seconds';
+  const { code } = error as NodeJS.ErrnoException;
+  return (error.message || code || error.name).slice(0, 500);
+}

@@ -1,0 +1,55 @@
+import type { InvocationRequest } from '../queue/invocation-queue.ts';
+import type { GatewayDeps } from './deps.ts';
+import { requireIsolation } from './require-isolation.ts';
+import { resolveLimits } from './resolve-limits.ts';
+
+type FunctionRequest = Omit<InvocationRequest, 'tenant'>;
+
+/** The version that a call runs, as it was when the call came: all calls of a batch run the same. */
+export interface CallableFunction {
+  readonly version: number;
+  /** What is enqueued to call it with this event, which is JSON. */
+  request(id: string, eventJson: string, diff?: InvocationRequest['diff']): FunctionRequest;
+}
+
+/** Throws `function_not_found`, and `unsupported` where a node lacks the wall that the version asks for. */
+export async function findFunction(
+  { config, directory, registry }: Pick<GatewayDeps, 'config' | 'directory' | 'registry'>,
+  reference: string,
+  tenant: string,
+): Promise<CallableFunction> {
+  const found = await registry.resolve(reference, tenant);
+  const { name, version, digest, runtime, handler, programEnv, user, image, codeLayer, zygote } = found;
+  await requireIsolation(directory, found.isolation);
+  const { ONCEBOX_DEFAULT_LIMITS: defaults, ONCEBOX_MAX_LIMITS: maxima } = config;
+  const limits = resolveLimits(found.limits, { defaults, maxima });
+  return {
+    version,
+    request: (id, eventJson, diff = false) => ({
+      runtime,
+      image,
+      user,
+      codeLayer,
+      function: { name, version, digest },
+      imageDigest: digest,
+      ...(zygote === false && { zygote }),
+      program: {
+        kind: 'handler',
+        handler,
+        eventJson,
+        context: {
+          invocationId: id,
+          functionName: name,
+          functionVersion: version,
+          // Without the time in the queue; the worker, which knows it, may set it anew.
+          deadlineMs: Date.now() + limits.wallMs,
+        },
+        env: programEnv,
+      },
+      stdin: '',
+      limits,
+      diff,
+      isolation: found.isolation,
+    }),
+  };
+}
