@@ -12,10 +12,12 @@ import type { RunRequest } from './contract/run-request.ts';
 import { createFunctionClient, type FunctionClient } from './function-client.ts';
 import { createImageClient, type ImageClient } from './image-client.ts';
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
+import { createStreamClient, type StreamClient } from './stream-client.ts';
 
 export type { BuildOptions, TaskOptions } from './image-client.ts';
 export { OnceboxError } from './oncebox-error.ts';
 export type { CallOptions, ClientOptions, Upload } from './send.ts';
+export type { FollowedEvent, FollowOptions, LogOptions } from './stream-client.ts';
 
 export interface InvokeResult {
   /** What the handler returned. */
@@ -29,7 +31,7 @@ export interface InvokeOptions extends CallOptions {
   diff?: boolean | 'archive';
 }
 
-export interface Client extends ImageClient, FunctionClient {
+export interface Client extends ImageClient, FunctionClient, StreamClient {
   run(request: RunRequest, options?: CallOptions): Promise<Invocation>;
   /** Does not wait: returns the queued record. */
   runAsync(request: RunRequest, options?: CallOptions): Promise<Invocation>;
@@ -60,6 +62,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
   return {
     ...createImageClient(send),
     ...createFunctionClient(send),
+    ...createStreamClient(send),
     run: (json, options) => call(send, invocationSchema, 'POST', '/v1/run', { ...options, json }),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...options, json, headers }),

@@ -44,6 +44,8 @@ export interface RunRequest {
   captureChanges?: boolean;
   /** Files that the program's user alone can read, in `/run/secrets`, whose spec has to have `secrets`. At most 32. */
   secrets?: readonly Secret[];
+  /** Told of what the program prints, when it does; the report has all of it again. */
+  onOutput?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
 }
 
 export interface Secret {

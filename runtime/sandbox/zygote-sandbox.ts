@@ -157,9 +157,11 @@ export class ZygoteSandbox implements Sandbox {
         break;
       case frameType.STDOUT:
         this.#collect(this.#stdout, payload, (run) => run.request.limits.stdoutBytes + chunkBytes);
+        this.#run?.request.onOutput?.('stdout', payload);
         break;
       case frameType.STDERR:
         this.#collect(this.#stderr, payload, (run) => run.request.limits.stderrBytes + chunkBytes);
+        this.#run?.request.onOutput?.('stderr', payload);
         break;
       case frameType.CHANGES:
         this.#collect(this.#changes, payload, ({ request }) =>

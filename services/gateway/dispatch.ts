@@ -5,6 +5,7 @@ import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
+import { acceptsEvents, eventReply } from './sse.ts';
 
 export interface Reply {
   status: number;
@@ -16,7 +17,8 @@ const queueAllowanceMs = 60_000;
 
 /**
  * Enqueues an invocation and makes the reply: at once, with the record's address, if the caller prefers not to
- * wait; else with what `reply` makes of the finished invocation. A caller who leaves cancels it.
+ * wait; as events, if it accepts those; else with what `reply` makes of the finished invocation. A caller who leaves
+ * cancels it.
  */
 export async function dispatch(
   c: Context<GatewayEnv>,
@@ -38,6 +40,22 @@ export async function dispatch(
       'oncebox-invocation-id': id,
       'preference-applied': 'respond-async',
     });
+  }
+  if (acceptsEvents(c.req.header('accept'))) {
+    const { signal } = c.req.raw;
+    const cancel = () =>
+      void queue.cancel(id).catch((error: unknown) => logger.warn({ err: error }, 'cannot cancel'));
+    await queue.enqueue(id, { ...job, events: true });
+    logger.debug('invocation accepted');
+    const left = new AbortController();
+    const leave = () => {
+      left.abort();
+      cancel();
+    };
+    // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
+    if (signal.aborted) leave();
+    const events = queue.events.follow(id, { signal: left.signal });
+    return eventReply(events, { 'oncebox-invocation-id': id }, { onLeft: leave });
   }
   const invocation = await queue.enqueueAndWait(id, job, {
     timeoutMs: request.limits.wallMs + queueAllowanceMs,

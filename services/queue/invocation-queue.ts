@@ -3,6 +3,7 @@ import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
+import { createEventFeed, type EventFeed } from './event-feed.ts';
 import { readFiles } from './invocation-files.ts';
 import {
   cancelChannel,
@@ -50,6 +51,8 @@ export interface InvocationQueue {
   cancel(id: string): Promise<Invocation | undefined>;
   /** The tar of what it left in its writable layer, where that was asked for and still is kept. */
   files(id: string): Promise<Uint8Array | undefined>;
+  /** What invocations say while they run. */
+  readonly events: EventFeed;
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
   /** Invocations that no worker has taken yet. */
@@ -104,6 +107,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const waitingList = queue.toKey('wait');
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const room = createRedisRoom(redis, onError);
+  const events = createEventFeed({ redis, subscriber, readFinal, onError });
 
   /*
    * Never fewer than wait: those of the last answer and all that may have been added behind it. With one gateway the
@@ -249,6 +253,14 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     return record?.status === 'done' || record?.status === 'failed' ? record : undefined;
   }
 
+  async function readFinal(id: string): Promise<Invocation | 'gone' | undefined> {
+    const [ended] = await readEnded([id]);
+    if (!ended) return undefined;
+    if (ended[1]) return ended[1];
+    // It waits again, or was never there.
+    return (await get(id)) ? undefined : 'gone';
+  }
+
   /** Cheap where they go on, which is the rule: a job's data may be megabytes. */
   async function readEnded(ids: readonly string[]) {
     const pipeline = redis.pipeline();
@@ -268,6 +280,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   }
 
   return {
+    events,
     room,
     enqueue: add,
     enqueueAndWait,
@@ -277,6 +290,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     waiting: () => redis.llen(waitingList),
     async close() {
       await results.close();
+      await events.close();
       await queue.close();
     },
   };

@@ -41,6 +41,8 @@ export const invocationJobSchema = z.object({
   diff: diffSchema.optional(),
   /** Absent: native. */
   isolation: isolationSchema.optional(),
+  /** Its events are written from the start: somebody follows it. */
+  events: z.boolean().optional(),
   /** When the request reached the gateway and when it was enqueued; absent from older gateways. */
   receivedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
   enqueuedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),

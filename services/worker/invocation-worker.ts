@@ -113,6 +113,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     await publishResult(redis, replyTo, invocation).catch((error: unknown) =>
       deps.logger.warn({ err: error, invocationId: invocation.id }, 'cannot publish a result'),
     );
+    deps.events?.recorded(invocation.id);
   }
   worker.on('failed', (job, error) => {
     const reason = lostReason(error.message);

@@ -13,6 +13,7 @@ import { imageOf } from '../queue/record.ts';
 import type { Logger } from '../shared/logger.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import type { MemoryCapacity } from './capacity.ts';
+import type { EventWriter } from './events.ts';
 import { decodeOutput } from './output.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
@@ -34,6 +35,8 @@ export interface InvocationDeps {
   /** Finds the image and puts a function version's layer on disk. */
   prepare: PrepareJob;
   recordDiff: RecordDiff;
+  /** Tells followers what invocations say while they run. */
+  events?: EventWriter;
   /** Told of every invocation once it is over. */
   finished?: (invocation: Invocation) => void;
   logger: Logger;
@@ -74,6 +77,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let releaseOutput: (() => void) | undefined;
   let prepared: PreparedJob | undefined;
   let lease: LeasedSandbox | undefined;
+  const events = deps.events?.open(job.id, parsed.data.events ?? false);
   try {
     release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
     const room = deps.outputCapacity;
@@ -92,13 +96,16 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     run.start = lease.start;
     run.sandbox = lease.sandbox;
     run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
+    events?.started(lease.start);
     deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
     const report = await lease.sandbox.run({
       program: withDeadline(program, limits.wallMs),
       limits,
       stdin: Buffer.from(stdin),
       ...(diff !== false && { captureChanges: true }),
+      ...(events && { onOutput: (stream, bytes) => events.output(stream, bytes) }),
     });
+    await events?.close({ stdout: report.stdoutTruncated, stderr: report.stderrTruncated });
     const initMs = initMsOf(report);
     if (initMs !== undefined) lease.initialised?.(initMs);
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
@@ -106,6 +113,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, initMs, changed }, deps);
   } catch (error) {
     const outcome = outcomeOfError(error, run);
+    await events?.close({ stdout: true, stderr: true });
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
   } finally {
     runs.close(run);

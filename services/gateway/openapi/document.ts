@@ -2,6 +2,7 @@ import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-ope
 import type { Limits } from '../../../sdk/contract/limits.ts';
 import { errorSchema } from './errors.ts';
 import { aliasOperations } from './operations/aliases.ts';
+import { eventOperations } from './operations/events.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
@@ -20,6 +21,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...aliasOperations,
     ...versionOperations,
     ...invocationOperations,
+    ...eventOperations,
     ...nodeOperations,
     ...imageOperations,
   ];

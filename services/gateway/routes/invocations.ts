@@ -27,7 +27,10 @@ export function invocationRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
     });
 }
 
-async function known(id: string, read: (id: string) => Promise<Invocation | undefined>): Promise<Invocation> {
+export async function known(
+  id: string,
+  read: (id: string) => Promise<Invocation | undefined>,
+): Promise<Invocation> {
   const invocation = isInvocationId(id) ? await read(id) : undefined;
   if (!invocation) throw new PlatformError('invocation_not_found', 'there is no record of this invocation');
   return invocation;
