@@ -11,6 +11,7 @@ import { aliasRoutes } from './routes/aliases.ts';
 import { eventRoutes } from './routes/events.ts';
 import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
+import { httpTriggerRoutes } from './routes/http-trigger.ts';
 import { imageRoutes } from './routes/images.ts';
 import { invocationRoutes } from './routes/invocations.ts';
 import { invokeRoutes } from './routes/invoke.ts';
@@ -46,6 +47,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', versionRoutes(deps));
   app.route('/v1', invokeRoutes(deps));
   app.route('/v1', invocationRoutes(deps));
+  app.route('/', httpTriggerRoutes(deps));
   app.route('/v1', eventRoutes(deps));
   app.route('/v1', logRoutes(deps));
   app.route('/v1', nodeRoutes(deps));

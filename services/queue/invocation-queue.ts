@@ -35,13 +35,10 @@ export interface InvocationQueue {
   enqueue(id: string, request: InvocationRequest): Promise<void>;
   /**
    * Enqueues and resolves with the finished invocation. Throws as `enqueue` does, or `result_pending` after
-   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation.
+   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation. `onStreaming` is told
+   * when its result comes as events, which are there to be followed then.
    */
-  enqueueAndWait(
-    id: string,
-    request: InvocationRequest,
-    options: { timeoutMs: number; signal?: AbortSignal },
-  ): Promise<Invocation>;
+  enqueueAndWait(id: string, request: InvocationRequest, options: WaitOptions): Promise<Invocation>;
   /** The record as it is now, or undefined if there is none (any more). */
   get(id: string): Promise<Invocation | undefined>;
   /**
@@ -58,6 +55,12 @@ export interface InvocationQueue {
   /** Invocations that no worker has taken yet. */
   waiting(): Promise<number>;
   close(): Promise<void>;
+}
+
+export interface WaitOptions {
+  timeoutMs: number;
+  signal?: AbortSignal;
+  onStreaming?: () => void;
 }
 
 export interface InvocationQueueOptions {
@@ -171,9 +174,9 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   async function enqueueAndWait(
     id: string,
     request: InvocationRequest,
-    { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+    { timeoutMs, signal, onStreaming }: WaitOptions,
   ): Promise<Invocation> {
-    const expected = results.expect(id);
+    const expected = results.expect(id, onStreaming);
     const timeout = deadline(timeoutMs);
     const abort = () => void cancel(id).catch(onError);
     try {

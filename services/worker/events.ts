@@ -1,8 +1,10 @@
-import type { OutputEvent } from '../../sdk/contract/events.ts';
+import { parseRecords, type ResultRecord } from '../../runtime/sandbox/result-records.ts';
+import type { OutputEvent, ResultChunk } from '../../sdk/contract/events.ts';
 import type { StartKind } from '../../sdk/contract/invocation.ts';
 import { appendEvents, eventMaxBytes, newsChannel } from '../queue/event-stream.ts';
 import { makeRoom } from '../queue/make-room.ts';
 import type { RedisRoom } from '../queue/redis-room.ts';
+import { publishStreaming } from '../queue/result-channel.ts';
 import type { Redis } from '../shared/redis.ts';
 
 /** What a chatty program says within this is written at once, unless it is more than a batch. */
@@ -21,8 +23,11 @@ export interface EventWriterOptions {
 
 /** Writes what invocations say while they run, of those that somebody follows. */
 export interface EventWriter {
-  /** `isFollowed`: from the start. Else what is said is only held, and written when `follow` asks for it. */
-  open(id: string, isFollowed: boolean): EventRecorder;
+  /**
+   * `isFollowed`: from the start. Else what is said is only held, and written when `follow` asks for it, or when there is
+   * a streamed result: that is told to `replyTo`.
+   */
+  open(id: string, options: { isFollowed: boolean; replyTo: string }): EventRecorder;
   follow(id: string): void;
   /** The record of the invocation is written: followers need not wait any longer. */
   recorded(id: string): void;
@@ -31,16 +36,18 @@ export interface EventWriter {
 export interface EventRecorder {
   started(start: StartKind): void;
   output(stream: 'stdout' | 'stderr', bytes: Uint8Array): void;
-  /** Resolves when all is written, or cannot be. Never rejects. */
-  close(truncated: { stdout: boolean; stderr: boolean }): Promise<void>;
+  /** Records of a streamed result. Resolves when they are written, or cannot be. Never rejects. */
+  records(bytes: Uint8Array): Promise<void>;
+  /** Resolves when all is written, or cannot be, with how much of its result was streamed. Never rejects. */
+  close(truncated: { stdout: boolean; stderr: boolean }): Promise<{ streamedBytes?: number }>;
 }
 
 export function createEventWriter(options: EventWriterOptions): EventWriter {
   const recorders = new Map<string, Recorder>();
   const followed = new Set<string>();
   return {
-    open(id, isFollowed) {
-      const recorder = new Recorder(id, options, () => {
+    open(id, { isFollowed, replyTo }) {
+      const recorder = new Recorder(id, replyTo, options, () => {
         recorders.delete(id);
         if (recorder.isFollowed) followed.add(id);
       });
@@ -63,6 +70,7 @@ type Held =
 class Recorder implements EventRecorder {
   isFollowed = false;
   readonly #id: string;
+  readonly #replyTo: string;
   readonly #options: EventWriterOptions;
   readonly #onClosed: () => void;
   readonly #decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
@@ -72,9 +80,12 @@ class Recorder implements EventRecorder {
   #writing: Promise<void> | undefined;
   /** Events are missing: those that follow would not be what they seem. The record has it all. */
   #isBroken = false;
+  #streamedBytes: number | undefined;
+  #isMalformed = false;
 
-  constructor(id: string, options: EventWriterOptions, onClosed: () => void) {
+  constructor(id: string, replyTo: string, options: EventWriterOptions, onClosed: () => void) {
     this.#id = id;
+    this.#replyTo = replyTo;
     this.#options = options;
     this.#onClosed = onClosed;
   }
@@ -92,7 +103,39 @@ class Recorder implements EventRecorder {
     this.#write();
   }
 
-  async close(truncated: { stdout: boolean; stderr: boolean }): Promise<void> {
+  async records(bytes: Uint8Array): Promise<void> {
+    if (this.#isMalformed) return;
+    try {
+      for (const record of parseRecords(bytes)) this.#holdRecord(record);
+    } catch {
+      // User code wrote there, so all behind it means nothing.
+      this.#isMalformed = true;
+    }
+    if (this.#streamedBytes === undefined) return;
+    if (!this.isFollowed) this.follow();
+    await this.#writing;
+  }
+
+  #holdRecord(record: ResultRecord): void {
+    if (this.#streamedBytes === undefined) {
+      this.#streamedBytes = 0;
+      publishStreaming(this.#options.redis, this.#replyTo, this.#id).catch((error) =>
+        this.#options.onError(error),
+      );
+    }
+    if (record.type === 'head') {
+      this.#hold(record, 256);
+      return;
+    }
+    const bytes = 'text' in record ? Buffer.from(record.text) : Buffer.from(record.base64, 'base64');
+    this.#streamedBytes += bytes.length;
+    for (const piece of 'text' in record ? textPieces(record.text) : bytesPieces(bytes)) {
+      const chunk = { type: 'chunk' as const, ...piece };
+      this.#hold(chunk, sizeOf(chunk));
+    }
+  }
+
+  async close(truncated: { stdout: boolean; stderr: boolean }): Promise<{ streamedBytes?: number }> {
     if (this.isFollowed) {
       for (const stream of ['stdout', 'stderr'] as const) {
         // A character that the cap cut is left out, as in the record. One that the program never finished is U+FFFD.
@@ -102,6 +145,7 @@ class Recorder implements EventRecorder {
     }
     this.#held = [];
     this.#onClosed();
+    return this.#streamedBytes === undefined ? {} : { streamedBytes: this.#streamedBytes };
   }
 
   #hold(item: Held, bytes: number): void {
@@ -179,6 +223,22 @@ class Recorder implements EventRecorder {
     this.#heldBytes = Math.max(0, this.#heldBytes - taken);
     return events;
   }
+}
+
+/** Whole characters each. */
+function* textPieces(text: string): Generator<ResultChunk> {
+  for (let at = 0; at < text.length; ) {
+    let end = Math.min(at + eventMaxBytes / 4, text.length);
+    if (end < text.length && /[\ud800-\udbff]/.test(text[end - 1] as string)) end -= 1;
+    yield { text: text.slice(at, end) };
+    at = end;
+  }
+}
+
+function* bytesPieces(bytes: Buffer): Generator<ResultChunk> {
+  const pieceBytes = (eventMaxBytes / 4) * 3;
+  for (let at = 0; at < bytes.length; at += pieceBytes)
+    yield { base64: bytes.subarray(at, at + pieceBytes).toString('base64') };
 }
 
 function utf8Decoder(): InstanceType<typeof TextDecoder> {

@@ -77,7 +77,10 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let releaseOutput: (() => void) | undefined;
   let prepared: PreparedJob | undefined;
   let lease: LeasedSandbox | undefined;
-  const events = deps.events?.open(job.id, parsed.data.events ?? false);
+  const events = deps.events?.open(job.id, {
+    isFollowed: parsed.data.events ?? false,
+    replyTo: parsed.data.replyTo,
+  });
   try {
     release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
     const room = deps.outputCapacity;
@@ -103,13 +106,19 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
       limits,
       stdin: Buffer.from(stdin),
       ...(diff !== false && { captureChanges: true }),
-      ...(events && { onOutput: (stream, bytes) => events.output(stream, bytes) }),
+      ...(events && {
+        onOutput: (stream, bytes) => events.output(stream, bytes),
+        onRecords: (records) => events.records(records),
+      }),
     });
-    await events?.close({ stdout: report.stdoutTruncated, stderr: report.stderrTruncated });
+    const streamed = await events?.close({
+      stdout: report.stdoutTruncated,
+      stderr: report.stderrTruncated,
+    });
     const initMs = initMsOf(report);
     if (initMs !== undefined) lease.initialised?.(initMs);
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
-    const changed = await deps.recordDiff(job.id, diff, report.changes);
+    const changed = { ...(await deps.recordDiff(job.id, diff, report.changes)), ...streamed };
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, initMs, changed }, deps);
   } catch (error) {
     const outcome = outcomeOfError(error, run);
@@ -205,7 +214,8 @@ interface Ending {
   report?: RunReport;
   /** What initialisation took in this sandbox. */
   initMs?: number | undefined;
-  changed?: Awaited<ReturnType<RecordDiff>>;
+  /** What the record says of the writable layer and of a streamed result. */
+  changed?: Partial<Invocation>;
 }
 
 function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDeps): Invocation {

@@ -1,6 +1,7 @@
 import { Hono } from 'hono';
 import { lastEventId } from '../../queue/event-feed.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import { withOwnHeaders } from '../dispatch.ts';
 import { eventReply, lastEventIdOf } from '../sse.ts';
 import { known } from './invocations.ts';
 
@@ -13,6 +14,7 @@ export function eventRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
     if (after === lastEventId) return c.body(null, 204);
     const left = new AbortController();
     const events = queue.events.follow(id, { after, signal: left.signal });
-    return eventReply(events, { 'oncebox-invocation-id': id }, { onLeft: () => left.abort() });
+    const reply = eventReply(events, { 'oncebox-invocation-id': id }, { onLeft: () => left.abort() });
+    return withOwnHeaders(c, reply);
   });
 }

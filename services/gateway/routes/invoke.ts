@@ -5,79 +5,36 @@ import type { Outcome } from '../../../sdk/contract/outcome.ts';
 import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch, type Reply } from '../dispatch.ts';
+import { handlerJob } from '../handler-job.ts';
 import { readJson } from '../read-body.ts';
 import { requireIsolation } from '../require-isolation.ts';
-import { resolveLimits } from '../resolve-limits.ts';
 
 /** `POST /v1/functions/:ref/invoke`: the body is the event, the reply what the handler returned. */
 export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
-  const {
-    ONCEBOX_BODY_MAX_BYTES,
-    ONCEBOX_DEFAULT_LIMITS: defaults,
-    ONCEBOX_MAX_LIMITS: maxima,
-  } = deps.config;
-
   return new Hono<GatewayEnv>().post('/functions/:ref/invoke', async (c) => {
     // Before the body is read, and before anything is enqueued.
-    const resolvedFunction = await deps.registry.resolve(c.req.param('ref'), c.get('tenant'));
-    const {
-      name,
-      version,
-      digest,
-      runtime,
-      handler,
-      programEnv,
-      user,
-      limits,
-      image,
-      codeLayer,
-      zygote,
-      isolation,
-    } = resolvedFunction;
-    c.header('oncebox-function-version', String(version));
-    await requireIsolation(deps.directory, isolation);
+    const found = await deps.registry.resolve(c.req.param('ref'), c.get('tenant'));
+    c.header('oncebox-function-version', String(found.version));
+    await requireIsolation(deps.directory, found.isolation);
     const { diff } = invokeQuerySchema.parse(c.req.query());
-    const { text } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
+    const { text } = await readJson(c, deps.config.ONCEBOX_BODY_MAX_BYTES);
     const id = newInvocationId();
-    const resolved = resolveLimits(limits, { defaults, maxima });
-    return dispatch(
-      c,
-      deps,
-      id,
-      {
-        runtime,
-        image,
-        user,
-        codeLayer,
-        function: { name, version, digest },
-        imageDigest: digest,
-        ...(zygote === false && { zygote }),
-        program: {
-          kind: 'handler',
-          handler,
-          eventJson: text === '' ? 'null' : text,
-          context: {
-            invocationId: id,
-            functionName: name,
-            functionVersion: version,
-            // Without the time in the queue; the worker, which knows it, may set it anew.
-            deadlineMs: Date.now() + resolved.wallMs,
-          },
-          env: programEnv,
-        },
-        stdin: '',
-        limits: resolved,
-        diff,
-        isolation,
-      },
-      handlerReply,
-    );
+    const eventJson = text === '' ? 'null' : text;
+    return dispatch(c, deps, id, handlerJob(deps, found, { id, eventJson, diff }), handlerReply);
   });
 }
 
-function handlerReply({ id, outcome }: Invocation): Reply {
-  if (outcome?.status === 'ok') return { status: 200, body: outcome.result ?? null };
-  const failed: FailedOutcome = outcome ?? { status: 'lost', reason: 'the record has no outcome' };
+function handlerReply(invocation: Invocation): Reply {
+  const { outcome } = invocation;
+  return outcome?.status === 'ok' ? { status: 200, body: outcome.result ?? null } : failureReply(invocation);
+}
+
+/** The reply to who waited for a handler that did not end `ok`. */
+export function failureReply({ id, outcome }: Invocation): Reply {
+  const failed: FailedOutcome =
+    outcome === undefined || outcome.status === 'ok'
+      ? { status: 'lost', reason: 'the record has no outcome' }
+      : outcome;
   const code: ErrorCode = failed.status;
   const body: ErrorBody = {
     error: { code, message: failureMessage(failed), invocationId: id, outcome: failed },
