@@ -16,10 +16,12 @@ import { createImageClient, type ImageClient } from './image-client.ts';
 import { createKeyClient, type KeyClient } from './key-client.ts';
 import { createScheduleClient, type ScheduleClient } from './schedule-client.ts';
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
+import { createStreamClient, type StreamClient } from './stream-client.ts';
 
 export type { BuildOptions, TaskOptions } from './image-client.ts';
 export { OnceboxError } from './oncebox-error.ts';
 export type { CallOptions, ClientOptions, Upload } from './send.ts';
+export type { FollowedEvent, FollowOptions, LogOptions } from './stream-client.ts';
 
 export interface InvokeResult {
   /** What the handler returned. */
@@ -39,7 +41,8 @@ export interface Client
     KeyClient,
     BatchClient,
     ScheduleClient,
-    CallbackClient {
+    CallbackClient,
+    StreamClient {
   run(request: RunRequest, options?: CallOptions): Promise<Invocation>;
   /** Does not wait: returns the queued record. */
   runAsync(request: RunRequest, options?: CallOptions): Promise<Invocation>;
@@ -74,6 +77,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createBatchClient(send),
     ...createScheduleClient(send),
     ...createCallbackClient(send),
+    ...createStreamClient(send),
     run: (json, options) => call(send, invocationSchema, 'POST', '/v1/run', { ...options, json }),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...options, json, headers }),

@@ -98,7 +98,8 @@ static void report(struct sandbox *sandbox) {
       .pids_peak = usage.pids_peak,
       .known = (uint8_t)((usage.knows_pids_peak ? KNOWN_PIDS_PEAK : 0) | (usage.knows_pressure ? KNOWN_PRESSURE : 0)),
   };
-  agent_tell(FRAME_DONE, sandbox->id, &done, sizeof(done), sandbox->result.data, sandbox->result.length);
+  agent_tell(FRAME_DONE, sandbox->id, &done, sizeof(done), sandbox->result.data + sandbox->result.start,
+             sandbox->result.length);
   sandbox->was_run = false;
 }
 

@@ -123,6 +123,7 @@ bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_typ
 static bool take_end(struct sandbox *sandbox, size_t added) {
   struct buffer *result = &sandbox->result;
   uint8_t *data = result->data + result->start, *end;
+  if (result->length == 0) return false;
   /* The code may come with the next read. */
   size_t from = result->length > added ? result->length - added - 1 : 0;
   end = memchr(data + from, RESULT_END, result->length - from);
@@ -134,9 +135,40 @@ static bool take_end(struct sandbox *sandbox, size_t added) {
   return true;
 }
 
+/* Whole records of a streamed result go to the worker as they come. An ordinary result has none, and waits for DONE. */
+static void forward_records(struct sandbox *sandbox, size_t added) {
+  struct buffer *result = &sandbox->result;
+  uint8_t *data = result->data + result->start;
+  size_t from = result->length - added, to = result->length;
+  /* What follows RESULT_END is an exit code, which can look like the end of a record. */
+  if (from > 0 && data[from - 1] == RESULT_END) return;
+  uint8_t *end = memchr(data + from, RESULT_END, added);
+  if (end) to = (size_t)(end - data);
+  uint8_t *last = memrchr(data + from, RESULT_RECORD, to - from);
+  if (!last || !sandbox->was_run) return;
+  size_t whole = (size_t)(last + 1 - data);
+  agent_tell(FRAME_RESULT, sandbox->id, data, whole, NULL, 0);
+  buffer_drop_front(result, whole);
+  sandbox->streamed += whole;
+  sandbox->on_its_way += whole;
+}
+
+void sandbox_result_is_taken(struct sandbox *sandbox, uint32_t bytes) {
+  bool was_full = sandbox->on_its_way >= STREAM_WINDOW;
+  sandbox->on_its_way -= bytes < sandbox->on_its_way ? bytes : sandbox->on_its_way;
+  if (!was_full || sandbox->on_its_way >= STREAM_WINDOW) return;
+  if (sandbox->state == RUNNING && sandbox->result_fd >= 0)
+    agent_watch(sandbox->result_fd, SOURCE_RESULT, agent_slot_of(sandbox), EPOLLIN);
+}
+
 void sandbox_take_result(struct sandbox *sandbox) {
   static uint8_t chunk[65536];
   for (ssize_t got; sandbox->result_fd >= 0;) {
+    /* Who streams quicker than it is read has to wait: its pipe fills. At its end there is only what the pipe holds. */
+    if (sandbox->state == RUNNING && sandbox->on_its_way >= STREAM_WINDOW) {
+      epoll_ctl(agent.epoll, EPOLL_CTL_DEL, sandbox->result_fd, NULL);
+      return;
+    }
     got = read(sandbox->result_fd, chunk, sizeof(chunk));
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got <= 0) {
@@ -150,6 +182,12 @@ void sandbox_take_result(struct sandbox *sandbox) {
     }
     buffer_append(&sandbox->result, chunk, (size_t)got);
     explicit_bzero(chunk, (size_t)got);
+    forward_records(sandbox, (size_t)got);
+    if (sandbox->streamed > MAX_STREAM) {
+      agent_close(&sandbox->result_fd);
+      sandbox_discard(sandbox, END_OUTPUT);
+      return;
+    }
     if (take_end(sandbox, (size_t)got)) return;
   }
 }

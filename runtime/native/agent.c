@@ -123,6 +123,12 @@ static void obey(const struct frame *frame) {
       if (sandbox && sandbox->state == CAPTURING) sandbox_stop_changes(sandbox);
       else if (sandbox) sandbox_discard(sandbox, END_KILLED);
       break;
+    case FRAME_TAKEN: {
+      uint32_t bytes;
+      memcpy(&bytes, frame->payload, sizeof(bytes));
+      if (sandbox) sandbox_result_is_taken(sandbox, bytes);
+      break;
+    }
     case FRAME_STAT: send_stat(frame->sandbox); break;
     default: die("the worker sent a frame that frame_next() let pass");
   }

@@ -58,6 +58,7 @@ struct sandbox {
   uint64_t created_at, run_at, job_sent_at, ended_at, over_at, cpu_check_at, buried_at, remove_at;
   bool disk_full, inodes_full;
   uint64_t disk_peak_bytes, disk_peak_inodes;
+  uint64_t streamed, on_its_way; /* of its result, bytes; the second not taken by the worker yet */
 };
 
 struct agent {
@@ -108,6 +109,8 @@ void sandbox_send_input(struct sandbox *sandbox);
 /* Forwards what is there; false at end of file or when nothing is there yet. */
 bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_type type);
 void sandbox_take_result(struct sandbox *sandbox);
+/* The worker has passed on so much of a streamed result. */
+void sandbox_result_is_taken(struct sandbox *sandbox, uint32_t bytes);
 /* Looks at its writable layer, and remembers the most that was in it. */
 void sandbox_measure_disk(struct sandbox *sandbox);
 /* Ends a run that has used up its time; returns when to look again. */

@@ -13,6 +13,7 @@ static const char *check_head(uint8_t type, uint32_t sandbox, uint32_t length) {
   switch (type) {
     case FRAME_CREATE: return sandbox == 0 ? nobody : length > MAX_SPEC ? too_long : NULL;
     case FRAME_RUN: return sandbox == 0 ? nobody : length > MAX_FRAME - (FRAME_PREFIX - 4) ? too_long : NULL;
+    case FRAME_TAKEN: return sandbox == 0 ? nobody : length != sizeof(uint32_t) ? "a frame is not as long as its kind" : NULL;
     case FRAME_KILL: return sandbox == 0 ? nobody : length > 0 ? too_long : NULL;
     case FRAME_STAT: return length > 0 ? too_long : NULL; /* of 0: the zygote's */
     default: return "a frame is of an unknown type";

@@ -42,6 +42,9 @@
 
 #define MAX_FRAME (96u << 20)
 #define MAX_RESULT (6u << 20)
+/* Of a result that is streamed: all of it together, and what of it may be on its way to who reads it. */
+#define MAX_STREAM (64u << 20)
+#define STREAM_WINDOW (1u << 20)
 #define MAX_LAYERS 128 /* the OCI image spec knows no bound; Docker's is 127 */
 #define LAYER_NAME 64
 #define MAX_GROUPS 32
@@ -78,8 +81,11 @@ enum frame_type {
   FRAME_BUILT = 17, /* build, after READY and STDOUT: bytes of a tar of /build/out; then DONE with build_report */
   /* A sandbox of an OCI runtime: the first frame of a connection of its own. READY answers it, and from then on the
    * connection speaks as a zone does of its one sandbox, 1, until it closes: then nothing of it is left. */
-  FRAME_OCI = 18 /* worker: u32 enum oci_runtime, struct run_limits, struct spec_head, u32 groups, strings: directory,
-                    layers, config.json */
+  FRAME_OCI = 18, /* worker: u32 enum oci_runtime, struct run_limits, struct spec_head, u32 groups, strings: directory,
+                     layers, config.json */
+  /* A result that is streamed. */
+  FRAME_RESULT = 19, /* agent, before DONE: records of a result, each of which ends with RESULT_RECORD */
+  FRAME_TAKEN = 20   /* worker: u32, so many bytes of them are passed on */
 };
 
 enum oci_runtime { OCI_RUNC = 1, OCI_GVISOR = 2 };
@@ -436,6 +442,8 @@ int zygote_send_result(const void *data, size_t length);
 /* Ends the process as _exit(2) does, and says so first: all that it wrote is in its pipes by then, and the kernel takes
  * longer to take an interpreter apart than most programs run. */
 #define RESULT_END 0
+/* At the end of what is told before the result is whole; in the JSON of a record itself there is none. */
+#define RESULT_RECORD '\n'
 void zygote_end(int code) __attribute__((noreturn));
 /* Straight from the kernel: no generator of a library has been touched. */
 uint32_t zygote_random(void);

@@ -45,7 +45,7 @@ export function outcomeOf(report: RunReport, program: Program, limits: Limits): 
 function outputCap(report: RunReport, limits: Limits): { max: number; peak: number } {
   if (report.stdoutTruncated) return { max: limits.stdoutBytes, peak: report.stdout.length };
   if (report.stderrTruncated) return { max: limits.stderrBytes, peak: report.stderr.length };
-  const max = 6 * 1024 * 1024;
+  const max = (report.recordBytes === undefined ? 6 : 64) * 1024 * 1024;
   return { max, peak: max };
 }
 

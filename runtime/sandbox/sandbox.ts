@@ -44,6 +44,13 @@ export interface RunRequest {
   captureChanges?: boolean;
   /** Files that the program's user alone can read, in `/run/secrets`, whose spec has to have `secrets`. At most 32. */
   secrets?: readonly Secret[];
+  /** Told of what the program prints, when it does; the report has all of it again. */
+  onOutput?: (stream: 'stdout' | 'stderr', bytes: Uint8Array) => void;
+  /**
+   * Given whole records of a result that is streamed, each with its newline: untrusted bytes. More than a mebibyte comes
+   * only when what was given before has been settled.
+   */
+  onRecords?: (records: Uint8Array) => Promise<void>;
 }
 
 export interface Secret {
@@ -92,8 +99,10 @@ export interface RunReport {
   exitCode: number | null;
   /** Number of the signal that ended the main process, or null. */
   signal: number | null;
-  /** What the interpreter wrote on its result channel: untrusted bytes. */
+  /** What the interpreter wrote on its result channel, without the records of a streamed result: untrusted bytes. */
   result: Uint8Array;
+  /** What those records were; absent when there were none. */
+  recordBytes?: number;
   stdout: Uint8Array;
   stderr: Uint8Array;
   stdoutTruncated: boolean;

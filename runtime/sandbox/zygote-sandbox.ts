@@ -8,11 +8,13 @@ import {
   decodeResidue,
   decodeStat,
   encodeRunHead,
+  encodeTaken,
   type Frame,
   type FrameType,
   frameType,
   hasAllChanges,
   maxResultBytes,
+  maxStreamBytes,
   reportBytes,
 } from '../zygote/protocol.ts';
 import {
@@ -31,6 +33,7 @@ import {
 const readyWithinMs = 35_000;
 /** What ending a run, or a sandbox, may take beyond its wall limit. */
 const endWithinMs = 10_000;
+const newline = '\n'.charCodeAt(0);
 /** A thousand may be killed at once. */
 const deadWithinMs = 30_000;
 
@@ -93,6 +96,7 @@ export class ZygoteSandbox implements Sandbox {
   readonly #stdout = new Collected();
   readonly #stderr = new Collected();
   readonly #changes = new Collected();
+  #recordBytes = 0;
   #stats: Settle<SandboxStat>[] = [];
   #isReady = false;
   #settleReady!: Settle<void>;
@@ -157,9 +161,14 @@ export class ZygoteSandbox implements Sandbox {
         break;
       case frameType.STDOUT:
         this.#collect(this.#stdout, payload, (run) => run.request.limits.stdoutBytes + chunkBytes);
+        this.#run?.request.onOutput?.('stdout', payload);
         break;
       case frameType.STDERR:
         this.#collect(this.#stderr, payload, (run) => run.request.limits.stderrBytes + chunkBytes);
+        this.#run?.request.onOutput?.('stderr', payload);
+        break;
+      case frameType.RESULT:
+        this.#hearRecords(payload);
         break;
       case frameType.CHANGES:
         this.#collect(this.#changes, payload, ({ request }) =>
@@ -215,6 +224,23 @@ export class ZygoteSandbox implements Sandbox {
     if (into.length > capOf(run)) this.#wiring.breach(`sandbox ${this.id} said more than it may`);
   }
 
+  #hearRecords(records: Buffer): void {
+    const run = this.#run;
+    if (run === undefined || run.isOver) {
+      this.#wiring.breach(`sandbox ${this.id} told a result without being run`);
+      return;
+    }
+    this.#recordBytes += records.length;
+    if (this.#recordBytes > maxStreamBytes + maxResultBytes) {
+      this.#wiring.breach(`sandbox ${this.id} streamed more than it may`);
+      return;
+    }
+    const taken = () => {
+      if (this.state === 'running') this.#wiring.send(frameType.TAKEN, encodeTaken(records.length));
+    };
+    (run.request.onRecords?.(records) ?? Promise.resolve()).then(taken, taken);
+  }
+
   #hearDone(payload: Buffer): void {
     const run = this.#run;
     if (run === undefined || run.isOver) {
@@ -226,9 +252,15 @@ export class ZygoteSandbox implements Sandbox {
       return;
     }
     this.state = 'stopped';
+    const decoded = decodeReport(payload);
+    // Where nobody forwards records while they are written, they come with the result.
+    const recordsEnd = decoded.result.lastIndexOf(newline) + 1;
+    if (recordsEnd > 0) this.#hearRecords(Buffer.from(decoded.result.subarray(0, recordsEnd)));
     run.isOver = true;
     const report: RunReport = {
-      ...decodeReport(payload),
+      ...decoded,
+      result: decoded.result.subarray(recordsEnd),
+      ...(this.#recordBytes > 0 && { recordBytes: this.#recordBytes }),
       stdout: this.#stdout.take(),
       stderr: this.#stderr.take(),
     };

@@ -31,6 +31,8 @@ export const frameType = {
   BUILD: 16,
   BUILT: 17,
   OCI: 18,
+  RESULT: 19,
+  TAKEN: 20,
 } as const;
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 
@@ -51,6 +53,8 @@ export const maxFrameBytes = 96 * 1024 * 1024;
 export const maxReplyBytes = 8 * 1024 * 1024;
 /** What an interpreter may say on its result channel, bytes. */
 export const maxResultBytes = 6 * 1024 * 1024;
+/** What it may say of a result that it streams, all records together, bytes. */
+export const maxStreamBytes = 64 * 1024 * 1024;
 /** The agent forwards a program's output in pieces of at most so many bytes. */
 export const chunkBytes = 65_536;
 /** What the tar of a sandbox's changes may be longer than its disk cap, bytes, and may take, milliseconds. */
@@ -184,6 +188,13 @@ function lengthOf(parts: readonly Uint8Array[]): Buffer {
   const length = Buffer.allocUnsafe(4);
   length.writeUInt32LE(parts.reduce((sum, part) => sum + part.length, 0));
   return length;
+}
+
+/** What FRAME_TAKEN says. */
+export function encodeTaken(bytes: number): Buffer {
+  const taken = Buffer.allocUnsafe(4);
+  taken.writeUInt32LE(bytes);
+  return taken;
 }
 
 /** `struct run_limits`. */

@@ -87,6 +87,8 @@ export const invocationSchema = z.object({
   stderrTruncated: z.boolean(),
   /** With `Oncebox-Callback`: what became of that. */
   callback: callbackStateSchema.optional(),
+  /** Of a result that was streamed, its length: it is in the events, and `outcome.result` is null. */
+  streamedBytes: z.number().int().optional(),
   /** With `diff`: what the program did to its writable layer, in the order of the archive. */
   changes: z.array(changeSchema).optional(),
   /** Only the first 10,000 changes are listed. */

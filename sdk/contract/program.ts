@@ -69,6 +69,8 @@ export const programSchema = z.discriminatedUnion('kind', [
     handler: handlerSchema,
     /** The event, as JSON text: it is handed on, never parsed on the way. */
     eventJson: z.string(),
+    /** The event is an HTTP request, and the result is to be its response. */
+    http: z.boolean().optional(),
     context: z.object({
       invocationId: z.string(),
       functionName: z.string(),

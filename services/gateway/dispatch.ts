@@ -1,5 +1,5 @@
 import type { Context } from 'hono';
-import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
@@ -7,6 +7,9 @@ import { PlatformError } from '../shared/platform-error.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import { accept, callbackOf } from './accept.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
+import type { RawReply } from './http-response.ts';
+import { acceptsEvents, eventReply } from './sse.ts';
+import { streamReply } from './stream-reply.ts';
 
 export interface Reply {
   status: number;
@@ -18,14 +21,15 @@ const queueAllowanceMs = 60_000;
 
 /**
  * Enqueues an invocation and makes the reply: at once, with the record's address, if the caller prefers not to
- * wait; else with what `reply` makes of the finished invocation. A caller who leaves cancels it.
+ * wait; as events, if it accepts those; else with what `reply` makes of the finished invocation. A caller who leaves
+ * cancels it.
  */
 export async function dispatch(
   c: Context<GatewayEnv>,
   { queue, callbacks }: GatewayDeps,
   id: string,
   request: Omit<InvocationRequest, 'tenant'>,
-  reply: (invocation: Invocation) => Reply,
+  reply: (invocation: Invocation) => Reply | RawReply,
 ): Promise<Response> {
   const logger = c
     .get('logger')
@@ -47,17 +51,60 @@ export async function dispatch(
       field: 'oncebox-callback',
     });
   }
-  const invocation = await queue.enqueueAndWait(id, job, {
+  const onError = (error: unknown) => logger.warn({ err: error }, 'cannot follow or cancel');
+  // Of an HTTP function they may be what it answers with.
+  if (!isHttp(request) && acceptsEvents(c.req.header('accept'))) {
+    const { signal } = c.req.raw;
+    await queue.enqueue(id, { ...job, events: true });
+    logger.debug('invocation accepted');
+    const left = new AbortController();
+    const leave = () => {
+      left.abort();
+      queue.cancel(id, job.tenant).catch(onError);
+    };
+    // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
+    if (signal.aborted) leave();
+    const events = queue.events.follow(id, { signal: left.signal });
+    return withOwnHeaders(c, eventReply(events, { 'oncebox-invocation-id': id }, { onLeft: leave }));
+  }
+  let onStreaming = () => {};
+  const streaming = new Promise<undefined>((resolve) => {
+    onStreaming = () => resolve(undefined);
+  });
+  const finished = queue.enqueueAndWait(id, job, {
     timeoutMs: request.limits.wallMs + queueAllowanceMs,
     signal: c.req.raw.signal,
+    onStreaming,
   });
+  const invocation = await Promise.race([finished, streaming]);
+  // That it is streamed may have been told to nobody; the record says so too.
+  if (invocation === undefined || isStreamedWhole(invocation)) {
+    logger.debug('invocation streams its result');
+    finished.catch(onError);
+    return withOwnHeaders(c, await streamReply({ queue }, id, onError));
+  }
   logger.debug(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },
     'invocation finished',
   );
-  const { status, body } = reply(invocation);
-  const totalMs = Math.max(0, wallClockMs() - receivedAtMs);
-  return c.json(body, status as ContentfulStatusCode, invocationHeaders(invocation, totalMs));
+  const made = reply(invocation);
+  const headers = invocationHeaders(invocation, Math.max(0, wallClockMs() - receivedAtMs));
+  if (!('raw' in made)) return c.json(made.body, made.status as ContentfulStatusCode, headers);
+  for (const [name, value] of Object.entries(headers)) made.headers.set(name, value);
+  return c.newResponse(made.raw, { status: made.status as StatusCode, headers: made.headers });
+}
+
+/** With what the context has for every reply, as the request's id. */
+export function withOwnHeaders(c: Context, { body, status, headers }: Response): Response {
+  return c.newResponse(body, { status: status as StatusCode, headers });
+}
+
+function isHttp({ program }: Pick<InvocationRequest, 'program'>): boolean {
+  return program.kind === 'handler' && program.http === true;
+}
+
+function isStreamedWhole({ streamedBytes, outcome }: Invocation): boolean {
+  return streamedBytes !== undefined && outcome?.status === 'ok';
 }
 
 /** RFC 7240: a list of preferences, each with parameters. */

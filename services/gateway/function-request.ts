@@ -5,11 +5,16 @@ import { resolveLimits } from './resolve-limits.ts';
 
 type FunctionRequest = Omit<InvocationRequest, 'tenant'>;
 
+interface CallOptions {
+  diff?: InvocationRequest['diff'];
+  http?: boolean;
+}
+
 /** The version that a call runs, as it was when the call came: all calls of a batch run the same. */
 export interface CallableFunction {
   readonly version: number;
-  /** What is enqueued to call it with this event, which is JSON. */
-  request(id: string, eventJson: string, diff?: InvocationRequest['diff']): FunctionRequest;
+  /** What is enqueued to call it with this event, which is JSON; with `http` it is a request. */
+  request(id: string, eventJson: string, options?: CallOptions): FunctionRequest;
 }
 
 /** Throws `function_not_found`, and `unsupported` where a node lacks the wall that the version asks for. */
@@ -25,7 +30,7 @@ export async function findFunction(
   const limits = resolveLimits(found.limits, { defaults, maxima });
   return {
     version,
-    request: (id, eventJson, diff = false) => ({
+    request: (id, eventJson, { diff = false, http = false } = {}) => ({
       runtime,
       image,
       user,
@@ -37,6 +42,7 @@ export async function findFunction(
         kind: 'handler',
         handler,
         eventJson,
+        ...(http && { http }),
         context: {
           invocationId: id,
           functionName: name,

@@ -4,6 +4,7 @@ import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
+import { createEventFeed, type EventFeed } from './event-feed.ts';
 import { readFiles } from './invocation-files.ts';
 import {
   cancelChannel,
@@ -35,13 +36,10 @@ export interface InvocationQueue {
   enqueue(id: string, request: InvocationRequest): Promise<void>;
   /**
    * Enqueues and resolves with the finished invocation. Throws as `enqueue` does, or `result_pending` after
-   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation.
+   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation. `onStreaming` is told
+   * when its result comes as events, which are there to be followed then.
    */
-  enqueueAndWait(
-    id: string,
-    request: InvocationRequest,
-    options: { timeoutMs: number; signal?: AbortSignal },
-  ): Promise<Invocation>;
+  enqueueAndWait(id: string, request: InvocationRequest, options: WaitOptions): Promise<Invocation>;
   /** The record as it is now, or undefined if there is none (any more) of this tenant's, the default one unless given. */
   get(id: string, tenant?: string): Promise<Invocation | undefined>;
   /**
@@ -56,11 +54,19 @@ export interface InvocationQueue {
   files(id: string): Promise<Uint8Array | undefined>;
   /** Of these ids, those that have ended, each with how; undefined where there is no record (any more). */
   ended(ids: readonly string[]): Promise<(readonly [string, Invocation | undefined])[]>;
+  /** What invocations say while they run. */
+  readonly events: EventFeed;
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
   /** Invocations that no worker has taken yet. */
   waiting(): Promise<number>;
   close(): Promise<void>;
+}
+
+export interface WaitOptions {
+  timeoutMs: number;
+  signal?: AbortSignal;
+  onStreaming?: () => void;
 }
 
 export interface InvocationQueueOptions {
@@ -110,6 +116,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const waitingList = queue.toKey('wait');
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const room = createRedisRoom(redis, onError);
+  const events = createEventFeed({ redis, subscriber, readFinal, onError });
 
   /*
    * Never fewer than wait: those of the last answer and all that may have been added behind it. With one gateway the
@@ -173,9 +180,9 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   async function enqueueAndWait(
     id: string,
     request: InvocationRequest,
-    { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+    { timeoutMs, signal, onStreaming }: WaitOptions,
   ): Promise<Invocation> {
-    const expected = results.expect(id);
+    const expected = results.expect(id, onStreaming);
     const timeout = deadline(timeoutMs);
     const abort = () => void cancel(id, request.tenant).catch(onError);
     try {
@@ -258,6 +265,14 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     return record?.status === 'done' || record?.status === 'failed' ? record : undefined;
   }
 
+  async function readFinal(id: string): Promise<Invocation | 'gone' | undefined> {
+    const [ended] = await readEnded([id]);
+    if (!ended) return undefined;
+    if (ended[1]) return ended[1];
+    // It waits again, or was never there.
+    return (await get(id)) ? undefined : 'gone';
+  }
+
   /** Cheap where they go on, which is the rule: a job's data may be megabytes. */
   async function readEnded(ids: readonly string[]) {
     const pipeline = redis.pipeline();
@@ -277,6 +292,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   }
 
   return {
+    events,
     room,
     enqueue: add,
     enqueueAndWait,
@@ -287,6 +303,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     waiting: () => redis.llen(waitingList),
     async close() {
       await results.close();
+      await events.close();
       await queue.close();
     },
   };

@@ -43,6 +43,8 @@ export const invocationJobSchema = z.object({
   isolation: isolationSchema.optional(),
   /** Who wants to be told of its end. */
   callback: z.object({ url: z.string() }).optional(),
+  /** Its events are written from the start: somebody follows it. */
+  events: z.boolean().optional(),
   /** When the request reached the gateway and when it was enqueued; absent from older gateways. */
   receivedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
   enqueuedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),

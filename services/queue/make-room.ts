@@ -1,4 +1,5 @@
 import type { Redis } from '../shared/redis.ts';
+import { eventsIndexKey, eventsKey } from './event-stream.ts';
 import { filesIndexKey, filesKey } from './invocation-files.ts';
 import { cancelledIndexKey, cancelledKey, invocationQueueName, queuePrefix } from './job.ts';
 
@@ -10,16 +11,23 @@ const archivesAtOnce = 5;
 const readableMs = 10_000;
 
 /**
- * Drops the oldest finished records, cancelled ones too, and the oldest archives: a record may be gone before its own.
- * KEYS: completed, failed, index of archives, index of cancelled. ARGV: prefix of job keys, how many of each, the Unix
- * time in ms before which they finished, prefix of archives, how many of these, prefix of cancelled. Redis allows what
- * frees memory when it is full. Returns how many went.
+ * Drops the oldest events that nobody can be reading live; and where there are none, the oldest finished records,
+ * cancelled ones too, and the oldest archives: a record may be gone before its own.
+ * KEYS: completed, failed, index of archives, index of cancelled, index of events. ARGV: prefix of job keys, how many of
+ * each, the Unix time in ms before which they finished, prefix of archives, how many of these, prefix of cancelled,
+ * prefix of events. Redis allows what frees memory when it is full. Returns how many went.
  */
 const dropScript = `
 local count = 0
 local function oldest(index, most)
   return ipairs(redis.call('ZRANGEBYSCORE', index, '-inf', ARGV[3], 'LIMIT', 0, most))
 end
+for _, id in oldest(KEYS[5], ARGV[5]) do
+  redis.call('DEL', ARGV[7] .. id)
+  redis.call('ZREM', KEYS[5], id)
+  count = count + 1
+end
+if count > 0 then return count end
 for finished = 1, 2 do
   for _, id in oldest(KEYS[finished], ARGV[2]) do
     redis.call('DEL', ARGV[1] .. id, ARGV[1] .. id .. ':logs', ARGV[4] .. id)
@@ -42,7 +50,7 @@ return count`;
 
 /** When Redis is full, records of the past give way: what was accepted can be taken and its end written down. */
 export async function makeRoom(redis: Redis): Promise<number> {
-  const keys = [key('completed'), key('failed'), filesIndexKey, cancelledIndexKey];
+  const keys = [key('completed'), key('failed'), filesIndexKey, cancelledIndexKey, eventsIndexKey];
   const before = Date.now() - readableMs;
   const dropped = await redis.eval(
     dropScript,
@@ -54,6 +62,7 @@ export async function makeRoom(redis: Redis): Promise<number> {
     filesKey(''),
     archivesAtOnce,
     cancelledKey(''),
+    eventsKey(''),
   );
   return Number(dropped);
 }

@@ -9,6 +9,8 @@ import { storedInvocationSchema } from './record.ts';
 const publishedMaxBytes = 1024 * 1024;
 /** In the place of a result that is larger: its record is to be read. */
 const noticeSchema = z.strictObject({ recordOf: z.string() });
+/** Ahead of the result: it is being streamed, as events. */
+const streamingSchema = z.strictObject({ streamOf: z.string() });
 
 /**
  * Tells the gateway that waits on `replyTo` how the invocation ended, whose record is written. Nobody waiting is not an
@@ -21,6 +23,12 @@ export async function publishResult(redis: Redis, replyTo: string, invocation: I
   await redis.publish(replyTo, isLarge ? JSON.stringify(notice) : text);
 }
 
+/** Tells the gateway that waits on `replyTo` that the invocation streams its result. */
+export async function publishStreaming(redis: Redis, replyTo: string, id: string): Promise<void> {
+  const notice: z.infer<typeof streamingSchema> = { streamOf: id };
+  await redis.publish(replyTo, JSON.stringify(notice));
+}
+
 /** How often the records are looked at of those who still wait, and how soon again when Redis did not answer. */
 const lookEveryMs = 2_000;
 const lookAgainMs = 250;
@@ -29,7 +37,7 @@ export interface ResultChannel {
   /** The channel's name, for jobs. */
   readonly replyTo: string;
   /** To be called before the job is added, or a quick result finds nobody waiting. */
-  expect(id: string): ExpectedResult;
+  expect(id: string, onStreaming?: () => void): ExpectedResult;
   close(): Promise<void>;
 }
 
@@ -51,6 +59,7 @@ export interface ResultChannelOptions {
 
 interface Waiting {
   settle: (invocation: Invocation) => void;
+  onStreaming: () => void;
   /** Undefined before the job was added. */
   addedAtMs?: number;
   /** When there was neither a job nor a record for the first time. */
@@ -78,7 +87,9 @@ export async function openResultChannel(options: ResultChannelOptions): Promise<
     try {
       const said: unknown = JSON.parse(message);
       const notice = noticeSchema.safeParse(said);
-      if (notice.success) void readRecord(notice.data.recordOf);
+      const streaming = streamingSchema.safeParse(said);
+      if (streaming.success) expected.get(streaming.data.streamOf)?.onStreaming();
+      else if (notice.success) void readRecord(notice.data.recordOf);
       else settle(storedInvocationSchema.parse(said));
     } catch (error) {
       onError(error);
@@ -147,8 +158,8 @@ export async function openResultChannel(options: ResultChannelOptions): Promise<
 
   return {
     replyTo,
-    expect(id) {
-      const waiting: Waiting = { settle: () => {} };
+    expect(id, onStreaming = () => {}) {
+      const waiting: Waiting = { settle: () => {}, onStreaming };
       const arrived = new Promise<Invocation>((resolve) => {
         waiting.settle = resolve;
       });

@@ -118,6 +118,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     await publishResult(redis, replyTo, invocation).catch((error: unknown) =>
       deps.logger.warn({ err: error, invocationId: invocation.id }, 'cannot publish a result'),
     );
+    deps.events?.recorded(invocation.id);
   }
   /** Who dies before, or fails here, leaves it to a gateway, which looks for ends that nobody told. */
   async function callBack(job: Job<InvocationJob>, invocation: Invocation): Promise<void> {

@@ -12,10 +12,12 @@ import { findOciWalls } from '../../runtime/sandbox/oci/wall.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import type { Limits } from '../../sdk/contract/limits.ts';
 import { createCallbacks } from '../callbacks/callbacks.ts';
+import { followChannel } from '../queue/event-stream.ts';
 import { announceImages } from '../queue/image-catalogue.ts';
 import { cancelChannel } from '../queue/job.ts';
 import { succeedWorker } from '../queue/job-locks.ts';
 import { joinNodeDirectory } from '../queue/node-directory.ts';
+import { createRedisRoom } from '../queue/redis-room.ts';
 import { fetchCodeLayer } from '../registry/layer-store.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { loadConfig } from '../shared/config.ts';
@@ -31,6 +33,7 @@ import { openUsageMeter } from '../tenants/usage-meter.ts';
 import { createFunctionAssembler } from './assemble-function.ts';
 import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
+import { createEventWriter } from './events.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
 import { listSandboxes } from './list-sandboxes.ts';
 import { createWorkerMetrics } from './metrics.ts';
@@ -125,10 +128,17 @@ const openedSource = source;
 undo.push(() => openedSource.close());
 
 const runs = new Runs();
+const events = createEventWriter({
+  redis,
+  room: createRedisRoom(redis, () => {}),
+  keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
+  onError: (error) => logger.warn({ err: error }, 'cannot write the events of an invocation'),
+});
 subscriber.on('message', (channel, id) => {
   if (channel === cancelChannel) runs.cancel(id);
+  if (channel === followChannel) events.follow(id);
 });
-await subscriber.subscribe(cancelChannel);
+await subscriber.subscribe(cancelChannel, followChannel);
 
 const capacity = new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES);
 // As many as run at once with the usual caps, or one with the largest, or one of the usual whose changes are asked for.
@@ -184,6 +194,7 @@ const worker = createInvocationWorker({
       maxBytes: config.ONCEBOX_FILES_MAX_BYTES,
       keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
     }),
+    events,
     finished(invocation, tenant) {
       metrics.finished(invocation);
       meter.add(tenant, invocation.usage?.cpuMs ?? 0);

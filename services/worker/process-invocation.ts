@@ -14,6 +14,7 @@ import { imageOf } from '../queue/record.ts';
 import type { Logger } from '../shared/logger.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import type { MemoryCapacity } from './capacity.ts';
+import type { EventWriter } from './events.ts';
 import { decodeOutput } from './output.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
@@ -35,6 +36,8 @@ export interface InvocationDeps {
   /** Finds the image and puts a function version's layer on disk. */
   prepare: PrepareJob;
   recordDiff: RecordDiff;
+  /** Tells followers what invocations say while they run. */
+  events?: EventWriter;
   /** Told of every invocation once it is over, and whose it was. */
   finished?: (invocation: Invocation, tenant: string) => void;
   logger: Logger;
@@ -76,6 +79,10 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let releaseOutput: (() => void) | undefined;
   let prepared: PreparedJob | undefined;
   let lease: LeasedSandbox | undefined;
+  const events = deps.events?.open(job.id, {
+    isFollowed: parsed.data.events ?? false,
+    replyTo: parsed.data.replyTo,
+  });
   try {
     release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
     const room = deps.outputCapacity;
@@ -94,20 +101,30 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     run.start = lease.start;
     run.sandbox = lease.sandbox;
     run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
+    events?.started(lease.start);
     deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
     const report = await lease.sandbox.run({
       program: withDeadline(program, limits.wallMs),
       limits,
       stdin: Buffer.from(stdin),
       ...(diff !== false && { captureChanges: true }),
+      ...(events && {
+        onOutput: (stream, bytes) => events.output(stream, bytes),
+        onRecords: (records) => events.records(records),
+      }),
+    });
+    const streamed = await events?.close({
+      stdout: report.stdoutTruncated,
+      stderr: report.stderrTruncated,
     });
     const initMs = initMsOf(report);
     if (initMs !== undefined) lease.initialised?.(initMs);
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
-    const changed = await deps.recordDiff(job.id, diff, report.changes);
+    const changed = { ...(await deps.recordDiff(job.id, diff, report.changes)), ...streamed };
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, initMs, changed }, deps);
   } catch (error) {
     const outcome = outcomeOfError(error, run);
+    await events?.close({ stdout: true, stderr: true });
     return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
   } finally {
     runs.close(run);
@@ -199,7 +216,8 @@ interface Ending {
   report?: RunReport;
   /** What initialisation took in this sandbox. */
   initMs?: number | undefined;
-  changed?: Awaited<ReturnType<RecordDiff>>;
+  /** What the record says of the writable layer and of a streamed result. */
+  changed?: Partial<Invocation>;
 }
 
 function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDeps): Invocation {

@@ -32,6 +32,7 @@ import {
   maxFrameBytes,
   maxResultBytes,
   maxSandboxes,
+  maxStreamBytes,
   ociRuntime,
   reportKnown,
   residueFlag,
@@ -110,6 +111,7 @@ test('ids and sizes are the same in C and in TypeScript', () => {
   expect(header).toContain(`#define OWN_ID_COUNT ${1 + maxSandboxes}u`);
   expect(header).toContain(`#define MAX_ZONES ${maxZones} `);
   expect(header).toContain(`#define MAX_RESULT (${maxResultBytes / 1024 / 1024}u << 20)`);
+  expect(header).toContain(`#define MAX_STREAM (${maxStreamBytes / 1024 / 1024}u << 20)`);
   expect(header).toContain(`#define CHANGES_OVERHEAD (${changesOverheadBytes / 1024 / 1024}u << 20)`);
   expect(header).toContain(`#define CHANGES_WITHIN ${changesWithinMs * 1000}u`);
   expect(serviceId).toBe(sandboxIdBase + sandboxIdCount);

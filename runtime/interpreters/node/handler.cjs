@@ -9,7 +9,10 @@ let haveRun = false;
 
 module.exports = { loadHandler, provideHooks, runHooks };
 
-/** Evaluates the module. Rejects with what it throws, or when it has no such function. */
+/**
+ * Evaluates the module. Resolves with the function, or an object whose `fetch` is one; rejects with what it throws, or when
+ * there is none.
+ */
 async function loadHandler(handler) {
   const dot = handler.lastIndexOf('.');
   const file = handler.slice(0, dot);
@@ -17,7 +20,7 @@ async function loadHandler(handler) {
   const extension = ['.mjs', '.js', '.cjs'].find((candidate) => existsSync(`/function/${file}${candidate}`));
   const module = await import(pathToFileURL(`/function/${file}${extension}`).href);
   const callee = module[name] ?? module.default?.[name];
-  if (typeof callee !== 'function') {
+  if (typeof callee !== 'function' && typeof callee?.fetch !== 'function') {
     throw new TypeError(`${file}${extension} does not export a function named ${name}`);
   }
   return callee;

@@ -7,6 +7,8 @@ const { inspect } = require('node:util');
 const clock = require('/.oncebox/clock.cjs');
 const { watchContexts } = require('/.oncebox/contexts.cjs');
 const { loadHandler, provideHooks, runHooks } = require('/.oncebox/handler.cjs');
+const { callHttp, isHttp } = require('/.oncebox/http.cjs');
+const { isStreamed, sendStream } = require('/.oncebox/stream.cjs');
 const native = require('/.oncebox/zygote.node');
 
 const maxResultBytes = 6 * 1024 * 1024;
@@ -94,15 +96,20 @@ async function initialiseAndCall(job) {
 }
 
 /** `initMs`: what initialisation has taken here, in the sandbox. */
-async function callHandler({ eventJson, context }, callee, initMs) {
+async function callHandler(job, callee, initMs) {
+  const context = {
+    ...job.context,
+    awsRequestId: job.context.invocationId,
+    getRemainingTimeInMillis: () => Math.max(0, job.context.deadlineMs - Date.now()),
+  };
   try {
     await runHooks();
-    const value = await callee(JSON.parse(eventJson), {
-      ...context,
-      awsRequestId: context.invocationId,
-      getRemainingTimeInMillis: () => Math.max(0, context.deadlineMs - Date.now()),
-    });
-    send({ type: 'result', initMs, value });
+    const event = JSON.parse(job.eventJson);
+    const value = isHttp(job, callee)
+      ? await callHttp(job, callee, event, context)
+      : await callee(event, context);
+    if (isStreamed(value)) await sendStream(value);
+    send({ type: 'result', initMs, value: isStreamed(value) ? undefined : value });
     process.exit(0);
   } catch (error) {
     fail(error, initMs);

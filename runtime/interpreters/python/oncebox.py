@@ -3,7 +3,9 @@ or in each sandbox."""
 
 import asyncio
 
-__all__ = ["after_fork"]
+from http_function import Request, Response
+
+__all__ = ["Request", "Response", "after_fork"]
 
 _hooks = []
 _have_run = False

@@ -30,11 +30,15 @@ import typing  # noqa: F401
 import uuid  # noqa: F401
 
 sys.path.insert(0, "/.oncebox")
+import http_function  # noqa: E402
 import initialise  # noqa: E402
 import oncebox  # noqa: E402
 
-del sys.path[0], sys.modules["initialise"], sys.modules["oncebox"]
+for name in ("http_function", "initialise", "oncebox"):
+    del sys.modules[name]
+del sys.path[0], name
 
+OWN_FILES = (__file__, http_function.__file__, initialise.__file__, oncebox.__file__)
 MAX_RESULT_BYTES = 6 * 1024 * 1024
 REHEARSALS = 50
 REHEARSAL = "/.oncebox/rehearsal.py"
@@ -204,9 +208,17 @@ def initialise_and_call(job, handler):
         took = {"initMs": round((time.monotonic() - started) * 1000, 3)}
     try:
         oncebox._run()
-        value = handler(json.loads(job["eventJson"]), Context(job["context"]))
-        if asyncio.iscoroutine(value):
-            value = asyncio.run(value)
+        event, context = json.loads(job["eventJson"]), Context(job["context"])
+        kind = http_function.kind_of(handler)
+        if job.get("http") or kind != "event":
+            value = http_function.call(handler, kind, event, context, job.get("http"), send_record)
+        else:
+            value = handler(event, context)
+            if http_function.is_coroutine(value):
+                value = asyncio.run(value)
+        if http_function.is_streamed(value):
+            http_function.send_stream(value, send_record)
+            value = None
         send({"type": "result", **took, "value": value})
     except Exception as error:
         fail(error, took)
@@ -227,10 +239,16 @@ def send(message):
     native.zygote_send_result(text, len(text))
 
 
+def send_record(record):
+    """Of a result that is streamed, before the result."""
+    text = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    native.zygote_send_result(text, len(text))
+
+
 def describe(error):
     """Writes the traceback to stderr as the interpreter would, without our own frames, and returns the result."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, oncebox.__file__, initialise.__file__):
+    while trace is not None and trace.tb_frame.f_code.co_filename in OWN_FILES:
         trace = trace.tb_next
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith("<frozen importlib"):
         trace = trace.tb_next

@@ -48,6 +48,7 @@ static void hear(struct heard *heard, const struct frame *frame, size_t size) {
   uint8_t *payload = copy_of(frame->payload, frame->length);
   if (frame->type == FRAME_CREATE) must_be_spec(payload, frame->length);
   else if (frame->type == FRAME_RUN) must_be_run(payload, frame->length);
+  else if (frame->type == FRAME_TAKEN) must(frame->length == sizeof(uint32_t));
   else must(frame->length == 0 && (frame->type == FRAME_KILL || frame->type == FRAME_STAT));
   heard->frames++;
   heard->bytes += size;

@@ -4,6 +4,7 @@ import { errorSchema } from './errors.ts';
 import { aliasOperations } from './operations/aliases.ts';
 import { batchOperations } from './operations/batch.ts';
 import { callbackOperations } from './operations/callbacks.ts';
+import { eventOperations } from './operations/events.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
@@ -28,6 +29,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...scheduleOperations,
     ...callbackOperations,
     ...invocationOperations,
+    ...eventOperations,
     ...nodeOperations,
     ...imageOperations,
     ...keyOperations,

@@ -34,7 +34,7 @@ export function invocationRoutes({ queue, callbacks }: GatewayDeps): Hono<Gatewa
 }
 
 /** Another tenant's is not known. */
-async function known(
+export async function known(
   c: Context<GatewayEnv>,
   read: (id: string, tenant: string) => Promise<Invocation | undefined>,
 ): Promise<Invocation> {

@@ -10,22 +10,28 @@ import { readJson } from '../read-body.ts';
 
 /** `POST /v1/functions/:ref/invoke`: the body is the event, the reply what the handler returned. */
 export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
-  const { ONCEBOX_BODY_MAX_BYTES } = deps.config;
-
   return new Hono<GatewayEnv>().post('/functions/:ref/invoke', async (c) => {
     // Before the body is read, and before anything is enqueued.
     const called = await findFunction(deps, c.req.param('ref'), c.get('tenant'));
     c.header('oncebox-function-version', String(called.version));
     const { diff } = invokeQuerySchema.parse(c.req.query());
-    const { text } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
+    const { text } = await readJson(c, deps.config.ONCEBOX_BODY_MAX_BYTES);
     const id = newInvocationId();
-    return dispatch(c, deps, id, called.request(id, text === '' ? 'null' : text, diff), handlerReply);
+    return dispatch(c, deps, id, called.request(id, text === '' ? 'null' : text, { diff }), handlerReply);
   });
 }
 
-function handlerReply({ id, outcome }: Invocation): Reply {
-  if (outcome?.status === 'ok') return { status: 200, body: outcome.result ?? null };
-  const failed: FailedOutcome = outcome ?? { status: 'lost', reason: 'the record has no outcome' };
+function handlerReply(invocation: Invocation): Reply {
+  const { outcome } = invocation;
+  return outcome?.status === 'ok' ? { status: 200, body: outcome.result ?? null } : failureReply(invocation);
+}
+
+/** The reply to who waited for a handler that did not end `ok`. */
+export function failureReply({ id, outcome }: Invocation): Reply {
+  const failed: FailedOutcome =
+    outcome === undefined || outcome.status === 'ok'
+      ? { status: 'lost', reason: 'the record has no outcome' }
+      : outcome;
   const code: ErrorCode = failed.status;
   const body: ErrorBody = {
     error: { code, message: failureMessage(failed), invocationId: id, outcome: failed },

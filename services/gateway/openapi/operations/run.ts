@@ -13,6 +13,7 @@ import {
   versionHeader,
 } from '../parameters.ts';
 import { runRequest } from '../requests.ts';
+import { eventStream } from './events.ts';
 
 named('Outcome', outcomeSchema);
 export const invocation = named('Invocation', invocationSchema);
@@ -50,7 +51,12 @@ export function runOperations(maxima: Limits): RouteConfig[] {
         },
       },
       responses: {
-        200: reply('It has ended, however it did.', json(invocation), finishedHeaders, invocationLinks),
+        200: reply(
+          'It has ended, however it did. With `Accept: text/event-stream`: as it runs, as `followInvocation` tells it.',
+          { ...json(invocation), ...eventStream },
+          finishedHeaders,
+          invocationLinks,
+        ),
         202: accepted(),
         ...errors(
           'invalid_request',
@@ -78,8 +84,8 @@ export function runOperations(maxima: Limits): RouteConfig[] {
       },
       responses: {
         200: reply(
-          'What the handler returned.',
-          json(anything),
+          'What the handler returned. With `Accept: text/event-stream`: as it runs, as `followInvocation` tells it.',
+          { ...json(anything), ...eventStream },
           { ...finishedHeaders, ...versionHeader },
           invocationLinks,
         ),

@@ -1,0 +1,48 @@
+import { z } from 'zod';
+import { invocationSchema, startKindSchema } from './invocation.ts';
+
+/** Status and headers of a function's HTTP response. Of headers that occur more than once each is a pair of its own. */
+export const responseHeadSchema = z.object({
+  status: z.number().int().min(200).max(599),
+  headers: z.array(z.tuple([z.string().max(256), z.string().max(65_536)])).max(256),
+});
+export type ResponseHead = z.infer<typeof responseHeadSchema>;
+
+/** A piece of a streamed result: text as the handler gave it, or bytes in base64. */
+const chunkSchema = z.union([z.object({ text: z.string() }), z.object({ base64: z.string() })]);
+export type ResultChunk = z.infer<typeof chunkSchema>;
+
+/** What is kept of an invocation while it runs, in the order in which the worker saw it. */
+export const outputEventSchema = z.union([
+  /** A sandbox is leased, and the program is about to run. */
+  z.object({ type: z.literal('started'), id: z.string(), start: startKindSchema }),
+  /** Whole characters: what the program has not finished writing is in a later one. */
+  z.object({ type: z.literal('stdout'), text: z.string() }),
+  z.object({ type: z.literal('stderr'), text: z.string() }),
+  /** Before the chunks of a response that is streamed. */
+  z.object({ type: z.literal('head'), ...responseHeadSchema.shape }),
+  z.object({ type: z.literal('chunk'), text: z.string() }),
+  z.object({ type: z.literal('chunk'), base64: z.string() }),
+]);
+export type OutputEvent = z.infer<typeof outputEventSchema>;
+
+/** An event of `text/event-stream`: `type` is its name there, and the rest its data. */
+export const invocationEventSchema = z.union([
+  outputEventSchema,
+  /** The last one: the record. */
+  z.object({ type: z.literal('end'), invocation: invocationSchema }),
+]);
+export type InvocationEvent = z.infer<typeof invocationEventSchema>;
+
+/** Query of `GET /v1/invocations/:id/logs`. */
+export const logsQuerySchema = z.strictObject({
+  /** Both, in the order in which they came, unless one is named. */
+  stream: z.enum(['stdout', 'stderr']).optional(),
+  /** Of what there is already, the last so many lines. */
+  tail: z.coerce.number().int().min(0).max(1_000_000).optional(),
+  /** Until the invocation ends. */
+  follow: z
+    .enum(['0', '1', 'true', 'false'])
+    .default('0')
+    .transform((text) => text === '1' || text === 'true'),
+});

@@ -1,0 +1,92 @@
+import type { ResponseHead, ResultChunk } from '../../sdk/contract/events.ts';
+import type { NumberedEvent } from '../queue/event-feed.ts';
+import { PlatformError } from '../shared/platform-error.ts';
+import type { GatewayDeps } from './deps.ts';
+import { bodyAllowed, responseHeaders } from './http-response.ts';
+
+/**
+ * The reply of a handler that streams its result, which goes out as it comes in: none of it waits here. Status and headers
+ * are the handler's where it speaks HTTP. What fails behind the first byte cuts the connection, so that nobody takes a part
+ * for the whole. A client that leaves cancels.
+ */
+export async function streamReply(
+  { queue }: Pick<GatewayDeps, 'queue'>,
+  id: string,
+  onError: (error: unknown) => void,
+): Promise<Response> {
+  const left = new AbortController();
+  const events = queue.events.follow(id, { signal: left.signal });
+  const leave = () => {
+    left.abort();
+    queue.cancel(id).catch(onError);
+  };
+  const first = await firstPart(events, id);
+  const headers = first.head ? responseHeaders(first.head) : new Headers(headersFor(first.chunk));
+  headers.set('oncebox-invocation-id', id);
+  if (first.start) headers.set('oncebox-start', first.start);
+  const status = first.head?.status ?? 200;
+  if (!bodyAllowed(status)) {
+    leave();
+    return new Response(null, { status, headers });
+  }
+
+  let sentBytes = 0;
+  let waiting = first.chunk;
+  const send = (controller: ReadableStreamDefaultController<Uint8Array>, chunk: ResultChunk) => {
+    const bytes = 'text' in chunk ? Buffer.from(chunk.text) : Buffer.from(chunk.base64, 'base64');
+    sentBytes += bytes.length;
+    controller.enqueue(bytes);
+  };
+  const body = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        if (waiting) {
+          send(controller, waiting);
+          waiting = undefined;
+          return;
+        }
+        for (let next = await events.next(); !next.done; next = await events.next()) {
+          const { event } = next.value;
+          if (event.type === 'chunk') return send(controller, event);
+          if (event.type !== 'end') continue;
+          const { outcome, streamedBytes } = event.invocation;
+          if (outcome?.status === 'ok' && streamedBytes === sentBytes) return controller.close();
+          throw new Error(`the stream of ${id} is not whole: ${outcome?.status}`);
+        }
+        throw new Error(`nothing more is known of ${id}`);
+      },
+      cancel: leave,
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, { status, headers });
+}
+
+interface FirstPart {
+  start?: string;
+  head?: ResponseHead;
+  chunk?: ResultChunk;
+}
+
+/** Up to the first head, or the first chunk of a handler that has none. */
+async function firstPart(events: AsyncGenerator<NumberedEvent, void, void>, id: string): Promise<FirstPart> {
+  let start: string | undefined;
+  for (let next = await events.next(); !next.done; next = await events.next()) {
+    const { event } = next.value;
+    if (event.type === 'started') start = event.start;
+    if (event.type === 'head') return { ...(start && { start }), head: event };
+    if (event.type === 'chunk') return { ...(start && { start }), chunk: event };
+    if (event.type === 'end') break;
+  }
+  throw new PlatformError('unavailable', 'the result was streamed, and could not be kept', {
+    invocationId: id,
+  });
+}
+
+function headersFor(chunk: ResultChunk | undefined): Record<string, string> {
+  const isText = chunk !== undefined && 'text' in chunk;
+  return {
+    'content-type': isText ? 'text/plain; charset=utf-8' : 'application/octet-stream',
+    'x-content-type-options': 'nosniff',
+  };
+}

@@ -1,0 +1,251 @@
+import { parseRecords, type ResultRecord } from '../../runtime/sandbox/result-records.ts';
+import type { OutputEvent, ResultChunk } from '../../sdk/contract/events.ts';
+import type { StartKind } from '../../sdk/contract/invocation.ts';
+import { appendEvents, eventMaxBytes, newsChannel } from '../queue/event-stream.ts';
+import { makeRoom } from '../queue/make-room.ts';
+import type { RedisRoom } from '../queue/redis-room.ts';
+import { publishStreaming } from '../queue/result-channel.ts';
+import type { Redis } from '../shared/redis.ts';
+
+/** What a chatty program says within this is written at once, unless it is more than a batch. */
+const batchMs = 5;
+const batchBytes = 64 * 1024;
+/** Of an invocation that nobody follows yet, what is kept for who may. */
+const heldMaxBytes = 64 * 1024 * 1024;
+
+export interface EventWriterOptions {
+  redis: Redis;
+  room: RedisRoom;
+  /** As long as records. */
+  keepMs: number;
+  onError: (error: unknown) => void;
+}
+
+/** Writes what invocations say while they run, of those that somebody follows. */
+export interface EventWriter {
+  /**
+   * `isFollowed`: from the start. Else what is said is only held, and written when `follow` asks for it, or when there is
+   * a streamed result: that is told to `replyTo`.
+   */
+  open(id: string, options: { isFollowed: boolean; replyTo: string }): EventRecorder;
+  follow(id: string): void;
+  /** The record of the invocation is written: followers need not wait any longer. */
+  recorded(id: string): void;
+}
+
+export interface EventRecorder {
+  started(start: StartKind): void;
+  output(stream: 'stdout' | 'stderr', bytes: Uint8Array): void;
+  /** Records of a streamed result. Resolves when they are written, or cannot be. Never rejects. */
+  records(bytes: Uint8Array): Promise<void>;
+  /** Resolves when all is written, or cannot be, with how much of its result was streamed. Never rejects. */
+  close(truncated: { stdout: boolean; stderr: boolean }): Promise<{ streamedBytes?: number }>;
+}
+
+export function createEventWriter(options: EventWriterOptions): EventWriter {
+  const recorders = new Map<string, Recorder>();
+  const followed = new Set<string>();
+  return {
+    open(id, { isFollowed, replyTo }) {
+      const recorder = new Recorder(id, replyTo, options, () => {
+        recorders.delete(id);
+        if (recorder.isFollowed) followed.add(id);
+      });
+      recorders.set(id, recorder);
+      if (isFollowed) recorder.follow();
+      return recorder;
+    },
+    follow: (id) => recorders.get(id)?.follow(),
+    recorded(id) {
+      if (followed.delete(id))
+        options.redis.publish(newsChannel(id), 'end').catch((error) => options.onError(error));
+    },
+  };
+}
+
+type Held =
+  | { type: 'stdout' | 'stderr'; bytes: Uint8Array }
+  | Exclude<OutputEvent, { type: 'stdout' | 'stderr' }>;
+
+class Recorder implements EventRecorder {
+  isFollowed = false;
+  readonly #id: string;
+  readonly #replyTo: string;
+  readonly #options: EventWriterOptions;
+  readonly #onClosed: () => void;
+  readonly #decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
+  #held: Held[] = [];
+  #heldBytes = 0;
+  #lastWriteAtMs = Number.NEGATIVE_INFINITY;
+  #writing: Promise<void> | undefined;
+  /** Events are missing: those that follow would not be what they seem. The record has it all. */
+  #isBroken = false;
+  #streamedBytes: number | undefined;
+  #isMalformed = false;
+
+  constructor(id: string, replyTo: string, options: EventWriterOptions, onClosed: () => void) {
+    this.#id = id;
+    this.#replyTo = replyTo;
+    this.#options = options;
+    this.#onClosed = onClosed;
+  }
+
+  started(start: StartKind): void {
+    this.#hold({ type: 'started', id: this.#id, start }, 64);
+  }
+
+  output(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
+    this.#hold({ type: stream, bytes }, bytes.length);
+  }
+
+  follow(): void {
+    this.isFollowed = true;
+    this.#write();
+  }
+
+  async records(bytes: Uint8Array): Promise<void> {
+    if (this.#isMalformed) return;
+    try {
+      for (const record of parseRecords(bytes)) this.#holdRecord(record);
+    } catch {
+      // User code wrote there, so all behind it means nothing.
+      this.#isMalformed = true;
+    }
+    if (this.#streamedBytes === undefined) return;
+    if (!this.isFollowed) this.follow();
+    await this.#writing;
+  }
+
+  #holdRecord(record: ResultRecord): void {
+    if (this.#streamedBytes === undefined) {
+      this.#streamedBytes = 0;
+      publishStreaming(this.#options.redis, this.#replyTo, this.#id).catch((error) =>
+        this.#options.onError(error),
+      );
+    }
+    if (record.type === 'head') {
+      this.#hold(record, 256);
+      return;
+    }
+    const bytes = 'text' in record ? Buffer.from(record.text) : Buffer.from(record.base64, 'base64');
+    this.#streamedBytes += bytes.length;
+    for (const piece of 'text' in record ? textPieces(record.text) : bytesPieces(bytes)) {
+      const chunk = { type: 'chunk' as const, ...piece };
+      this.#hold(chunk, sizeOf(chunk));
+    }
+  }
+
+  async close(truncated: { stdout: boolean; stderr: boolean }): Promise<{ streamedBytes?: number }> {
+    if (this.isFollowed) {
+      for (const stream of ['stdout', 'stderr'] as const) {
+        // A character that the cap cut is left out, as in the record. One that the program never finished is U+FFFD.
+        if (!truncated[stream]) this.#hold({ type: stream, bytes: new Uint8Array() }, 0);
+      }
+      await this.#writing;
+    }
+    this.#held = [];
+    this.#onClosed();
+    return this.#streamedBytes === undefined ? {} : { streamedBytes: this.#streamedBytes };
+  }
+
+  #hold(item: Held, bytes: number): void {
+    if (this.#isBroken) return;
+    this.#held.push(item);
+    this.#heldBytes += bytes;
+    if (this.isFollowed) this.#write();
+    else if (this.#heldBytes > heldMaxBytes) this.#give();
+  }
+
+  #write(): void {
+    if (this.#held.length > 0) this.#writing ??= this.#writeAll();
+  }
+
+  async #writeAll(): Promise<void> {
+    // What is heard in one go is written in one go.
+    await new Promise(setImmediate);
+    while (this.#held.length > 0) {
+      const sinceMs = performance.now() - this.#lastWriteAtMs;
+      if (this.#heldBytes < batchBytes && sinceMs < batchMs)
+        await new Promise((resolve) => setTimeout(resolve, batchMs - sinceMs));
+      const events = this.#take();
+      this.#lastWriteAtMs = performance.now();
+      if (events.length > 0) await this.#append(events);
+    }
+    this.#writing = undefined;
+  }
+
+  async #append(events: OutputEvent[]): Promise<void> {
+    const { redis, room, keepMs, onError } = this.#options;
+    const bytes = events.reduce((sum, event) => sum + 128 + sizeOf(event), 0);
+    try {
+      await room.claimToKeep(bytes, 'write events');
+      try {
+        await appendEvents(redis, this.#id, events, keepMs);
+      } catch (error) {
+        // A full Redis aborts the transaction without saying why; nothing of it was done.
+        if (!/\b(EXECABORT|OOM)\b/.test(String(error))) throw error;
+        await makeRoom(redis);
+        await appendEvents(redis, this.#id, events, keepMs);
+      }
+    } catch (error) {
+      onError(error);
+      this.#give();
+    }
+  }
+
+  #give(): void {
+    this.#isBroken = true;
+    this.#held = [];
+    this.#heldBytes = 0;
+  }
+
+  /** The next batch: what one stream said in one go is one event. */
+  #take(): OutputEvent[] {
+    const events: OutputEvent[] = [];
+    let taken = 0;
+    let at = 0;
+    for (; at < this.#held.length && taken < 16 * batchBytes; at++) {
+      const item = this.#held[at] as Held;
+      if (!('bytes' in item)) {
+        events.push(item);
+        taken += sizeOf(item);
+        continue;
+      }
+      taken += item.bytes.length;
+      const text = this.#decoders[item.type].decode(item.bytes, { stream: item.bytes.length > 0 });
+      const previous = events.at(-1);
+      const isLonger =
+        previous?.type === item.type && previous.text.length + text.length <= eventMaxBytes / 4;
+      if (isLonger) previous.text += text;
+      else if (text !== '') events.push({ type: item.type, text });
+    }
+    this.#held.splice(0, at);
+    this.#heldBytes = Math.max(0, this.#heldBytes - taken);
+    return events;
+  }
+}
+
+/** Whole characters each. */
+function* textPieces(text: string): Generator<ResultChunk> {
+  for (let at = 0; at < text.length; ) {
+    let end = Math.min(at + eventMaxBytes / 4, text.length);
+    if (end < text.length && /[\ud800-\udbff]/.test(text[end - 1] as string)) end -= 1;
+    yield { text: text.slice(at, end) };
+    at = end;
+  }
+}
+
+function* bytesPieces(bytes: Buffer): Generator<ResultChunk> {
+  const pieceBytes = (eventMaxBytes / 4) * 3;
+  for (let at = 0; at < bytes.length; at += pieceBytes)
+    yield { base64: bytes.subarray(at, at + pieceBytes).toString('base64') };
+}
+
+function utf8Decoder(): InstanceType<typeof TextDecoder> {
+  return new TextDecoder('utf-8', { ignoreBOM: true });
+}
+
+function sizeOf(event: OutputEvent): number {
+  if (event.type === 'started' || event.type === 'head') return 256;
+  return 'base64' in event ? event.base64.length : Buffer.byteLength(event.text);
+}
