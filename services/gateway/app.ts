@@ -15,6 +15,7 @@ import { invokeRoutes } from './routes/invoke.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoutes } from './routes/openapi.ts';
+import { referenceRoutes } from './routes/reference.ts';
 import { runRoutes } from './routes/run.ts';
 
 /** The HTTP surface. Holds no state: all of it is in what is passed in. */
@@ -36,6 +37,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/', healthRoutes(deps));
   app.route('/', metricsRoutes(deps, metrics));
   app.route('/', openApiRoutes(deps));
+  app.route('/', referenceRoutes());
   app.route('/v1', runRoutes(deps));
   app.route('/v1', functionRoutes(deps));
   app.route('/v1', invokeRoutes(deps));

@@ -1,11 +1,14 @@
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
 import type { Limits } from '../../../sdk/contract/limits.ts';
 import { errorSchema } from './errors.ts';
+import { allExamples } from './examples/all.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
 import { nodeOperations } from './operations/nodes.ts';
+import { referenceOperations } from './operations/reference.ts';
 import { runOperations } from './operations/run.ts';
+import { addExamples } from './with-examples.ts';
 
 export type OpenApiDocument = ReturnType<OpenApiGeneratorV31['generateDocument']>;
 
@@ -18,11 +21,12 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...invocationOperations,
     ...nodeOperations,
     ...imageOperations,
+    ...referenceOperations,
   ];
-  for (const operation of operations) registry.registerPath(operation);
+  for (const operation of operations) registry.registerPath({ tags: [areaOf(operation.path)], ...operation });
   // The error replies name it by hand: each narrows it to the codes of its status.
   const definitions = [{ type: 'schema' as const, schema: errorSchema }, ...registry.definitions];
-  return new OpenApiGeneratorV31(definitions).generateDocument({
+  const document = new OpenApiGeneratorV31(definitions).generateDocument({
     openapi: '3.1.0',
     info: {
       title: 'oncebox',
@@ -32,4 +36,11 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     },
     servers: [{ url: '/' }],
   });
+  addExamples(document, allExamples);
+  return document;
+}
+
+/** What a page groups operations by: `/v1/functions/{name}` is of `functions`. */
+function areaOf(path: string): string {
+  return /^\/v1\/([a-z-]+)/.exec(path)?.[1] ?? 'platform';
 }
