@@ -4,6 +4,7 @@ import type { NodeDirectory } from '../queue/node-directory.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Config } from '../shared/config.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Span, Tracing } from '../telemetry/tracing.ts';
 
 export interface GatewayDeps {
   config: Pick<
@@ -19,6 +20,8 @@ export interface GatewayDeps {
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
   logger: Logger;
+  /** Without one nothing is traced. */
+  tracing?: Tracing;
 }
 
 export interface GatewayEnv {
@@ -26,6 +29,8 @@ export interface GatewayEnv {
     logger: Logger;
     /** Who calls. */
     tenant: string;
+    /** Of the request. */
+    span: Span;
     /** Unix time, milliseconds with fractions. */
     receivedAtMs: number;
   };

@@ -5,6 +5,7 @@ import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
+import { startEnqueueSpan } from './trace-request.ts';
 
 export interface Reply {
   status: number;
@@ -20,7 +21,7 @@ const queueAllowanceMs = 60_000;
  */
 export async function dispatch(
   c: Context<GatewayEnv>,
-  { queue }: GatewayDeps,
+  deps: Pick<GatewayDeps, 'queue' | 'tracing'>,
   id: string,
   request: Omit<InvocationRequest, 'tenant'>,
   reply: (invocation: Invocation) => Reply,
@@ -28,10 +29,12 @@ export async function dispatch(
   const logger = c
     .get('logger')
     .child({ invocationId: id, runtime: request.runtime, image: request.image?.reference });
+  const { queue } = deps;
   const receivedAtMs = c.get('receivedAtMs');
-  const job = { ...request, tenant: c.get('tenant'), receivedAtMs };
+  const enqueuing = startEnqueueSpan(deps.tracing, c.get('span'), id);
+  const job = { ...request, tenant: c.get('tenant'), receivedAtMs, trace: enqueuing.context };
   if (prefersAsync(c.req.header('prefer'))) {
-    await queue.enqueue(id, job);
+    await queue.enqueue(id, job).finally(() => enqueuing.end());
     logger.debug('invocation accepted');
     return c.json(unfinishedInvocation(id, request, 'queued'), 202, {
       location: `/v1/invocations/${id}`,
@@ -39,10 +42,13 @@ export async function dispatch(
       'preference-applied': 'respond-async',
     });
   }
-  const invocation = await queue.enqueueAndWait(id, job, {
+  const waiting = queue.enqueueAndWait(id, job, {
     timeoutMs: request.limits.wallMs + queueAllowanceMs,
     signal: c.req.raw.signal,
+    added: () => enqueuing.end(),
   });
+  // What was refused was never added.
+  const invocation = await waiting.finally(() => enqueuing.end());
   logger.debug(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },
     'invocation finished',

@@ -9,6 +9,7 @@ import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
+import { openTracing } from '../telemetry/open-tracing.ts';
 import { createApp } from './app.ts';
 import { listen } from './server.ts';
 
@@ -31,6 +32,8 @@ onStopRequest(async (reason) => {
   await undo.run();
   process.exit(0);
 });
+const tracing = await openTracing({ endpoint: config.ONCEBOX_OTLP_ENDPOINT, service: 'gateway' });
+undo.push(() => tracing.close());
 // All code is loaded; from here on an ordinary user is enough.
 dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).gateway);
 
@@ -61,6 +64,7 @@ const app = createApp({
   directory,
   catalogue: createImageCatalogue(redis),
   logger,
+  tracing,
 });
 const server = await listen(app, { host: config.ONCEBOX_HOST, port: config.ONCEBOX_PORT });
 undo.push(() => server.close(drainMs));

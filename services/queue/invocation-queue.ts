@@ -34,12 +34,13 @@ export interface InvocationQueue {
   enqueue(id: string, request: InvocationRequest): Promise<void>;
   /**
    * Enqueues and resolves with the finished invocation. Throws as `enqueue` does, or `result_pending` after
-   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation.
+   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation. `added` is told
+   * when the job is on Redis.
    */
   enqueueAndWait(
     id: string,
     request: InvocationRequest,
-    options: { timeoutMs: number; signal?: AbortSignal },
+    options: { timeoutMs: number; signal?: AbortSignal; added?: () => void },
   ): Promise<Invocation>;
   /** The record as it is now, or undefined if there is none (any more). */
   get(id: string): Promise<Invocation | undefined>;
@@ -167,7 +168,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   async function enqueueAndWait(
     id: string,
     request: InvocationRequest,
-    { timeoutMs, signal }: { timeoutMs: number; signal?: AbortSignal },
+    { timeoutMs, signal, added }: { timeoutMs: number; signal?: AbortSignal; added?: () => void },
   ): Promise<Invocation> {
     const expected = results.expect(id);
     const timeout = deadline(timeoutMs);
@@ -175,6 +176,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     try {
       await add(id, request);
       expected.added();
+      added?.();
       // Only now: before the job is added there is nothing to cancel.
       if (signal?.aborted) abort();
       else signal?.addEventListener('abort', abort, { once: true });

@@ -24,6 +24,7 @@ import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
+import { openTracing } from '../telemetry/open-tracing.ts';
 import { createFunctionAssembler } from './assemble-function.ts';
 import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
@@ -54,6 +55,8 @@ onStopRequest(async (reason) => {
   await undo.run();
   process.exit(0);
 });
+const tracing = await openTracing({ endpoint: config.ONCEBOX_OTLP_ENDPOINT, service: 'worker' });
+undo.push(() => tracing.close());
 // The launcher serves the ordinary user only, so before anything is opened.
 dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).worker);
 
@@ -168,6 +171,7 @@ const worker = createInvocationWorker({
     }),
     finished: metrics.finished,
     logger,
+    tracing,
   },
 });
 undo.push(async () => {

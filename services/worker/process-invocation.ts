@@ -12,11 +12,14 @@ import { type InvocationJob, invocationJobSchema } from '../queue/job.ts';
 import { imageOf } from '../queue/record.ts';
 import type { Logger } from '../shared/logger.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
+import { traceIdOf } from '../telemetry/trace-context.ts';
+import { noTracing, type Tracing } from '../telemetry/tracing.ts';
 import type { MemoryCapacity } from './capacity.ts';
 import { decodeOutput } from './output.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
 import type { AbortCause, Run, Runs } from './runs.ts';
+import { type InvocationTrace, traceInvocation, withTrace } from './trace-invocation.ts';
 
 /** How long an invocation waits for a launcher that cannot be reached. */
 const launcherWithinMs = 10_000;
@@ -37,6 +40,8 @@ export interface InvocationDeps {
   /** Told of every invocation once it is over. */
   finished?: (invocation: Invocation) => void;
   logger: Logger;
+  /** Without one nothing is traced. */
+  tracing?: Tracing;
 }
 
 /** What the spine needs of a BullMQ job. */
@@ -66,6 +71,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return finish(job, clock, { outcome: lost(`the job is malformed: ${parsed.error.message}`) }, deps);
   const { limits, stdin, diff = false } = parsed.data;
   clock.parsed(parsed.data);
+  const trace = traceInvocation(deps.tracing ?? noTracing, job.id, parsed.data);
 
   const run = runs.open(job.id);
   run.function = parsed.data.function;
@@ -94,7 +100,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
     deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
     const report = await lease.sandbox.run({
-      program: withDeadline(program, limits.wallMs),
+      program: withTrace(withDeadline(program, limits.wallMs), trace.context),
       limits,
       stdin: Buffer.from(stdin),
       ...(diff !== false && { captureChanges: true }),
@@ -103,10 +109,15 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     if (initMs !== undefined) lease.initialised?.(initMs);
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
     const changed = await deps.recordDiff(job.id, diff, report.changes);
-    return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, initMs, changed }, deps);
+    return finish(
+      job,
+      clock,
+      { data: parsed.data, prepared, outcome, lease, report, initMs, changed, trace },
+      deps,
+    );
   } catch (error) {
     const outcome = outcomeOfError(error, run);
-    return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
+    return finish(job, clock, { data: parsed.data, prepared, outcome, lease, trace }, deps);
   } finally {
     runs.close(run);
     // The record has the output, and what it is written as, and told as, is as large again.
@@ -198,10 +209,11 @@ interface Ending {
   /** What initialisation took in this sandbox. */
   initMs?: number | undefined;
   changed?: Awaited<ReturnType<RecordDiff>>;
+  trace?: InvocationTrace;
 }
 
 function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDeps): Invocation {
-  const { data, prepared, outcome, lease, report, initMs, changed } = ending;
+  const { data, prepared, outcome, lease, report, initMs, changed, trace } = ending;
   const timings = clock.timings(report);
   const invocation: Invocation = {
     id: job.id,
@@ -224,6 +236,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
   deps.logger.info(
     {
       invocationId: job.id,
+      ...(trace?.context && { traceId: traceIdOf(trace.context) }),
       ...(lease && { sandboxId: lease.sandbox.id, start: lease.start }),
       ...(data?.runtime && { runtime: data.runtime }),
       ...(data?.image && { image: data.image.reference }),
@@ -235,6 +248,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     'invocation',
   );
   deps.finished?.(invocation);
+  trace?.end(invocation);
   return invocation;
 }
 

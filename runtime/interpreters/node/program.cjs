@@ -96,6 +96,7 @@ async function initialiseAndCall(job) {
 /** `initMs`: what initialisation has taken here, in the sandbox. */
 async function callHandler({ eventJson, context }, callee, initMs) {
   try {
+    noteTrace(context);
     await runHooks();
     const value = await callee(JSON.parse(eventJson), {
       ...context,
@@ -107,6 +108,12 @@ async function callHandler({ eventJson, context }, callee, initMs) {
   } catch (error) {
     fail(error, initMs);
   }
+}
+
+/** As a program's environment has it. A zygote's is the same for all its forks, so here. */
+function noteTrace({ traceparent, tracestate }) {
+  if (traceparent !== undefined) process.env.TRACEPARENT ??= traceparent;
+  if (tracestate !== undefined) process.env.TRACESTATE ??= tracestate;
 }
 
 function send(message) {
