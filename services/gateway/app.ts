@@ -29,6 +29,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     c.set('receivedAtMs', wallClockMs());
     c.set('tenant', defaultTenant);
     const span = startRequestSpan(deps.tracing ?? noTracing, c.req);
+    c.set('requestId', requestId);
     c.set('span', span);
     c.set('logger', deps.logger.child({ requestId, ...traceOf(span) }));
     c.header('oncebox-request-id', requestId);

@@ -29,7 +29,8 @@ export interface GatewayEnv {
     logger: Logger;
     /** Who calls. */
     tenant: string;
-    /** Of the request. */
+    /** As logs name the request. */
+    requestId: string;
     span: Span;
     /** Unix time, milliseconds with fractions. */
     receivedAtMs: number;

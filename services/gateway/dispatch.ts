@@ -32,7 +32,8 @@ export async function dispatch(
   const { queue } = deps;
   const receivedAtMs = c.get('receivedAtMs');
   const enqueuing = startEnqueueSpan(deps.tracing, c.get('span'), id);
-  const job = { ...request, tenant: c.get('tenant'), receivedAtMs, trace: enqueuing.context };
+  const origin = { tenant: c.get('tenant'), requestId: c.get('requestId'), trace: enqueuing.context };
+  const job = { ...request, ...origin, receivedAtMs };
   if (prefersAsync(c.req.header('prefer'))) {
     await queue.enqueue(id, job).finally(() => enqueuing.end());
     logger.debug('invocation accepted');

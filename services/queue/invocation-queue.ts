@@ -13,6 +13,7 @@ import {
   queuePrefix,
 } from './job.ts';
 import { isRedisFull } from './make-room.ts';
+import { type QueueFigures, readQueueFigures } from './queue-figures.ts';
 import {
   cancelledInvocation,
   lostInvocation,
@@ -55,6 +56,8 @@ export interface InvocationQueue {
   readonly room: RedisRoom;
   /** Invocations that no worker has taken yet. */
   waiting(): Promise<number>;
+  /** For those who watch. */
+  figures(): Promise<QueueFigures>;
   close(): Promise<void>;
 }
 
@@ -277,6 +280,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     cancel,
     files: (id) => readFiles(redis, id),
     waiting: () => redis.llen(waitingList),
+    figures: () => readQueueFigures(redis),
     async close() {
       await results.close();
       await queue.close();

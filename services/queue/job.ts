@@ -45,6 +45,8 @@ export const invocationJobSchema = z.object({
   /** When the request reached the gateway and when it was enqueued; absent from older gateways. */
   receivedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
   enqueuedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
+  /** Names the request in the logs of gateway and worker. */
+  requestId: z.string().max(64).optional(),
   /** What the worker's spans belong to; absent where nobody traces. */
   trace: traceContextSchema.optional(),
   /** Pub/sub channel on which the enqueuing gateway wants the finished Invocation as JSON. */

@@ -236,6 +236,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
   deps.logger.info(
     {
       invocationId: job.id,
+      ...(data?.requestId && { requestId: data.requestId }),
       ...(trace?.context && { traceId: traceIdOf(trace.context) }),
       ...(lease && { sandboxId: lease.sandbox.id, start: lease.start }),
       ...(data?.runtime && { runtime: data.runtime }),
