@@ -76,6 +76,9 @@ export const programSchema = z.discriminatedUnion('kind', [
       functionName: z.string(),
       functionVersion: z.number().int(),
       deadlineMs: z.number().describe('Unix time, milliseconds'),
+      /** W3C Trace Context, where the invocation is part of a trace. */
+      traceparent: z.string().optional(),
+      tracestate: z.string().optional(),
     }),
     env: programEnvSchema,
   }),

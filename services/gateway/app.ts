@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Hono } from 'hono';
 import { routePath } from 'hono/route';
 import { wallClockMs } from '../shared/wall-clock.ts';
+import { noTracing } from '../telemetry/tracing.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import { createGatewayMetrics } from './metrics.ts';
 import { authenticate } from './middleware/authenticate.ts';
@@ -24,10 +25,12 @@ import { logRoutes } from './routes/logs.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
 import { openApiRoutes } from './routes/openapi.ts';
+import { referenceRoutes } from './routes/reference.ts';
 import { runRoutes } from './routes/run.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { versionRoutes } from './routes/versions.ts';
+import { endRequestSpan, startRequestSpan, traceOf } from './trace-request.ts';
 
 /** The HTTP surface. Holds no state: all of it is in what is passed in. */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
@@ -36,13 +39,17 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.use(async (c, next) => {
     const requestId = randomUUID();
     c.set('receivedAtMs', wallClockMs());
-    c.set('logger', deps.logger.child({ requestId }));
+    const span = startRequestSpan(deps.tracing ?? noTracing, c.req);
+    c.set('requestId', requestId);
+    c.set('span', span);
+    c.set('logger', deps.logger.child({ requestId, ...traceOf(span) }));
     c.header('oncebox-request-id', requestId);
     const answered = metrics.begun();
     await next();
     // Of what no route takes, the last that matches is this very function.
     const route = routePath(c, -1);
     answered({ method: c.req.method, route: route === '/*' ? 'none' : route, status: c.res.status });
+    endRequestSpan(span, { method: c.req.method, route, status: c.res.status });
   });
   const { authenticator } = deps.tenancy;
   app.use(authenticate(authenticator));
@@ -51,6 +58,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/', healthRoutes(deps));
   app.route('/', metricsRoutes(deps, metrics));
   app.route('/', openApiRoutes(deps));
+  app.route('/', referenceRoutes());
   app.route('/v1', runRoutes(deps));
   app.route('/v1', functionRoutes(deps));
   app.route('/v1', aliasRoutes(deps));

@@ -7,6 +7,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { Schedules } from '../schedules/schedules.ts';
 import type { Config } from '../shared/config.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Span, Tracing } from '../telemetry/tracing.ts';
 import type { Identity } from '../tenants/identity.ts';
 import type { Tenancy } from '../tenants/tenancy.ts';
 
@@ -28,6 +29,8 @@ export interface GatewayDeps {
   callbacks: Callbacks;
   callbackSecrets: CallbackSecrets;
   logger: Logger;
+  /** Without one nothing is traced. */
+  tracing?: Tracing;
 }
 
 export interface GatewayEnv {
@@ -37,6 +40,9 @@ export interface GatewayEnv {
     identity: Identity;
     /** For whom: the caller's own, or another that an admin acts for. */
     tenant: string;
+    /** As logs name the request. */
+    requestId: string;
+    span: Span;
     /** Unix time, milliseconds with fractions. */
     receivedAtMs: number;
   };

@@ -3,6 +3,7 @@ import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
+import type { Logger } from '../shared/logger.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import { accept, callbackOf } from './accept.ts';
@@ -10,6 +11,7 @@ import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import type { RawReply } from './http-response.ts';
 import { acceptsEvents, eventReply } from './sse.ts';
 import { streamReply } from './stream-reply.ts';
+import { startEnqueueSpan } from './trace-request.ts';
 
 export interface Reply {
   status: number;
@@ -26,7 +28,7 @@ const queueAllowanceMs = 60_000;
  */
 export async function dispatch(
   c: Context<GatewayEnv>,
-  { queue, callbacks }: GatewayDeps,
+  deps: Pick<GatewayDeps, 'queue' | 'callbacks' | 'tracing'>,
   id: string,
   request: Omit<InvocationRequest, 'tenant'>,
   reply: (invocation: Invocation) => Reply | RawReply,
@@ -34,61 +36,108 @@ export async function dispatch(
   const logger = c
     .get('logger')
     .child({ invocationId: id, runtime: request.runtime, image: request.image?.reference });
-  const receivedAtMs = c.get('receivedAtMs');
-  const job = { ...request, tenant: c.get('tenant'), receivedAtMs };
-  const callback = callbackOf(c.req.header('oncebox-callback'));
-  if (prefersAsync(c.req.header('prefer'))) {
-    await accept({ queue, callbacks }, id, { ...job, ...callback });
-    logger.debug('invocation accepted');
-    return c.json(unfinishedInvocation(id, request, 'queued'), 202, {
-      location: `/v1/invocations/${id}`,
-      'oncebox-invocation-id': id,
-      'preference-applied': 'respond-async',
-    });
+  const enqueuing = startEnqueueSpan(deps.tracing, c.get('span'), id);
+  const origin = { tenant: c.get('tenant'), requestId: c.get('requestId'), trace: enqueuing.context };
+  const call: Call = {
+    id,
+    job: { ...request, ...origin, receivedAtMs: c.get('receivedAtMs') },
+    logger,
+    added() {
+      enqueuing.end();
+      logger.debug('invocation accepted');
+    },
+  };
+  try {
+    const callback = callbackOf(c.req.header('oncebox-callback'));
+    if (prefersAsync(c.req.header('prefer'))) return await replyAtOnce(c, deps, call, callback);
+    if (callback.callback) {
+      throw new PlatformError('invalid_request', 'oncebox-callback: needs "Prefer: respond-async"', {
+        field: 'oncebox-callback',
+      });
+    }
+    // Of an HTTP function they may be what it answers with.
+    if (!isHttp(request) && acceptsEvents(c.req.header('accept'))) return await replyEvents(c, deps, call);
+    return await replyFinished(c, deps, call, reply);
+  } finally {
+    // What was refused was never added.
+    enqueuing.end();
   }
-  if (callback.callback) {
-    throw new PlatformError('invalid_request', 'oncebox-callback: needs "Prefer: respond-async"', {
-      field: 'oncebox-callback',
-    });
-  }
-  const onError = (error: unknown) => logger.warn({ err: error }, 'cannot follow or cancel');
-  // Of an HTTP function they may be what it answers with.
-  if (!isHttp(request) && acceptsEvents(c.req.header('accept'))) {
-    const { signal } = c.req.raw;
-    await queue.enqueue(id, { ...job, events: true });
-    logger.debug('invocation accepted');
-    const left = new AbortController();
-    const leave = () => {
-      left.abort();
-      queue.cancel(id, job.tenant).catch(onError);
-    };
-    // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
-    if (signal.aborted) leave();
-    const events = queue.events.follow(id, { signal: left.signal });
-    return withOwnHeaders(c, eventReply(events, { 'oncebox-invocation-id': id }, { onLeft: leave }));
-  }
+}
+
+interface Call {
+  id: string;
+  job: InvocationRequest;
+  logger: Logger;
+  /** The job is on Redis. */
+  added(): void;
+}
+
+async function replyAtOnce(
+  c: Context<GatewayEnv>,
+  deps: Pick<GatewayDeps, 'queue' | 'callbacks'>,
+  { id, job, added }: Call,
+  callback: Pick<InvocationRequest, 'callback'>,
+): Promise<Response> {
+  await accept(deps, id, { ...job, ...callback });
+  added();
+  return c.json(unfinishedInvocation(id, job, 'queued'), 202, {
+    location: `/v1/invocations/${id}`,
+    'oncebox-invocation-id': id,
+    'preference-applied': 'respond-async',
+  });
+}
+
+async function replyEvents(
+  c: Context<GatewayEnv>,
+  { queue }: Pick<GatewayDeps, 'queue'>,
+  { id, job, logger, added }: Call,
+): Promise<Response> {
+  await queue.enqueue(id, { ...job, events: true });
+  added();
+  const left = new AbortController();
+  const leave = () => {
+    left.abort();
+    queue
+      .cancel(id, job.tenant)
+      .catch((error: unknown) => logger.warn({ err: error }, 'cannot cancel what nobody follows'));
+  };
+  // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
+  if (c.req.raw.signal.aborted) leave();
+  const events = queue.events.follow(id, { signal: left.signal });
+  return withOwnHeaders(c, eventReply(events, { 'oncebox-invocation-id': id }, { onLeft: leave }));
+}
+
+async function replyFinished(
+  c: Context<GatewayEnv>,
+  { queue }: Pick<GatewayDeps, 'queue'>,
+  { id, job, logger, added }: Call,
+  reply: (invocation: Invocation) => Reply | RawReply,
+): Promise<Response> {
   let onStreaming = () => {};
   const streaming = new Promise<undefined>((resolve) => {
     onStreaming = () => resolve(undefined);
   });
   const finished = queue.enqueueAndWait(id, job, {
-    timeoutMs: request.limits.wallMs + queueAllowanceMs,
+    timeoutMs: job.limits.wallMs + queueAllowanceMs,
     signal: c.req.raw.signal,
     onStreaming,
+    added,
   });
   const invocation = await Promise.race([finished, streaming]);
   // That it is streamed may have been told to nobody; the record says so too.
   if (invocation === undefined || isStreamedWhole(invocation)) {
     logger.debug('invocation streams its result');
+    const onError = (error: unknown) => logger.warn({ err: error }, 'cannot follow or cancel');
     finished.catch(onError);
-    return withOwnHeaders(c, await streamReply({ queue }, id, onError));
+    return withOwnHeaders(c, await streamReply({ queue }, { id, tenant: job.tenant }, onError));
   }
   logger.debug(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },
     'invocation finished',
   );
   const made = reply(invocation);
-  const headers = invocationHeaders(invocation, Math.max(0, wallClockMs() - receivedAtMs));
+  const totalMs = Math.max(0, wallClockMs() - (job.receivedAtMs ?? wallClockMs()));
+  const headers = invocationHeaders(invocation, totalMs);
   if (!('raw' in made)) return c.json(made.body, made.status as ContentfulStatusCode, headers);
   for (const [name, value] of Object.entries(headers)) made.headers.set(name, value);
   return c.newResponse(made.raw, { status: made.status as StatusCode, headers: made.headers });

@@ -17,6 +17,7 @@ import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
+import { openTracing } from '../telemetry/open-tracing.ts';
 import { openTenancy } from '../tenants/tenancy.ts';
 import { limitByTenant } from '../tenants/tenant-queue.ts';
 import { createApp } from './app.ts';
@@ -43,6 +44,8 @@ onStopRequest(async (reason) => {
   await undo.run();
   process.exit(0);
 });
+const tracing = await openTracing({ endpoint: config.ONCEBOX_OTLP_ENDPOINT, service: 'gateway' });
+undo.push(() => tracing.close());
 // All code is loaded; from here on an ordinary user is enough.
 dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).gateway);
 
@@ -92,6 +95,7 @@ const deps: GatewayDeps = {
   schedules,
   callbacks,
   callbackSecrets: createCallbackSecrets(redis),
+  tracing,
   logger,
 };
 const firing = startFiring({

@@ -1,13 +1,26 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { QueueFigures } from '../queue/queue-figures.ts';
 
 export interface GatewayMetrics {
   /** A request comes in; to be called with what became of it once its reply begins. */
   begun(): (request: { method: string; route: string; status: number }) => void;
   /** In Prometheus's text format. */
-  text(readings: { queueWaiting: number | undefined; isNodeUp: boolean }): Promise<string>;
+  text(readings: { queue: QueueFigures | undefined; isNodeUp: boolean }): Promise<string>;
 }
 
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE']);
+
+/** Of the queue, which all gateways and workers share: each gateway says the same. */
+const queueGauges: readonly (readonly [string, string, (queue: QueueFigures) => number])[] = [
+  ['oncebox_queue_waiting', 'Invocations that no worker has taken yet.', ({ waiting }) => waiting],
+  ['oncebox_queue_active', 'Invocations that workers have taken and not finished.', ({ active }) => active],
+  ['oncebox_queue_delayed', 'Invocations that are to be tried again later.', ({ delayed }) => delayed],
+  [
+    'oncebox_queue_oldest_waiting_seconds',
+    'For how long the invocation that waits longest has; 0 when none waits.',
+    ({ oldestWaitingMs }) => oldestWaitingMs / 1000,
+  ],
+];
 
 /** The gateway's own figures. Labels come from closed sets: a client cannot make new ones. */
 export function createGatewayMetrics(): GatewayMetrics {
@@ -32,11 +45,9 @@ export function createGatewayMetrics(): GatewayMetrics {
     help: 'Requests whose reply has not begun.',
     registers,
   });
-  const waiting = new Gauge({
-    name: 'oncebox_queue_waiting',
-    help: 'Invocations that no worker has taken yet.',
-    registers,
-  });
+  const ofQueue = queueGauges.map(
+    ([name, help, read]) => [new Gauge({ name, help, registers }), read] as const,
+  );
   const nodeUp = new Gauge({
     name: 'oncebox_node_up',
     help: "1 if the node on this gateway's machine answers; its figures are below then.",
@@ -54,9 +65,11 @@ export function createGatewayMetrics(): GatewayMetrics {
         duration.observe(labels, (performance.now() - from) / 1000);
       };
     },
-    text({ queueWaiting, isNodeUp }) {
-      if (queueWaiting === undefined) waiting.remove();
-      else waiting.set(queueWaiting);
+    text({ queue, isNodeUp }) {
+      for (const [gauge, read] of ofQueue) {
+        if (queue) gauge.set(read(queue));
+        else gauge.remove();
+      }
       nodeUp.set(isNodeUp ? 1 : 0);
       return registry.metrics();
     },

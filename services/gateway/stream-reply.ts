@@ -11,14 +11,14 @@ import { bodyAllowed, responseHeaders } from './http-response.ts';
  */
 export async function streamReply(
   { queue }: Pick<GatewayDeps, 'queue'>,
-  id: string,
+  { id, tenant }: { id: string; tenant: string },
   onError: (error: unknown) => void,
 ): Promise<Response> {
   const left = new AbortController();
   const events = queue.events.follow(id, { signal: left.signal });
   const leave = () => {
     left.abort();
-    queue.cancel(id).catch(onError);
+    queue.cancel(id, tenant).catch(onError);
   };
   const first = await firstPart(events, id);
   const headers = first.head ? responseHeaders(first.head) : new Headers(headersFor(first.chunk));

@@ -15,6 +15,7 @@ import {
   queuePrefix,
 } from './job.ts';
 import { isRedisFull } from './make-room.ts';
+import { type QueueFigures, readQueueFigures } from './queue-figures.ts';
 import {
   cancelledInvocation,
   lostInvocation,
@@ -37,7 +38,7 @@ export interface InvocationQueue {
   /**
    * Enqueues and resolves with the finished invocation. Throws as `enqueue` does, or `result_pending` after
    * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation. `onStreaming` is told
-   * when its result comes as events, which are there to be followed then.
+   * when its result comes as events, which are there to be followed then, `added` when the job is on Redis.
    */
   enqueueAndWait(id: string, request: InvocationRequest, options: WaitOptions): Promise<Invocation>;
   /** The record as it is now, or undefined if there is none (any more) of this tenant's, the default one unless given. */
@@ -60,6 +61,8 @@ export interface InvocationQueue {
   readonly room: RedisRoom;
   /** Invocations that no worker has taken yet. */
   waiting(): Promise<number>;
+  /** For those who watch. */
+  figures(): Promise<QueueFigures>;
   close(): Promise<void>;
 }
 
@@ -67,6 +70,7 @@ export interface WaitOptions {
   timeoutMs: number;
   signal?: AbortSignal;
   onStreaming?: () => void;
+  added?: () => void;
 }
 
 export interface InvocationQueueOptions {
@@ -180,7 +184,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   async function enqueueAndWait(
     id: string,
     request: InvocationRequest,
-    { timeoutMs, signal, onStreaming }: WaitOptions,
+    { timeoutMs, signal, onStreaming, added }: WaitOptions,
   ): Promise<Invocation> {
     const expected = results.expect(id, onStreaming);
     const timeout = deadline(timeoutMs);
@@ -188,6 +192,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     try {
       await add(id, request);
       expected.added();
+      added?.();
       // Only now: before the job is added there is nothing to cancel.
       if (signal?.aborted) abort();
       else signal?.addEventListener('abort', abort, { once: true });
@@ -301,6 +306,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     ended: readEnded,
     files: (id) => readFiles(redis, id),
     waiting: () => redis.llen(waitingList),
+    figures: () => readQueueFigures(redis),
     async close() {
       await results.close();
       await events.close();

@@ -5,6 +5,7 @@ import { limitsSchema } from '../../sdk/contract/limits.ts';
 import { programSchema } from '../../sdk/contract/program.ts';
 import { runtimeNameSchema } from '../../sdk/contract/runtime-name.ts';
 import { defaultTenant, tenantNameSchema } from '../../sdk/contract/tenant.ts';
+import { traceContextSchema } from '../telemetry/trace-context.ts';
 
 /** Names on Redis. A test of the tree's own uses another prefix, so that nodes do not see each other. */
 export const invocationQueueName = 'invocations';
@@ -48,6 +49,10 @@ export const invocationJobSchema = z.object({
   /** When the request reached the gateway and when it was enqueued; absent from older gateways. */
   receivedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
   enqueuedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
+  /** Names the request in the logs of gateway and worker. */
+  requestId: z.string().max(64).optional(),
+  /** What the worker's spans belong to; absent where nobody traces. */
+  trace: traceContextSchema.optional(),
   /** Pub/sub channel on which the enqueuing gateway wants the finished Invocation as JSON. */
   replyTo: z.string(),
 });

@@ -51,6 +51,12 @@ export const configSchema = z.object({
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'])
     .default('info')
     .describe('least level that is logged'),
+  ONCEBOX_OTLP_ENDPOINT: z
+    .union([z.literal(''), z.url({ protocol: /^https?$/ })])
+    .default('')
+    .describe(
+      'OTLP/HTTP collector that gets traces, such as http://127.0.0.1:4318; OTEL_EXPORTER_OTLP_ENDPOINT unless set; empty: none',
+    ),
   ONCEBOX_POOL_NODE: integer(0, 1000)
     .default(8)
     .describe('parked node sandboxes kept when idle; 0: none ever'),
@@ -146,6 +152,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   const ours = Object.fromEntries(
     Object.entries(environment).filter(([name]) => name.startsWith('ONCEBOX_')),
   );
+  // The name that other programs read, for those who set it for all of a machine.
+  ours.ONCEBOX_OTLP_ENDPOINT ??= environment.OTEL_EXPORTER_OTLP_ENDPOINT;
   const parsed = configSchema.parse(ours);
   // What no worker could ever have room for is refused when it is asked for.
   const maxima = parsed.ONCEBOX_MAX_LIMITS;

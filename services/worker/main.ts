@@ -27,6 +27,7 @@ import { answerPulse } from '../shared/pulse.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
+import { openTracing } from '../telemetry/open-tracing.ts';
 import { openTenantBook } from '../tenants/tenant-book.ts';
 import { createUsageLedger } from '../tenants/usage-ledger.ts';
 import { openUsageMeter } from '../tenants/usage-meter.ts';
@@ -62,6 +63,8 @@ onStopRequest(async (reason) => {
   await undo.run();
   process.exit(0);
 });
+const tracing = await openTracing({ endpoint: config.ONCEBOX_OTLP_ENDPOINT, service: 'worker' });
+undo.push(() => tracing.close());
 // The launcher serves the ordinary user only, so before anything is opened.
 dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).worker);
 
@@ -200,6 +203,7 @@ const worker = createInvocationWorker({
       meter.add(tenant, invocation.usage?.cpuMs ?? 0);
     },
     logger,
+    tracing,
   },
 });
 settleFinished(worker, { book, ledger, onError: tenantError });

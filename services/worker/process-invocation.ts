@@ -13,12 +13,15 @@ import { type InvocationJob, invocationJobSchema } from '../queue/job.ts';
 import { imageOf } from '../queue/record.ts';
 import type { Logger } from '../shared/logger.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
+import { traceIdOf } from '../telemetry/trace-context.ts';
+import { noTracing, type Tracing } from '../telemetry/tracing.ts';
 import type { MemoryCapacity } from './capacity.ts';
 import type { EventWriter } from './events.ts';
 import { decodeOutput } from './output.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
 import type { AbortCause, Run, Runs } from './runs.ts';
+import { type InvocationTrace, traceInvocation, withTrace } from './trace-invocation.ts';
 
 /** How long an invocation waits for a launcher that cannot be reached. */
 const launcherWithinMs = 10_000;
@@ -41,6 +44,8 @@ export interface InvocationDeps {
   /** Told of every invocation once it is over, and whose it was. */
   finished?: (invocation: Invocation, tenant: string) => void;
   logger: Logger;
+  /** Without one nothing is traced. */
+  tracing?: Tracing;
 }
 
 /** What the spine needs of a BullMQ job. */
@@ -70,6 +75,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return finish(job, clock, { outcome: lost(`the job is malformed: ${parsed.error.message}`) }, deps);
   const { limits, stdin, diff = false } = parsed.data;
   clock.parsed(parsed.data);
+  const trace = traceInvocation(deps.tracing ?? noTracing, job.id, parsed.data);
 
   const run = runs.open(job.id);
   run.tenant = parsed.data.tenant;
@@ -104,7 +110,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     events?.started(lease.start);
     deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
     const report = await lease.sandbox.run({
-      program: withDeadline(program, limits.wallMs),
+      program: withTrace(withDeadline(program, limits.wallMs), trace.context),
       limits,
       stdin: Buffer.from(stdin),
       ...(diff !== false && { captureChanges: true }),
@@ -121,11 +127,12 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     if (initMs !== undefined) lease.initialised?.(initMs);
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
     const changed = { ...(await deps.recordDiff(job.id, diff, report.changes)), ...streamed };
-    return finish(job, clock, { data: parsed.data, prepared, outcome, lease, report, initMs, changed }, deps);
+    const ending = { data: parsed.data, prepared, outcome, lease, report, initMs, changed, trace };
+    return finish(job, clock, ending, deps);
   } catch (error) {
     const outcome = outcomeOfError(error, run);
     await events?.close({ stdout: true, stderr: true });
-    return finish(job, clock, { data: parsed.data, prepared, outcome, lease }, deps);
+    return finish(job, clock, { data: parsed.data, prepared, outcome, lease, trace }, deps);
   } finally {
     runs.close(run);
     // The record has the output, and what it is written as, and told as, is as large again.
@@ -218,10 +225,11 @@ interface Ending {
   initMs?: number | undefined;
   /** What the record says of the writable layer and of a streamed result. */
   changed?: Partial<Invocation>;
+  trace?: InvocationTrace;
 }
 
 function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDeps): Invocation {
-  const { data, prepared, outcome, lease, report, initMs, changed } = ending;
+  const { data, prepared, outcome, lease, report, initMs, changed, trace } = ending;
   const timings = clock.timings(report);
   const invocation: Invocation = {
     id: job.id,
@@ -244,6 +252,8 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
   deps.logger.info(
     {
       invocationId: job.id,
+      ...(data?.requestId && { requestId: data.requestId }),
+      ...(trace?.context && { traceId: traceIdOf(trace.context) }),
       ...(lease && { sandboxId: lease.sandbox.id, start: lease.start }),
       ...(data?.runtime && { runtime: data.runtime }),
       ...(data?.image && { image: data.image.reference }),
@@ -255,6 +265,7 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     'invocation',
   );
   deps.finished?.(invocation, data?.tenant ?? defaultTenant);
+  trace?.end(invocation);
   return invocation;
 }
 

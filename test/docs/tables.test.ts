@@ -5,7 +5,9 @@ import { startKindSchema } from '../../sdk/contract/invocation.ts';
 import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { limitTable } from '../../sdk/contract/limits.ts';
 import { outcomeSchema } from '../../sdk/contract/outcome.ts';
+import { createGatewayMetrics } from '../../services/gateway/metrics.ts';
 import { configSchema } from '../../services/shared/config.ts';
+import { createWorkerMetrics } from '../../services/worker/metrics.ts';
 import { tableOf } from './markdown.ts';
 
 test("the README's configuration table and the schema name the same variables, with the same words", () => {
@@ -78,4 +80,18 @@ test("the README's walls are those of the contract, with the memory that each ta
   ]);
   const walls = isolationSchema.options.map((wall) => [wall, memoryOverheadBytes[wall] / (1024 * 1024)]);
   expect(rows).toEqual(walls);
+});
+
+test("the README's metrics are there, of the type that it says", async () => {
+  const gateway = createGatewayMetrics();
+  const stats = { groups: {}, parkedHeld: 0, parkedMax: 0 } as never;
+  const worker = createWorkerMetrics({
+    source: { stats: async () => stats },
+    capacity: { totalBytes: 0, freeBytes: 0, waiting: 0 },
+    runs: { size: 0 },
+  });
+  const queue = { waiting: 0, active: 0, delayed: 0, oldestWaitingMs: 0 };
+  const text = (await gateway.text({ queue, isNodeUp: true })) + (await worker.text());
+  for (const [name, type] of tableOf('README.md', 'Metric'))
+    expect(text.split('\n')).toContain(`# TYPE ${name} ${type}`);
 });

@@ -2,8 +2,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Queue } from 'bullmq';
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest';
-import { useGateway } from '../support/gateway.ts';
+import { untilCancelled, useGateway } from '../support/gateway.ts';
 import { useNodeApi } from '../support/node-api.ts';
 import { parseMetrics, total } from '../support/prometheus.ts';
 import { useRedis } from '../support/redis.ts';
@@ -51,9 +52,51 @@ describe('without a node', () => {
       return families.filter(({ samples }) => samples.length > 0).map(({ name }) => name);
     };
     expect(await names()).toContain('oncebox_queue_waiting');
-    vi.spyOn(gateway.queue, 'waiting').mockRejectedValue(new Error('Connection is closed.'));
+    vi.spyOn(gateway.queue, 'figures').mockRejectedValue(new Error('Connection is closed.'));
     expect(await names()).not.toContain('oncebox_queue_waiting');
     expect(await names()).toContain('oncebox_http_requests');
+  });
+});
+
+describe('the queue', () => {
+  const gateway = useGateway(redis, { ONCEBOX_DATA_DIR: join(directory, 'nothing') });
+  const figure = async (name: string) =>
+    total(await parseMetrics(await (await gateway.app.request('/metrics')).text()), `oncebox_queue_${name}`);
+
+  test('is told by what waits, what runs, and how long the oldest has waited', async () => {
+    expect(await figure('oldest_waiting_seconds')).toBe(0);
+    const send = () =>
+      gateway.postJson('/v1/run', { runtime: 'bash', code: '' }, { headers: { prefer: 'respond-async' } });
+    await send();
+    const sentAt = performance.now();
+    await vi.waitFor(async () => expect(await figure('oldest_waiting_seconds')).toBeGreaterThan(0.3), 5_000);
+    await send();
+    await send();
+    // The first one's, and not that of those which came since.
+    const waitedMs = (await figure('oldest_waiting_seconds')) * 1000;
+    expect(waitedMs).toBeGreaterThan(300);
+    expect(waitedMs).toBeLessThan(performance.now() - sentAt + 1_000);
+    expect([await figure('waiting'), await figure('active')]).toEqual([3, 0]);
+
+    await gateway.startWorker(untilCancelled);
+    await vi.waitFor(
+      async () => expect([await figure('waiting'), await figure('active')]).toEqual([0, 3]),
+      5_000,
+    );
+    expect(await figure('oldest_waiting_seconds')).toBe(0);
+  });
+
+  test('with priorities the oldest is found, wherever it stands', async () => {
+    const queue = new Queue('invocations', { connection: redis.redis, prefix: 'oncebox' });
+    const add = (priority: number, timestamp: number) => queue.add('x', {}, { priority, timestamp });
+    await add(900, Date.now() - 60_000);
+    for (let index = 0; index < 20; index++) await add(10 + index, Date.now());
+    await queue.add('later', {}, { delay: 60_000 });
+    const seconds = await figure('oldest_waiting_seconds');
+    expect(seconds).toBeGreaterThanOrEqual(60);
+    expect(seconds).toBeLessThan(90);
+    expect([await figure('waiting'), await figure('delayed')]).toEqual([21, 1]);
+    await queue.close();
   });
 });
 

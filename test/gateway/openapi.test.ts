@@ -51,8 +51,8 @@ test('what is wrong in a document or an example is found', async () => {
   (broken.paths['/v1/run'] as Record<string, unknown>).post = { ...run, responses: { 200: {} } };
   expect(await complaints(broken)).not.toEqual([]);
   const text = JSON.stringify(document).replaceAll(
-    '"example":{"runtime":"node","code"',
-    '"example":{"runtime":"nod","code"',
+    '"value":{"runtime":"node","code"',
+    '"value":{"runtime":"nod","code"',
   );
   expect(await complaints(JSON.parse(text))).toEqual([expect.stringContaining('/v1/run')]);
 });

@@ -103,6 +103,7 @@ async function callHandler(job, callee, initMs) {
     getRemainingTimeInMillis: () => Math.max(0, job.context.deadlineMs - Date.now()),
   };
   try {
+    noteTrace(context);
     await runHooks();
     const event = JSON.parse(job.eventJson);
     const value = isHttp(job, callee)
@@ -114,6 +115,12 @@ async function callHandler(job, callee, initMs) {
   } catch (error) {
     fail(error, initMs);
   }
+}
+
+/** As a program's environment has it. A zygote's is the same for all its forks, so here. */
+function noteTrace({ traceparent, tracestate }) {
+  if (traceparent !== undefined) process.env.TRACEPARENT ??= traceparent;
+  if (tracestate !== undefined) process.env.TRACESTATE ??= tracestate;
 }
 
 function send(message) {

@@ -193,6 +193,8 @@ class Context:
         self.aws_request_id = self.invocation_id = context["invocationId"]
         self.function_name = context["functionName"]
         self.function_version = str(context["functionVersion"])
+        self.traceparent = context.get("traceparent")
+        self.tracestate = context.get("tracestate")
         self._deadline_ms = context["deadlineMs"]
 
     def get_remaining_time_in_millis(self):
@@ -207,6 +209,7 @@ def initialise_and_call(job, handler):
         handler = initialise.load_handler(job["handler"])
         took = {"initMs": round((time.monotonic() - started) * 1000, 3)}
     try:
+        note_trace(job["context"])
         oncebox._run()
         event, context = json.loads(job["eventJson"]), Context(job["context"])
         kind = http_function.kind_of(handler)
@@ -223,6 +226,13 @@ def initialise_and_call(job, handler):
     except Exception as error:
         fail(error, took)
         leave(1)
+
+
+def note_trace(context):
+    """As a program's environment has it. A zygote's is the same for all its forks, so here."""
+    for name in ("traceparent", "tracestate"):
+        if name in context:
+            os.environ.setdefault(name.upper(), context[name])
 
 
 def fail(error, took=None):

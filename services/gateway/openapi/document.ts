@@ -1,6 +1,7 @@
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
 import type { Limits } from '../../../sdk/contract/limits.ts';
 import { errorSchema } from './errors.ts';
+import { allExamples } from './examples/all.ts';
 import { aliasOperations } from './operations/aliases.ts';
 import { batchOperations } from './operations/batch.ts';
 import { callbackOperations } from './operations/callbacks.ts';
@@ -10,10 +11,12 @@ import { imageOperations } from './operations/images.ts';
 import { invocationOperations } from './operations/invocations.ts';
 import { keyOperations } from './operations/keys.ts';
 import { nodeOperations } from './operations/nodes.ts';
+import { referenceOperations } from './operations/reference.ts';
 import { runOperations } from './operations/run.ts';
 import { scheduleOperations } from './operations/schedules.ts';
 import { tenantOperations } from './operations/tenants.ts';
 import { versionOperations } from './operations/versions.ts';
+import { addExamples } from './with-examples.ts';
 
 export type OpenApiDocument = ReturnType<OpenApiGeneratorV31['generateDocument']>;
 
@@ -34,8 +37,9 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...imageOperations,
     ...keyOperations,
     ...tenantOperations,
+    ...referenceOperations,
   ];
-  for (const operation of operations) registry.registerPath(operation);
+  for (const operation of operations) registry.registerPath({ tags: [areaOf(operation.path)], ...operation });
   registry.registerComponent('securitySchemes', 'bearer', { type: 'http', scheme: 'bearer' });
   registry.registerComponent('securitySchemes', 'apiKey', {
     type: 'apiKey',
@@ -44,7 +48,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
   });
   // The error replies name it by hand: each narrows it to the codes of its status.
   const definitions = [{ type: 'schema' as const, schema: errorSchema }, ...registry.definitions];
-  return new OpenApiGeneratorV31(definitions).generateDocument({
+  const document = new OpenApiGeneratorV31(definitions).generateDocument({
     openapi: '3.1.0',
     info: {
       title: 'oncebox',
@@ -56,4 +60,11 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     // A platform that listens on loopback asks for no key.
     security: [{ bearer: [] }, { apiKey: [] }, {}],
   });
+  addExamples(document, allExamples);
+  return document;
+}
+
+/** What a page groups operations by: `/v1/functions/{name}` is of `functions`. */
+function areaOf(path: string): string {
+  return /^\/v1\/([a-z-]+)/.exec(path)?.[1] ?? 'platform';
 }

@@ -30,15 +30,15 @@ export function metricsRoutes(
   }
 
   return new Hono<GatewayEnv>().get('/metrics', async (c) => {
-    const [ofNode, queueWaiting] = await Promise.all([
+    const [ofNode, ofQueue] = await Promise.all([
       recentNodeText().catch((error: unknown) => {
         logger.debug({ err: error }, 'the node does not tell its figures');
         return undefined;
       }),
       // Without Redis the other figures are worth the more.
-      queue.waiting().catch(() => undefined),
+      queue.figures().catch(() => undefined),
     ]);
-    const own = await metrics.text({ queueWaiting, isNodeUp: ofNode !== undefined });
+    const own = await metrics.text({ queue: ofQueue, isNodeUp: ofNode !== undefined });
     return c.body(own + (ofNode ?? ''), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
   });
 }

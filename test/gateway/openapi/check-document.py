@@ -12,8 +12,12 @@ def examples_in(node, path=""):
     if isinstance(node, dict):
         if "schema" in node and "example" in node:
             yield path, node["schema"], node["example"]
+        if "schema" in node and "examples" in node:
+            for name, example in node["examples"].items():
+                if "value" in example:
+                    yield f"{path}/{name}", node["schema"], example["value"]
         for key, value in node.items():
-            if key != "example":
+            if key not in ("example", "examples"):
                 yield from examples_in(value, f"{path}/{key}")
     elif isinstance(node, list):
         for index, value in enumerate(node):

@@ -1,0 +1,15 @@
+import type { Examples } from './example.ts';
+import { functionExamples } from './functions.ts';
+import { imageExamples } from './images.ts';
+import { invocationExamples } from './invocations.ts';
+import { nodeExamples } from './nodes.ts';
+import { runExamples } from './run.ts';
+
+/** In the order in which they can be asked. */
+export const allExamples: Examples = {
+  ...runExamples,
+  ...functionExamples,
+  ...invocationExamples,
+  ...nodeExamples,
+  ...imageExamples,
+};

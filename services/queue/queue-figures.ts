@@ -1,0 +1,57 @@
+import type { Redis } from '../shared/redis.ts';
+import { invocationQueueName, queuePrefix } from './job.ts';
+
+/** The queue at one moment. */
+export interface QueueFigures {
+  /** That no worker has taken yet. */
+  waiting: number;
+  /** That workers have taken. */
+  active: number;
+  /** That are to be tried again later. */
+  delayed: number;
+  /** For how long the one that waits longest has; 0 when none waits. */
+  oldestWaitingMs: number;
+}
+
+/** So many of the next ones are looked at for the oldest: who looks holds up Redis. */
+const lookedAt = 10_000;
+
+/**
+ * Counts, and looks for the job that was added first: of the list it is the last, of those with a priority the one with the
+ * least counter, the low 32 bits of BullMQ's scores.
+ * KEYS: wait, prioritized, active, delayed. ARGV: prefix of job keys, how many are looked at. Returns the four counts and the
+ * Unix time in ms of the oldest, or an empty text.
+ */
+const figuresScript = `
+local oldest = redis.call('LINDEX', KEYS[1], -1)
+if not oldest then
+  local least
+  local next = redis.call('ZRANGE', KEYS[2], 0, ARGV[2] - 1, 'WITHSCORES')
+  for i = 1, #next, 2 do
+    local counter = next[i + 1] % 0x100000000
+    if not least or counter < least then oldest, least = next[i], counter end
+  end
+end
+return {
+  redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[2]), redis.call('LLEN', KEYS[3]), redis.call('ZCARD', KEYS[4]),
+  oldest and redis.call('HGET', ARGV[1] .. oldest, 'timestamp') or ''
+}`;
+
+export async function readQueueFigures(redis: Redis): Promise<QueueFigures> {
+  const prefix = `${queuePrefix}:${invocationQueueName}:`;
+  const keys = ['wait', 'prioritized', 'active', 'delayed'].map((name) => prefix + name);
+  const [waiting, prioritized, active, delayed, addedAtMs] = (await redis.eval(
+    figuresScript,
+    keys.length,
+    ...keys,
+    prefix,
+    lookedAt,
+  )) as [number, number, number, number, string];
+  return {
+    waiting: waiting + prioritized,
+    active,
+    delayed,
+    // The clock is the one of the gateway that added it.
+    oldestWaitingMs: addedAtMs === '' ? 0 : Math.max(0, Date.now() - Number(addedAtMs)),
+  };
+}
