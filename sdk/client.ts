@@ -17,9 +17,8 @@ import { createKeyClient, type KeyClient } from './key-client.ts';
 import { createScheduleClient, type ScheduleClient } from './schedule-client.ts';
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
 
-export type { BuildOptions, TaskOptions } from './image-client.ts';
+export type { TaskOptions } from './image-client.ts';
 export { OnceboxError } from './oncebox-error.ts';
-export type { CallOptions, ClientOptions, Upload } from './send.ts';
 
 export interface InvokeResult {
   /** What the handler returned. */
