@@ -1,5 +1,11 @@
 /** What `@oncebox/sdk` exports. */
-export { type Client, createClient, type InvokeOptions, type InvokeResult } from './client.ts';
+export {
+  type Client,
+  createClient,
+  type InvokeAsyncOptions,
+  type InvokeOptions,
+  type InvokeResult,
+} from './client.ts';
 export { type ErrorCode, errorStatus } from './contract/error.ts';
 export type {
   DeployedFunction,
@@ -29,5 +35,7 @@ export type { SourceFile } from './contract/program.ts';
 export type { RunRequest } from './contract/run-request.ts';
 export type { RuntimeName } from './contract/runtime-name.ts';
 export type { BuildOptions, ImageClient, TaskOptions } from './image-client.ts';
-export { OnceboxError } from './oncebox-error.ts';
+export type { AsyncInvocationOptions, InvocationOptions } from './invocation-headers.ts';
+export { isOnceboxError, OnceboxError } from './oncebox-error.ts';
+export type { RetryOptions } from './retry.ts';
 export type { CallOptions, ClientOptions, Upload } from './send.ts';
