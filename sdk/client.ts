@@ -24,7 +24,7 @@ import { createScheduleClient, type ScheduleClient } from './schedule-client.ts'
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
 
 export type { TaskOptions } from './image-client.ts';
-export { isOnceboxError, OnceboxError } from './oncebox-error.ts';
+export { OnceboxError } from './oncebox-error.ts';
 
 export interface InvokeResult<Result = unknown> {
   /** What the handler returned. */

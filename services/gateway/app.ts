@@ -4,6 +4,7 @@ import { routePath } from 'hono/route';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import { createGatewayMetrics } from './metrics.ts';
+import { allowOrigins } from './middleware/allow-origins.ts';
 import { authenticate } from './middleware/authenticate.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
@@ -41,6 +42,9 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     const route = routePath(c, -1);
     answered({ method: c.req.method, route: route === '/*' ? 'none' : route, status: c.res.status });
   });
+  const { ONCEBOX_CORS_ORIGINS: origins } = deps.config;
+  // Before whoever asks for a key: the browser's own question has none.
+  if (origins !== '') app.use(allowOrigins(origins));
   const { authenticator } = deps.tenancy;
   app.use(authenticate(authenticator));
   app.use(limitRate(deps.tenancy));

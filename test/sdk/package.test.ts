@@ -1,14 +1,17 @@
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { expect, test } from 'vitest';
 import { javascriptTools } from '../support/tools.ts';
 import { usePlatform } from '../support/use-platform.ts';
 import { repo, run, usePackedSdk } from './use-packed-sdk.ts';
+import { usePage } from './use-page.ts';
 
 const sdk = usePackedSdk();
-const platform = usePlatform();
+const page = usePage();
+const platform = usePlatform(() => ({ ONCEBOX_CORS_ORIGINS: page.origin }));
 const { bun, deno } = javascriptTools();
 const toured = { stdout: '42\n', result: 'hello Ada', refusal: 'function_not_found' };
 
@@ -93,3 +96,26 @@ test.each([
   },
   120_000,
 );
+
+test('a page runs and calls where its origin may, and another cannot', async () => {
+  const program = `
+    import { createClient, OnceboxError } from '@oncebox/sdk';
+    import { tour } from './tour.mjs';
+    const client = createClient(${JSON.stringify(platform.platform.url)});
+    tour(client, OnceboxError).then(report, (error) => report(error.name));`;
+  const bundle = await bundleForBrowsers(program);
+  expect(await page.run(page.origin, bundle)).toEqual(toured);
+  expect(await page.run(page.otherOrigin, bundle)).toBe('TypeError');
+});
+
+async function bundleForBrowsers(program: string): Promise<string> {
+  const { outputFiles } = await build({
+    stdin: { contents: program, resolveDir: sdk.project, sourcefile: 'program.mjs' },
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    write: false,
+    absWorkingDir: sdk.project,
+  });
+  return outputFiles[0]?.text ?? '';
+}
