@@ -6,6 +6,7 @@
 import { fileURLToPath } from 'node:url';
 import { baseImages } from './setup/base-images.mjs';
 import { aptPackages, listHowToGet, missingTools } from './setup/distribution.mjs';
+import { javascriptTools } from './setup/javascript-tools.mjs';
 import { holdLock } from './setup/lock.mjs';
 import { nativeBuild } from './setup/native-build.mjs';
 import { npmPackages } from './setup/npm-packages.mjs';
@@ -35,7 +36,7 @@ async function setUp() {
 
   const steps = [npmPackages(repo), nativeBuild(repo), baseImages(repo, storeDir)];
   const forTests = process.argv.includes('--tests');
-  if (forTests) steps.push(testTools(storeDir), pythonTools(repo, storeDir));
+  if (forTests) steps.push(testTools(storeDir), pythonTools(repo, storeDir), javascriptTools(repo, storeDir));
   const tools = missingTools({ forTests });
   const needed = steps.filter((step) => !step.isDone());
   if (tools.length === 0 && needed.length === 0) return;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fileSchema, type SourceFile } from './program.ts';
+import { fileSchema } from './program.ts';
 
 const base64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
@@ -43,10 +43,6 @@ export function conflictingPath(paths: readonly string[]): { index: number; path
 /** In a layer these names delete what lies below (OCI image-spec, layer.md), so no file of a function has one. */
 export function isWhiteout(path: string): boolean {
   return path.split('/').some((part) => part.startsWith('.wh.'));
-}
-
-export function fileBytes(file: SourceFile): Uint8Array {
-  return Buffer.from(file.content, file.encoding);
 }
 
 function parentsOf(path: string): string[] {

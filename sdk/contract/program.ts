@@ -8,13 +8,15 @@ const containedPath =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
   /^(?!\.{1,2}(?:\/|$))[^\x00-\x1f\x7f\\/]{1,255}(?:\/(?!\.{1,2}(?:\/|$))[^\x00-\x1f\x7f\\/]{1,255})*$/;
 
+const utf8 = new TextEncoder();
+
 /** A path inside the working directory: relative, no `..`, no empty part, no control character, ≤ 255 bytes a part. */
 export const relativePathSchema = z
   .string()
   .min(1)
   .max(1024)
   .regex(containedPath, badPath)
-  .refine((path) => path.split('/').every((part) => Buffer.byteLength(part) <= 255), badPath);
+  .refine((path) => path.split('/').every((part) => utf8.encode(part).length <= 255), badPath);
 
 export const fileSchema = z.strictObject({
   path: relativePathSchema,

@@ -5,6 +5,7 @@ import { wallClockMs } from '../shared/wall-clock.ts';
 import { noTracing } from '../telemetry/tracing.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import { createGatewayMetrics } from './metrics.ts';
+import { allowOrigins } from './middleware/allow-origins.ts';
 import { authenticate } from './middleware/authenticate.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
@@ -51,6 +52,9 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
     answered({ method: c.req.method, route: route === '/*' ? 'none' : route, status: c.res.status });
     endRequestSpan(span, { method: c.req.method, route, status: c.res.status });
   });
+  const { ONCEBOX_CORS_ORIGINS: origins } = deps.config;
+  // Before whoever asks for a key: the browser's own question has none.
+  if (origins !== '') app.use(allowOrigins(origins));
   const { authenticator } = deps.tenancy;
   app.use(authenticate(authenticator));
   app.use(limitRate(deps.tenancy));

@@ -15,6 +15,7 @@ export interface GatewayDeps {
   config: Pick<
     Config,
     | 'ONCEBOX_BODY_MAX_BYTES'
+    | 'ONCEBOX_CORS_ORIGINS'
     | 'ONCEBOX_IMAGE_MAX_BYTES'
     | 'ONCEBOX_DEFAULT_LIMITS'
     | 'ONCEBOX_MAX_LIMITS'

@@ -28,6 +28,13 @@ export const configSchema = z.object({
     .regex(/^(ocb_[a-z0-9]{1,32}_[A-Za-z0-9]{32,128})?$/, 'must be of the form ocb_<id>_<secret>')
     .default('')
     .describe('a key that opens all, ocb_<id>_<secret>; empty: one is made where keys are needed'),
+  ONCEBOX_CORS_ORIGINS: z
+    .string()
+    .refine(areOrigins, 'must be origins such as https://app.example.org with commas between, or *')
+    .default('')
+    .describe(
+      'origins whose pages may call the gateway, such as https://app.example.org, with commas; `*`: all; empty: none but its own',
+    ),
   ONCEBOX_DATA_DIR: z
     .string()
     .startsWith('/')
@@ -187,6 +194,12 @@ function refuseOtherThanNetworks(text: string, context: z.RefinementCtx): void {
   } catch (error) {
     context.addIssue({ code: 'custom', message: (error as Error).message });
   }
+}
+
+/** As a browser sends them: without a path, in lower case. */
+function areOrigins(text: string): boolean {
+  const isOrigin = (part: string) => URL.canParse(part) && new URL(part).origin === part;
+  return ['', '*'].includes(text) || text.split(',').every((part) => isOrigin(part.trim()));
 }
 
 function limitsFromEnv(kind: 'default' | 'max') {

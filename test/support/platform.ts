@@ -6,8 +6,8 @@ import { type Config, loadConfig } from '../../services/shared/config.ts';
 import { copyStore } from './own-store.ts';
 
 /** A platform of its own, on any free port, with the images that set-up made. */
-export async function testConfig(): Promise<Config> {
-  return configIn(await newDataDir(), process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store');
+export async function testConfig(settings: Record<string, string> = {}): Promise<Config> {
+  return configIn(await newDataDir(), process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store', settings);
 }
 
 /** As `testConfig`, with a store of its own too, for tests that add images and take them away. */
@@ -19,8 +19,9 @@ export async function ownStoreConfig(): Promise<Config> {
 
 const newDataDir = () => mkdtemp(join(tmpdir(), 'oncebox-up-'));
 
-function configIn(dataDir: string, storeDir: string): Config {
+function configIn(dataDir: string, storeDir: string, settings: Record<string, string> = {}): Config {
   return loadConfig({
+    ...settings,
     ONCEBOX_DATA_DIR: dataDir,
     ONCEBOX_PORT: '0',
     ONCEBOX_STORE_DIR: storeDir,

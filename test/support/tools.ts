@@ -15,6 +15,19 @@ export function pathWithTestTools(): string {
 
 /** Where set-up puts the Python packages of the tests (scripts/setup/python-tools.mjs): a PYTHONPATH. */
 export function pythonToolsDir(): string {
-  const list = readFileSync(new URL('python-tools.txt', import.meta.url));
-  return join(testToolsDir, `python-${createHash('sha256').update(list).digest('hex').slice(0, 16)}`);
+  return join(testToolsDir, `python-${hashOf('python-tools.txt')}`);
+}
+
+/** Runtimes for the SDK, where set-up puts them (scripts/setup/javascript-tools.mjs). */
+export function javascriptTools(): { bun: string; deno: string } {
+  const directory = join(testToolsDir, `javascript-${hashOf('javascript-tools/package-lock.json')}`);
+  return {
+    bun: join(directory, 'node_modules/@oven/bun-linux-x64/bin/bun'),
+    deno: join(directory, 'node_modules/@deno/linux-x64-glibc/deno'),
+  };
+}
+
+function hashOf(list: string): string {
+  const text = readFileSync(new URL(list, import.meta.url));
+  return createHash('sha256').update(text).digest('hex').slice(0, 16);
 }

@@ -12,10 +12,10 @@ interface RunningPlatform {
 }
 
 /** A whole platform for all tests of a file; what it has is there from the first test on. */
-export function usePlatform(): RunningPlatform {
+export function usePlatform(settings: () => Record<string, string> = () => ({})): RunningPlatform {
   const running: Partial<{ -readonly [Name in keyof RunningPlatform]: RunningPlatform[Name] }> = {};
   beforeAll(async () => {
-    running.config = await testConfig();
+    running.config = await testConfig(settings());
     running.platform = await startPlatform(running.config, { log: { step() {}, event() {}, line() {} } });
     running.client = createClient(running.platform.url);
   });

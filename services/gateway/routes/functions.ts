@@ -1,5 +1,4 @@
 import { type Context, Hono } from 'hono';
-import { fileBytes } from '../../../sdk/contract/files.ts';
 import {
   deployQuerySchema,
   deployRequestSchema,
@@ -53,7 +52,7 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
     const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
     const unpacked =
       bundle === undefined
-        ? (files ?? []).map((file) => ({ path: file.path, data: fileBytes(file) }))
+        ? (files ?? []).map((file) => ({ path: file.path, data: Buffer.from(file.content, file.encoding) }))
         : await unpack(Buffer.from(bundle, 'base64'), 'bundle');
     return registry.deploy({
       tenant,

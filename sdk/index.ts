@@ -1,0 +1,41 @@
+/** What `@oncebox/sdk` exports. */
+export {
+  type Client,
+  createClient,
+  type InvokeAsyncOptions,
+  type InvokeOptions,
+  type InvokeResult,
+} from './client.ts';
+export { type ErrorCode, errorStatus } from './contract/error.ts';
+export type {
+  DeployedFunction,
+  DeployRequest,
+  FunctionRecord,
+  FunctionVersion,
+} from './contract/function.ts';
+export type {
+  Change,
+  DiskUsage,
+  HistoryEntry,
+  ImageDetail,
+  ImageEvent,
+  ImageRemoval,
+  ImageSummary,
+  PruneResult,
+  PullRequest,
+  PushFunctionRequest,
+  PushRequest,
+} from './contract/image.ts';
+export { type Invocation, invocationSchema, type StartKind, type Timings } from './contract/invocation.ts';
+export type { Isolation } from './contract/isolation.ts';
+export type { LimitName, Limits } from './contract/limits.ts';
+export type { NodeInfo, SandboxList, SandboxRecord } from './contract/node.ts';
+export type { Outcome } from './contract/outcome.ts';
+export type { SourceFile } from './contract/program.ts';
+export type { RunRequest } from './contract/run-request.ts';
+export type { RuntimeName } from './contract/runtime-name.ts';
+export type { BuildOptions, ImageClient, TaskOptions } from './image-client.ts';
+export type { AsyncInvocationOptions, InvocationOptions } from './invocation-headers.ts';
+export { isOnceboxError, OnceboxError } from './oncebox-error.ts';
+export type { RetryOptions } from './retry.ts';
+export type { CallOptions, ClientOptions, Upload } from './send.ts';

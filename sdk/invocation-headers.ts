@@ -1,0 +1,47 @@
+import type { CallOptions } from './send.ts';
+
+/** How an invocation is to be treated. */
+export interface InvocationOptions extends CallOptions {
+  /** Which of your waiting invocations go first; `normal` unless given. */
+  priority?: 'high' | 'normal' | 'low';
+  /**
+   * A second call with the same key gets the invocation of the first, for a day. One is made for each call unless given,
+   * so that trying again runs nothing twice; null: none.
+   */
+  idempotencyKey?: string | null;
+  /** W3C trace context, of the span that calls. */
+  traceparent?: string;
+  tracestate?: string;
+}
+
+/** Of an invocation that is not waited for. */
+export interface AsyncInvocationOptions extends InvocationOptions {
+  /** Where the record is sent by POST when it is finished. */
+  callback?: string;
+}
+
+/** What a call by fetch takes of the options: its headers and its signal. */
+export function invocationRequest({
+  signal,
+  priority,
+  idempotencyKey = newKey(),
+  callback,
+  traceparent,
+  tracestate,
+}: AsyncInvocationOptions = {}) {
+  const headers = {
+    'oncebox-priority': priority,
+    'idempotency-key': idempotencyKey,
+    'oncebox-callback': callback,
+    traceparent,
+    tracestate,
+  };
+  const given = Object.entries(headers).filter((pair): pair is [string, string] => pair[1] != null);
+  return { headers: Object.fromEntries(given), ...(signal && { signal }) };
+}
+
+/** 128 random bits. `crypto.randomUUID` is not there for pages that came by plain HTTP. */
+function newKey(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
