@@ -13,6 +13,8 @@ export interface CallOptions {
 export interface ClientOptions {
   /** Instead of the platform's own `fetch`, which in Node gives up after five minutes without a byte. */
   fetch?: (url: string, init: RequestInit) => Promise<Response>;
+  /** Proves who calls, to a platform that asks. */
+  apiKey?: string;
 }
 
 export interface SendOptions extends CallOptions {
@@ -26,14 +28,15 @@ export interface SendOptions extends CallOptions {
 /** Sends a request to the gateway and resolves with its reply; a refusal rejects with an OnceboxError. */
 export type Send = (method: string, path: string, options?: SendOptions) => Promise<Response>;
 
-export function createSend(baseUrl: string, { fetch = globalThis.fetch }: ClientOptions = {}): Send {
+export function createSend(baseUrl: string, { fetch = globalThis.fetch, apiKey }: ClientOptions = {}): Send {
   const base = baseUrl.replace(/\/+$/, '');
+  const credentials = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   return async (method, path, { signal, json, upload, headers } = {}) => {
     const type = upload === undefined ? 'application/json' : 'application/octet-stream';
     const text = json === undefined ? null : JSON.stringify(json);
     const response = await fetch(base + path, {
       method,
-      headers: { 'content-type': type, ...headers },
+      headers: { 'content-type': type, ...credentials, ...headers },
       body: upload === undefined ? text : bodyOf(upload),
       signal: signal ?? null,
       // Fetch takes a stream only with this, which says that the reply is read after the body is sent.

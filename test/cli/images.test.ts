@@ -92,7 +92,7 @@ test('a platform that does not run is named with what to do', async () => {
   const { code, stderr } = await cli(['images', '--url', url]);
   expect(code).toBe(1);
   expect(stderr).toBe(
-    `oncebox: cannot reach oncebox at ${url}: nothing listens there\nstart it with "npm start", or say where it is with --url or ONCEBOX_URL\n`,
+    `oncebox: cannot reach oncebox at ${url}: nothing listens there\nstart it with "oncebox up", or say where it is with --url or ONCEBOX_URL\n`,
   );
 });
 

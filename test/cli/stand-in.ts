@@ -43,6 +43,7 @@ export interface StandIn {
   /** What the next task says before it is done, or the error that it ends with. */
   events: ImageEvent[];
   invocation: Partial<Invocation>;
+  images: ImageSummary[];
   lastRun(): ParsedRunRequest;
 }
 
@@ -57,6 +58,7 @@ export function useStandIn(): StandIn {
     requests: [],
     events: [],
     invocation: {},
+    images: [],
     lastRun: () => standIn.requests.at(-1)?.request as ParsedRunRequest,
   };
   const app = createStandInApp(standIn);
@@ -70,6 +72,7 @@ export function useStandIn(): StandIn {
     standIn.requests.length = 0;
     standIn.events = [{ type: 'done', image: anImage }];
     standIn.invocation = {};
+    standIn.images = [anImage, { ...anImage, reference: null, created: null }];
   });
   afterAll(() => {
     server.close();
@@ -106,7 +109,18 @@ function createStandInApp(standIn: StandIn): Hono {
     refuse(c, 'image_not_found', `there is no image "${reference}"`);
 
   return new Hono()
-    .get('/v1/images', (c) => c.json({ images: [anImage, { ...anImage, reference: null, created: null }] }))
+    .get('/v1/functions', (c) => {
+      const settings = {
+        digest: digest('f'),
+        runtime: 'node',
+        handler: 'index.handler',
+        env: {},
+        limits: {},
+      };
+      const version = { ...settings, version: 3, createdAt: '2020-01-01T00:00:00Z', sizeBytes: 1 };
+      return c.json({ functions: ['hello', 'other'].map((name) => ({ ...version, name })) });
+    })
+    .get('/v1/images', (c) => c.json({ images: standIn.images }))
     .post('/v1/images', async (c) => {
       note('pull', pullRequestSchema.parse(await c.req.json()));
       return task(c);

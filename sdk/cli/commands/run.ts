@@ -19,7 +19,6 @@ interface Options extends RunOptions {
 
 export const runCommand = (session: Session) =>
   new Command('run')
-    .description('run an image or a program in a fresh sandbox; ends as the program did')
     .argument('<image|file>', 'an image; or a program, such as main.py')
     .argument('[arguments...]', "the program's own")
     .option(
