@@ -24,7 +24,8 @@ export function showLogs(session: Session, { stdout, stderr }: Pick<Invocation, 
 export function explainFailure(session: Session, invocation: Invocation, isLogged: boolean): number {
   const { code, message } = exitOf(isLogged ? invocation : { ...invocation, stderr: '' });
   if (message !== undefined) session.note(`oncebox: ${message}`);
-  else if (code !== 0) session.note(`oncebox: it ended with ${code}`);
+  else if (invocation.outcome?.status === 'exited')
+    session.note(`oncebox: its process ended with ${code}, before it returned`);
   const hasLogs = invocation.stdout !== '' || invocation.stderr !== '';
   if (!isLogged && hasLogs) session.note(`"oncebox logs ${invocation.id}" says what it printed`);
   // A handler has to return: that its process ended well is a failure all the same.

@@ -19,6 +19,8 @@ const hints: Partial<Record<ErrorCode, string>> = {
   registry_failed:
     'check the name; a private registry needs --username and --password-stdin, one without TLS --insecure',
   storage_full: '"oncebox prune" removes what no image needs, "oncebox df" says how much that is',
+  unauthorized: 'give a key with ONCEBOX_API_KEY or --key; "oncebox up" says where the first one lies',
+  forbidden: 'a key with that scope is needed: "oncebox keys create" makes one',
   queue_full: 'try again in a moment',
   unavailable: 'look at the log of "oncebox up": the worker may have ended',
   invocation_not_found: 'finished invocations are kept for a while only',

@@ -47,6 +47,24 @@ export const commandList: readonly CommandEntry[] = [
     load: async () => (await import('./commands/functions.ts')).functionsCommand,
   },
   {
+    name: 'alias',
+    description: 'names that point at versions of a function, with shares',
+    group: functions,
+    load: async () => (await import('./commands/alias.ts')).aliasCommand,
+  },
+  {
+    name: 'rollback',
+    description: 'make an earlier version the current one',
+    group: functions,
+    load: async () => (await import('./commands/rollback.ts')).rollbackCommand,
+  },
+  {
+    name: 'schedule',
+    description: 'call functions by the clock',
+    group: functions,
+    load: async () => (await import('./commands/schedule.ts')).scheduleCommand,
+  },
+  {
     name: 'run',
     description: 'run an image or a program in a fresh sandbox; ends as the program did',
     group: programs,
@@ -136,6 +154,12 @@ export const commandList: readonly CommandEntry[] = [
     description: 'say what images, layers and sandboxes take',
     group: images,
     load: async () => (await import('./commands/df.ts')).dfCommand,
+  },
+  {
+    name: 'keys',
+    description: 'list, make or take away what programs prove who they are with',
+    group: others,
+    load: async () => (await import('./commands/keys.ts')).keysCommand,
   },
   {
     name: 'completion',

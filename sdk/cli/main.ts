@@ -13,5 +13,6 @@ export async function main(more: readonly CommandEntry[] = []): Promise<void> {
   const io = { stdin, stdout, stderr, env, signal: interrupted.signal };
   process.exitCode = await runCli(process.argv.slice(2), io, more);
   // A terminal's or an open pipe's unread input would keep us.
+  stdin.pause();
   stdin.unref?.();
 }

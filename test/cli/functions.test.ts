@@ -1,5 +1,7 @@
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { usePlatform } from '../support/use-platform.ts';
@@ -117,6 +119,34 @@ describe('invoke', () => {
     expect(stdout).toMatch(/^inv_[a-z2-7]{26}\n$/);
     const cancelled = await cli(['cancel', stdout.trim()]);
     expect(cancelled).toMatchObject({ code: 0, stdout: expect.stringContaining(stdout.trim()) });
+  });
+
+  test('--batch calls for each line, and prints an id for each', async () => {
+    const directory = await useDirectory({ 'events.jsonl': '{"text":"a"}\n\n{"fail":true}\n' });
+    const { code, stdout, stderr } = await cli([
+      'invoke',
+      'echo',
+      '--batch',
+      join(directory, 'events.jsonl'),
+    ]);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const outcome = async (id: string) => (await running.client.invocation(id)).outcome?.status;
+    const ids = stdout.trim().split('\n');
+    await expect
+      .poll(() => Promise.all(ids.map(outcome)), { timeout: 20_000 })
+      .toEqual(['ok', 'function_error']);
+    const piped = await cli(['invoke', 'echo', '--batch', '-', '--json'], { stdin: '{}' });
+    expect(JSON.parse(piped.stdout)).toMatchObject({ id: expect.stringMatching(/^inv_/) });
+    const wrong = await cli(['invoke', 'echo', '--batch', '-'], { stdin: '{}\n{' });
+    expect(wrong).toMatchObject({ code: 125, stderr: expect.stringContaining('line 2 of standard input') });
+  });
+
+  test('an interrupt ends it while it waits for input, too', async () => {
+    const endless = new Readable({ read: () => void endless.emit('asked') });
+    const call = start(['invoke', 'echo', '-d', '-'], { stdin: endless });
+    await once(endless, 'asked');
+    call.interrupt();
+    expect((await call.ended).code).toBe(130);
   });
 
   test('an interrupt cancels the call and ends with 130', async () => {

@@ -112,3 +112,13 @@ test('--help lists every command, and goes to standard output', async () => {
   for (const name of ['images', 'pull', 'push', 'import', 'build', 'inspect', 'history', 'tag', 'rm'])
     expect(stdout).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
 });
+
+test('a key goes with every request: that of the command line before that of the environment', async () => {
+  const env = { ONCEBOX_API_KEY: 'ocb_a_b' };
+  await cli(['images']);
+  expect(standIn.authorization).toBeUndefined();
+  await cli(['images'], { env });
+  expect(standIn.authorization).toBe('Bearer ocb_a_b');
+  await cli(['images', '--key', 'ocb_c_d'], { env });
+  expect(standIn.authorization).toBe('Bearer ocb_c_d');
+});

@@ -4,7 +4,7 @@ import { Readable, Writable } from 'node:stream';
 import { runCli } from '../../sdk/cli/run-cli.ts';
 
 export interface CliOptions {
-  stdin?: string | Buffer;
+  stdin?: string | Buffer | Readable;
   env?: Record<string, string>;
   signal?: AbortSignal;
   isTerminal?: boolean;
@@ -37,7 +37,7 @@ export function useRunningCli(url: () => string) {
     const stderr = options.isTerminal ? new CollectedTerminal() : new Collected();
     const interrupted = new AbortController();
     const ended = runCli(argv, {
-      stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
+      stdin: stdinOf(options.stdin),
       stdout,
       stderr,
       env: { ONCEBOX_URL: url(), ...options.env },
@@ -45,6 +45,11 @@ export function useRunningCli(url: () => string) {
     }).then((code) => ({ code, stdout: stdout.text, stderr: stderr.text }));
     return { stdout, stderr, interrupt: (reason) => interrupted.abort(reason), ended };
   };
+}
+
+function stdinOf(stdin: CliOptions['stdin']): Readable {
+  if (stdin instanceof Readable) return stdin;
+  return Readable.from(stdin === undefined ? [] : [Buffer.from(stdin)]);
 }
 
 class Collected extends Writable {

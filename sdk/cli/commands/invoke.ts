@@ -1,12 +1,14 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { explainFailure, failedInvocation, resultText, showLogs } from '../call.ts';
 import { readEvent } from '../event.ts';
+import { invokeBatch } from '../invoke-batch.ts';
 import type { Session } from '../session.ts';
 
 interface Options {
   data?: string;
   async?: boolean;
   logs?: boolean;
+  batch?: string;
 }
 
 export const invokeCommand = (session: Session) =>
@@ -15,8 +17,16 @@ export const invokeCommand = (session: Session) =>
     .option('-d, --data <json>', 'the event: JSON, @file, or - for standard input')
     .option('-a, --async', 'do not wait: print the id of the invocation')
     .option('-l, --logs', 'write what it prints to standard error')
+    .addOption(
+      new Option(
+        '--batch <file>',
+        'call it for each line of JSON in a file, without waiting; - is standard input',
+      ).conflicts(['data', 'async', 'logs']),
+    )
     .addHelpText('after', exitCodes)
-    .action(async (name: string, { data, async: isAsync = false, logs = false }: Options) => {
+    .action(async (name: string, options: Options) => {
+      const { data, async: isAsync = false, logs = false, batch } = options;
+      if (batch !== undefined) return invokeBatch(session, name, batch);
       const event = await readEvent(data, session.io);
       if (isAsync) {
         const invocation = await session.client.invokeAsync(name, event, session.signal);

@@ -31,6 +31,16 @@ const images: Source = {
     ),
 };
 
+const schedules: Source = {
+  list: async (client, options) =>
+    (await client.schedules(options)).map((one) => ({ value: one.id, about: one.function })),
+};
+
+const keys: Source = {
+  list: async (client, options) =>
+    (await client.keys(options)).map(({ id, name }) => ({ value: id, about: name })),
+};
+
 const files: Source = { offer: 'files' };
 const directories: Source = { offer: 'directories' };
 
@@ -42,6 +52,9 @@ export const argumentSources: Readonly<Record<string, Source>> = {
   reference: images,
   references: images,
   source: images,
+  schedule: schedules,
+  schedules,
+  keys,
   file: files,
   directory: directories,
 };
