@@ -44,6 +44,7 @@ const toolsOfTests = [
     // Ubuntu 22.04 has no such package: there clang brings them.
     isThere: () => hasLibFuzzer() || readFileSync('/etc/os-release', 'utf8').includes('VERSION_ID="22.04"'),
   },
+  { what: 'zsh', package: 'zsh', isThere: () => onPath('zsh') },
   { what: 'bubblewrap', package: 'bubblewrap', isThere: () => onPath('bwrap') },
   { what: 'runc', package: 'runc', isThere: () => onPath('runc') },
   { what: 'gVisor', package: 'runsc', isThere: () => onPath('runsc') },

@@ -1,5 +1,5 @@
-import { OnceboxError } from '../client.ts';
 import type { ErrorCode } from '../contract/error.ts';
+import { OnceboxError } from '../oncebox-error.ts';
 
 /** Ends the command line with a message and an exit code. */
 export class CliError extends Error {
@@ -19,8 +19,10 @@ const hints: Partial<Record<ErrorCode, string>> = {
   registry_failed:
     'check the name; a private registry needs --username and --password-stdin, one without TLS --insecure',
   storage_full: '"oncebox prune" removes what no image needs, "oncebox df" says how much that is',
+  unauthorized: 'give a key with ONCEBOX_API_KEY or --key; "oncebox up" says where the first one lies',
+  forbidden: 'a key with that scope is needed: "oncebox keys create" makes one',
   queue_full: 'try again in a moment',
-  unavailable: 'look at the log of "npm start": the worker may have ended',
+  unavailable: 'look at the log of "oncebox up": the worker may have ended',
   invocation_not_found: 'finished invocations are kept for a while only',
 };
 
@@ -34,7 +36,7 @@ export function explain(error: unknown, url: string): { message: string; exitCod
   const reason = connectionFailure(error);
   if (reason === undefined) return undefined;
   return {
-    message: `cannot reach oncebox at ${url}: ${reason}\nstart it with "npm start", or say where it is with --url or ONCEBOX_URL`,
+    message: `cannot reach oncebox at ${url}: ${reason}\nstart it with "oncebox up", or say where it is with --url or ONCEBOX_URL`,
     exitCode: 1,
   };
 }

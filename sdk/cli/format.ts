@@ -20,7 +20,13 @@ const units: [Intl.RelativeTimeFormatUnit, number][] = [
 /** Such as `3 weeks ago`; `-` where nobody knows, or where a reproducible build says the epoch. */
 export function ago(time: string | null, nowMs = Date.now()): string {
   const ms = time === null ? Number.NaN : Date.parse(time);
-  if (Number.isNaN(ms) || ms === 0) return '-';
+  return Number.isNaN(ms) || ms === 0 ? '-' : relative(ms, nowMs);
+}
+
+/** Such as `in 3 weeks`, or `3 weeks ago` where it has passed. */
+export const until = (time: string) => relative(Date.parse(time), Date.now());
+
+function relative(ms: number, nowMs: number): string {
   const seconds = (ms - nowMs) / 1000;
   const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1];
   return new Intl.RelativeTimeFormat('en', { numeric: 'always' }).format(Math.trunc(seconds / length), unit);

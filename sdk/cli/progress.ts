@@ -12,10 +12,13 @@ export interface Progress {
 }
 
 /** Shows a task's events: on a terminal a bar for the step under way, elsewhere one line a step. */
-export function showProgress({ stderr, env }: Io): Progress {
-  // Some terminals do not know their width, and say 0: nothing can be drawn over there.
-  const canRedraw = stderr.isTTY && env.TERM !== 'dumb' && (stderr.columns ?? 0) > 0;
-  return canRedraw ? onTerminal(stderr) : inLog(stderr);
+export function showProgress(io: Io): Progress {
+  return drawsProgress(io) ? onTerminal(io) : inLog(io.stderr);
+}
+
+/** Some terminals do not know their width, and say 0: nothing can be drawn over there. */
+export function drawsProgress({ stderr, env }: Io): boolean {
+  return stderr.isTTY === true && env.TERM !== 'dumb' && (stderr.columns ?? 0) > 0;
 }
 
 function inLog(stderr: Io['stderr']): Progress {
@@ -28,13 +31,16 @@ function inLog(stderr: Io['stderr']): Progress {
   };
 }
 
-function onTerminal(stderr: Io['stderr']): Progress {
+function onTerminal({ stderr, env }: Io): Progress {
   let step: { spinner: Ora; title: string } | undefined;
 
   /** Cut to the terminal's width: a line that wraps cannot be drawn over. */
   const cut = (text: string) => text.slice(0, Math.max(20, (stderr.columns ?? 80) - 4));
+  // https://no-color.org: any value that is not empty.
+  const isPlain = (env.NO_COLOR ?? '') !== '';
   const finish = (isDone: boolean) => {
-    if (isDone) step?.spinner.succeed();
+    if (isPlain) step?.spinner.stopAndPersist({ symbol: isDone ? '✔' : '✖' });
+    else if (isDone) step?.spinner.succeed();
     else step?.spinner.fail();
     step = undefined;
   };
@@ -47,7 +53,8 @@ function onTerminal(stderr: Io['stderr']): Progress {
           const title = titleOf(event);
           const stream = stderr as unknown as NodeJS.WriteStream;
           // A terminal that was told apart above is one, also where CI is set; stdin may be an archive's.
-          const spinner = ora({ text: cut(title), stream, isEnabled: true, discardStdin: false }).start();
+          const options = { text: cut(title), stream, isEnabled: true, discardStdin: false };
+          const spinner = ora({ ...options, ...(isPlain && { color: false }) }).start();
           step = { spinner, title };
           break;
         }

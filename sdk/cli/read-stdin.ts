@@ -2,12 +2,25 @@ import { fstatSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import type { Io } from './session.ts';
 
-/** What is piped or redirected to us; a terminal or /dev/null is nothing. */
-export async function readStdin(stdin: Io['stdin']): Promise<string> {
-  if (stdin.isTTY) return '';
+/** What is piped or redirected to us; /dev/null is nothing, and so is a terminal unless `isInteractive`. */
+export async function readStdin(io: Io, isInteractive: boolean): Promise<string> {
+  const { stdin } = io;
+  if (stdin.isTTY) return isInteractive ? readText(io) : '';
   if (stdin.fd !== undefined) {
     const stats = fstatSync(stdin.fd);
     if (!stats.isFIFO() && !stats.isFile() && !stats.isSocket()) return '';
   }
-  return text(stdin);
+  return readText(io);
+}
+
+/** Standard input to its end. Rejects when interrupted: whoever writes to us may never end. */
+export async function readText({ stdin, signal }: Pick<Io, 'stdin' | 'signal'>): Promise<string> {
+  const whole = text(stdin);
+  whole.catch(() => {});
+  const interrupted = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+  interrupted.catch(() => {});
+  return Promise.race([whole, interrupted]);
 }

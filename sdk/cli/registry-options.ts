@@ -1,6 +1,6 @@
-import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { CliError } from './cli-error.ts';
+import { readText } from './read-stdin.ts';
 import type { Session } from './session.ts';
 
 export interface RegistryOptions {
@@ -21,7 +21,7 @@ export async function registryAccess(session: Session, options: RegistryOptions)
   const { environment, io } = session;
   const username = options.username ?? environment.ONCEBOX_REGISTRY_USERNAME;
   const password = options.passwordStdin
-    ? (await text(io.stdin)).replace(/\r?\n$/, '')
+    ? (await readText(io)).replace(/\r?\n$/, '')
     : environment.ONCEBOX_REGISTRY_PASSWORD;
   if (username !== undefined && password === undefined)
     throw new CliError('--username needs a password: --password-stdin or ONCEBOX_REGISTRY_PASSWORD', 2);

@@ -1,47 +1,54 @@
 import type { Readable, Writable } from 'node:stream';
-import { z } from 'zod';
-import { type Client, createClient } from '../client.ts';
+import type { Client } from '../client.ts';
+import type { ClientOptions } from '../send.ts';
 import { CliError } from './cli-error.ts';
-import { patientFetch } from './patient-fetch.ts';
+import type { Environment } from './environment.ts';
 
 /** What a command line runs in: the process's own streams, or a test's. */
 export interface Io {
   stdin: Readable & { isTTY?: boolean; fd?: number };
-  stdout: Writable;
+  stdout: Writable & { isTTY?: boolean };
   stderr: Writable & { isTTY?: boolean; columns?: number };
   env: NodeJS.ProcessEnv;
-  /** Aborted by Ctrl-C. */
+  /** Aborted by Ctrl-C, and by SIGTERM with a `Terminated` as its reason. */
   signal: AbortSignal;
 }
 
 export const defaultUrl = 'http://127.0.0.1:8080';
 
-/** The only place that reads the environment; empty is as good as unset. */
-const environmentSchema = z.object({
-  ONCEBOX_URL: z.string().optional(),
-  /** For registries; the options win. */
-  ONCEBOX_REGISTRY_USERNAME: z.string().optional(),
-  ONCEBOX_REGISTRY_PASSWORD: z.string().optional(),
-});
+interface GlobalOptions {
+  url?: string;
+  key?: string;
+  json?: boolean;
+}
+
+type Connect = (options?: Pick<ClientOptions, 'fetch'>) => Client;
 
 /** One command line under way: where it talks to, and how it answers. */
 export class Session {
   readonly io: Io;
-  readonly environment: z.infer<typeof environmentSchema>;
   url = defaultUrl;
   json = false;
   exitCode = 0;
+  #environment: Environment | undefined;
+  #connect: Connect | undefined;
+  #client: Client | undefined;
 
   constructor(io: Io) {
     this.io = io;
-    this.environment = environmentSchema.parse(
-      Object.fromEntries(Object.entries(io.env).filter(([, value]) => value !== '')),
-    );
   }
 
-  begin(options: { url?: string; json?: boolean }): void {
+  /** Before a command acts. What asks the platform is loaded here: a help text needs none of it. */
+  async begin(options: GlobalOptions): Promise<void> {
+    const [{ parseEnvironment }, { createClient }, { patientFetch }] = await Promise.all([
+      import('./environment.ts'),
+      import('../client.ts'),
+      import('./patient-fetch.ts'),
+    ]);
+    const environment = parseEnvironment(this.io.env);
+    this.#environment = environment;
     this.json = options.json ?? false;
-    this.url = options.url ?? this.environment.ONCEBOX_URL ?? defaultUrl;
+    this.url = options.url ?? environment.ONCEBOX_URL ?? defaultUrl;
     const parsed = URL.canParse(this.url) ? new URL(this.url) : undefined;
     if (parsed === undefined || !['http:', 'https:'].includes(parsed.protocol)) {
       throw new CliError(
@@ -49,10 +56,23 @@ export class Session {
         2,
       );
     }
+    const apiKey = options.key ?? environment.ONCEBOX_API_KEY;
+    this.#connect = ({ fetch = patientFetch } = {}) =>
+      createClient(this.url, { fetch, ...(apiKey !== undefined && { apiKey }) });
+  }
+
+  get environment(): Environment {
+    return begun(this.#environment);
   }
 
   get client(): Client {
-    return createClient(this.url, { fetch: patientFetch });
+    this.#client ??= this.connect();
+    return this.#client;
+  }
+
+  /** A client of its own, such as one whose uploads are watched. */
+  connect(options?: Pick<ClientOptions, 'fetch'>): Client {
+    return begun(this.#connect)(options);
   }
 
   get signal(): { signal: AbortSignal } {
@@ -65,8 +85,19 @@ export class Session {
     if (shown !== '') this.io.stdout.write(`${shown}\n`);
   }
 
+  /** As `print`, for answers that come one after the other: a line of JSON each. */
+  printLine<T>(value: T, text: (value: T) => string): void {
+    const shown = this.json ? JSON.stringify(value) : text(value);
+    if (shown !== '') this.io.stdout.write(`${shown}\n`);
+  }
+
   /** For people, beside the output. */
   note(text: string): void {
     this.io.stderr.write(`${text}\n`);
   }
+}
+
+function begun<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the session has not begun');
+  return value;
 }

@@ -3,7 +3,7 @@ import { errorBodySchema } from './error.ts';
 import { invocationSchema } from './invocation.ts';
 
 /** The most events of one batch. */
-const batchEventsMax = 1000;
+export const batchEventsMax = 1000;
 
 /** Body of `POST /v1/functions/:name/batch`: one asynchronous call for each event. */
 export const batchRequestSchema = z.strictObject({

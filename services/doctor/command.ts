@@ -12,7 +12,6 @@ interface Options {
  */
 export const doctorCommand = (session: Session) =>
   new Command('doctor')
-    .description('say what this machine has of what oncebox needs, and what is wrong with it')
     .addArgument(new Argument('[what]', '"leaks": look for what was left behind, instead').choices(['leaks']))
     .option('--attacks', 'attack a platform of its own on this machine, and say which walls held')
     .option('--only <name...>', 'of the attacks, only these or those of these groups')

@@ -92,7 +92,7 @@ test('a platform that does not run is named with what to do', async () => {
   const { code, stderr } = await cli(['images', '--url', url]);
   expect(code).toBe(1);
   expect(stderr).toBe(
-    `oncebox: cannot reach oncebox at ${url}: nothing listens there\nstart it with "npm start", or say where it is with --url or ONCEBOX_URL\n`,
+    `oncebox: cannot reach oncebox at ${url}: nothing listens there\nstart it with "oncebox up", or say where it is with --url or ONCEBOX_URL\n`,
   );
 });
 
@@ -111,4 +111,14 @@ test('--help lists every command, and goes to standard output', async () => {
   expect(code).toBe(0);
   for (const name of ['images', 'pull', 'push', 'import', 'build', 'inspect', 'history', 'tag', 'rm'])
     expect(stdout).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
+});
+
+test('a key goes with every request: that of the command line before that of the environment', async () => {
+  const env = { ONCEBOX_API_KEY: 'ocb_a_b' };
+  await cli(['images']);
+  expect(standIn.authorization).toBeUndefined();
+  await cli(['images'], { env });
+  expect(standIn.authorization).toBe('Bearer ocb_a_b');
+  await cli(['images', '--key', 'ocb_c_d'], { env });
+  expect(standIn.authorization).toBe('Bearer ocb_c_d');
 });

@@ -43,6 +43,9 @@ export interface StandIn {
   /** What the next task says before it is done, or the error that it ends with. */
   events: ImageEvent[];
   invocation: Partial<Invocation>;
+  images: ImageSummary[];
+  /** What the last request proved who it is with. */
+  authorization: string | undefined;
   lastRun(): ParsedRunRequest;
 }
 
@@ -57,6 +60,8 @@ export function useStandIn(): StandIn {
     requests: [],
     events: [],
     invocation: {},
+    images: [],
+    authorization: undefined,
     lastRun: () => standIn.requests.at(-1)?.request as ParsedRunRequest,
   };
   const app = createStandInApp(standIn);
@@ -70,6 +75,7 @@ export function useStandIn(): StandIn {
     standIn.requests.length = 0;
     standIn.events = [{ type: 'done', image: anImage }];
     standIn.invocation = {};
+    standIn.images = [anImage, { ...anImage, reference: null, created: null }];
   });
   afterAll(() => {
     server.close();
@@ -101,12 +107,39 @@ function createStandInApp(standIn: StandIn): Hono {
     });
     return c.body(body, 200, { 'content-type': 'application/x-ndjson' });
   };
+  /** As a platform tells a run that has ended at once. */
+  const live = (c: Context) => {
+    const invocation = invocationOf(standIn);
+    const events = [
+      ['started', { id: invocation.id, start: 'warm' }],
+      ['stdout', { text: invocation.stdout }],
+      ['stderr', { text: invocation.stderr }],
+      ['end', invocation],
+    ] as const;
+    const text = events.map(([name, data]) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`).join('');
+    return c.body(text, 200, { 'content-type': 'text/event-stream' });
+  };
   const known = (reference: string) => reference !== 'missing';
   const missing = (c: Context, reference: string) =>
     refuse(c, 'image_not_found', `there is no image "${reference}"`);
 
   return new Hono()
-    .get('/v1/images', (c) => c.json({ images: [anImage, { ...anImage, reference: null, created: null }] }))
+    .use(async (c, next) => {
+      standIn.authorization = c.req.header('authorization');
+      await next();
+    })
+    .get('/v1/functions', (c) => {
+      const settings = {
+        digest: digest('f'),
+        runtime: 'node',
+        handler: 'index.handler',
+        env: {},
+        limits: {},
+      };
+      const version = { ...settings, version: 3, createdAt: '2020-01-01T00:00:00Z', sizeBytes: 1 };
+      return c.json({ functions: ['hello', 'other'].map((name) => ({ ...version, name })) });
+    })
+    .get('/v1/images', (c) => c.json({ images: standIn.images }))
     .post('/v1/images', async (c) => {
       note('pull', pullRequestSchema.parse(await c.req.json()));
       return task(c);
@@ -179,7 +212,7 @@ function createStandInApp(standIn: StandIn): Hono {
       if (!parsed.success) return refuse(c, 'invalid_request', parsed.error.issues[0]?.message ?? '');
       const request = note('run', parsed.data);
       if (request.image === 'missing') return missing(c, 'missing');
-      return c.json(invocationOf(standIn));
+      return c.req.header('accept') === 'text/event-stream' ? live(c) : c.json(invocationOf(standIn));
     })
     .get('/v1/invocations/:id', (c) => c.json(invocationOf(standIn)))
     .get('/v1/invocations/:id/files', (c) => c.body('these are the bytes of a tar'))

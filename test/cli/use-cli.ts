@@ -1,9 +1,10 @@
+import { once } from 'node:events';
 import { clearLine, cursorTo, type Direction, moveCursor } from 'node:readline';
 import { Readable, Writable } from 'node:stream';
 import { runCli } from '../../sdk/cli/run-cli.ts';
 
 export interface CliOptions {
-  stdin?: string | Buffer;
+  stdin?: string | Buffer | Readable;
   env?: Record<string, string>;
   signal?: AbortSignal;
   isTerminal?: boolean;
@@ -15,20 +16,40 @@ export interface CliResult {
   stderr: string;
 }
 
+/** A command line under way. */
+export interface RunningCli {
+  stdout: Collected;
+  stderr: Collected;
+  interrupt(reason?: Error): void;
+  ended: Promise<CliResult>;
+}
+
 /** Runs command lines against `url` in this process, with streams of their own. */
 export function useCli(url: () => string) {
-  return async (argv: string[], options: CliOptions = {}): Promise<CliResult> => {
+  const start = useRunningCli(url);
+  return (argv: string[], options: CliOptions = {}): Promise<CliResult> => start(argv, options).ended;
+}
+
+/** As `useCli`, for those that go on until they are interrupted. */
+export function useRunningCli(url: () => string) {
+  return (argv: string[], options: CliOptions = {}): RunningCli => {
     const stdout = new Collected();
     const stderr = options.isTerminal ? new CollectedTerminal() : new Collected();
-    const code = await runCli(argv, {
-      stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
+    const interrupted = new AbortController();
+    const ended = runCli(argv, {
+      stdin: stdinOf(options.stdin),
       stdout,
       stderr,
       env: { ONCEBOX_URL: url(), ...options.env },
-      signal: options.signal ?? new AbortController().signal,
-    });
-    return { code, stdout: stdout.text, stderr: stderr.text };
+      signal: options.signal ?? interrupted.signal,
+    }).then((code) => ({ code, stdout: stdout.text, stderr: stderr.text }));
+    return { stdout, stderr, interrupt: (reason) => interrupted.abort(reason), ended };
   };
+}
+
+function stdinOf(stdin: CliOptions['stdin']): Readable {
+  if (stdin instanceof Readable) return stdin;
+  return Readable.from(stdin === undefined ? [] : [Buffer.from(stdin)]);
 }
 
 class Collected extends Writable {
@@ -36,6 +57,16 @@ class Collected extends Writable {
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.text += chunk;
     done();
+    this.emit('written');
+  }
+
+  /** Resolves with the match when what was written matches. */
+  async until(pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this.text);
+      if (match) return match;
+      await once(this, 'written');
+    }
   }
 }
 

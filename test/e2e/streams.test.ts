@@ -1,5 +1,5 @@
 import { expect, test, vi } from 'vitest';
-import type { FollowedEvent } from '../../sdk/client.ts';
+import type { FollowedEvent } from '../../sdk/stream-client.ts';
 import { usePlatform } from '../support/use-platform.ts';
 
 const running = usePlatform();

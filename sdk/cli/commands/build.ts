@@ -13,7 +13,6 @@ interface BuildOptions {
 
 export const buildCommand = (session: Session) =>
   new Command('build')
-    .description('build an image from a Dockerfile')
     .argument('<directory>', 'the context: what COPY and ADD find; .dockerignore leaves parts out')
     .requiredOption('-t, --tag <reference>', 'the name of what is built')
     .option('-f, --file <path>', 'the Dockerfile, in the context', 'Dockerfile')

@@ -3,7 +3,7 @@ import { size, table } from '../format.ts';
 import type { Session } from '../session.ts';
 
 export const dfCommand = (session: Session) =>
-  new Command('df').description('say what images, layers and sandboxes take').action(async () => {
+  new Command('df').action(async () => {
     const usage = await session.client.imageDiskUsage(session.signal);
     session.print(usage, ({ images, layers, blobs, sandboxes, freeBytes }) => {
       const rows = Object.entries({ images, layers, blobs, sandboxes }).map(([name, line]) => [

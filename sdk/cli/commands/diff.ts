@@ -9,7 +9,6 @@ import type { Session } from '../session.ts';
 
 export const diffCommand = (session: Session) =>
   new Command('diff')
-    .description('say what an invocation changed in its files: A added, C changed, D deleted')
     .argument('<invocation>', 'one that was run with --diff')
     .option('-o, --output <file>', 'write the files to a tar; - is standard output; needs "run --keep-files"')
     .action(async (id: string, { output }: { output?: string }) => {

@@ -6,7 +6,6 @@ const createdByWidth = 60;
 
 export const historyCommand = (session: Session) =>
   new Command('history')
-    .description('list the steps that made an image, newest first')
     .argument('<reference>')
     .option('--no-trunc', 'do not shorten the commands')
     .action(async (reference: string, { trunc }: { trunc: boolean }) => {

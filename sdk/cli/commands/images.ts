@@ -4,7 +4,6 @@ import type { Session } from '../session.ts';
 
 export const imagesCommand = (session: Session) =>
   new Command('images')
-    .description('list images')
     .option('-q, --quiet', 'digests only')
     .action(async ({ quiet }: { quiet?: boolean }) => {
       const images = await session.client.images(session.signal);

@@ -6,7 +6,6 @@ import { runTask } from '../task.ts';
 
 export const importCommand = (session: Session) =>
   new Command('import')
-    .description('add an image from an archive: of "docker save", or a tar of an OCI layout')
     .argument('<file>', 'the archive, gzipped or not; - reads standard input')
     .option('-t, --tag <reference>', 'the name to give it, or to choose of several in the archive')
     .action(async (path: string, { tag }: { tag?: string }) => {

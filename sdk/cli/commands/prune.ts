@@ -3,16 +3,14 @@ import { size } from '../format.ts';
 import type { Session } from '../session.ts';
 
 export const pruneCommand = (session: Session) =>
-  new Command('prune')
-    .description('remove images without a name, and layers and blobs that no image needs')
-    .action(async () => {
-      const pruned = await session.client.pruneImages(session.signal);
-      session.print(pruned, ({ images, layers, blobs, freedBytes }) =>
-        [
-          ...images.map((digest) => `image ${digest}`),
-          ...layers.map((digest) => `layer ${digest}`),
-          ...blobs.map((digest) => `blob ${digest}`),
-          `freed ${size(freedBytes)}`,
-        ].join('\n'),
-      );
-    });
+  new Command('prune').action(async () => {
+    const pruned = await session.client.pruneImages(session.signal);
+    session.print(pruned, ({ images, layers, blobs, freedBytes }) =>
+      [
+        ...images.map((digest) => `image ${digest}`),
+        ...layers.map((digest) => `layer ${digest}`),
+        ...blobs.map((digest) => `blob ${digest}`),
+        `freed ${size(freedBytes)}`,
+      ].join('\n'),
+    );
+  });

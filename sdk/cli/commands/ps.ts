@@ -4,7 +4,6 @@ import type { Session } from '../session.ts';
 
 export const psCommand = (session: Session) =>
   new Command('ps')
-    .description('list sandboxes')
     .option('-a, --all', 'also those that are parked and wait for work')
     .action(async ({ all = false }: { all?: boolean }) => {
       const list = await session.client.sandboxes(session.signal);

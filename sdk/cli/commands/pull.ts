@@ -5,7 +5,6 @@ import { runTask } from '../task.ts';
 
 export const pullCommand = (session: Session) =>
   addRegistryOptions(new Command('pull'))
-    .description('fetch an image from a registry')
     .argument('<reference>', '[registry/]name[:tag][@digest]; docker.io without a registry')
     .action(async (reference: string, options: RegistryOptions) => {
       const access = await registryAccess(session, options);

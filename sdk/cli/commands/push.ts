@@ -11,7 +11,6 @@ interface PushOptions extends RegistryOptions {
 
 export const pushCommand = (session: Session) =>
   addRegistryOptions(new Command('push'))
-    .description("send an image, or a function's version, to a registry")
     .argument('<source>', 'image in the store; with --function the name of a function')
     .argument('<target>', 'registry/name[:tag]')
     .option('--function', 'push a version of the function <source>')

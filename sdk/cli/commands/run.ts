@@ -15,11 +15,11 @@ interface Options extends RunOptions {
   diff?: boolean;
   keepFiles?: boolean;
   stdin: boolean;
+  interactive?: boolean;
 }
 
 export const runCommand = (session: Session) =>
   new Command('run')
-    .description('run an image or a program in a fresh sandbox; ends as the program did')
     .argument('<image|file>', 'an image; or a program, such as main.py')
     .argument('[arguments...]', "the program's own")
     .option(
@@ -35,24 +35,25 @@ export const runCommand = (session: Session) =>
     .option('--diff', 'say afterwards what it changed in its files')
     .option('--keep-files', 'the same, and keep what it wrote for "oncebox diff --output"')
     .option('--no-stdin', 'do not read standard input, as if it were empty')
+    .option('-i, --interactive', 'read standard input to its end (Ctrl-D) when it is a terminal, too')
     .passThroughOptions()
     .addHelpText('after', exitCodes)
     .action(async (subject: string, args: string[], options: Options) => {
-      const { env = {}, limit: limits = {}, stdin } = options;
+      const { env = {}, limit: limits = {}, stdin, interactive = false } = options;
       const diff = options.keepFiles ? 'archive' : (options.diff ?? false);
       const request: RunRequest = {
         ...(await imageOrSnippet(subject, args, options)),
         ...{ env, limits, diff },
         ...(options.isolation && { isolation: options.isolation }),
-        stdin: stdin ? await readStdin(session.io.stdin) : '',
+        stdin: stdin ? await readStdin(session.io, interactive) : '',
       };
-      const invocation = await session.client.run(request, session.signal);
+      const { client, signal, json } = session;
+      const invocation = await client.run(request, signal);
       const { code, message } = exitOf(invocation);
       session.exitCode = code;
-      if (session.json) return session.print(invocation, () => '');
-      const { stdout, stderr } = session.io;
-      stdout.write(invocation.stdout);
-      stderr.write(invocation.stderr);
+      if (json) return session.print(invocation, () => '');
+      session.io.stdout.write(invocation.stdout);
+      session.io.stderr.write(invocation.stderr);
       if (message !== undefined) session.note(`oncebox: ${message}`);
       if (invocation.changes !== undefined) session.note(changeLines(invocation) || 'nothing was changed');
       if (invocation.diffError !== undefined) session.note(`oncebox: ${invocation.diffError}`);
@@ -61,6 +62,7 @@ export const runCommand = (session: Session) =>
     });
 
 const exitCodes = `
+Its output is text: bytes that are no UTF-8 become U+FFFD. Ctrl-C cancels it.
 Ends with the program's own code; with 124 after a timeout, 128 and the number
 after a signal, 137 when out of memory, and 125 when the platform stopped or
 refused it.`;

@@ -3,7 +3,6 @@ import type { Session } from '../session.ts';
 
 export const tagCommand = (session: Session) =>
   new Command('tag')
-    .description('give an image another name')
     .argument('<source>')
     .argument('<target>')
     .action(async (source: string, target: string) => {

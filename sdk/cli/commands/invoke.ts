@@ -1,0 +1,50 @@
+import { Command, Option } from 'commander';
+import { explainFailure, failedInvocation, resultText, showLogs } from '../call.ts';
+import { readEvent } from '../event.ts';
+import { invokeBatch } from '../invoke-batch.ts';
+import type { Session } from '../session.ts';
+
+interface Options {
+  data?: string;
+  async?: boolean;
+  logs?: boolean;
+  batch?: string;
+}
+
+export const invokeCommand = (session: Session) =>
+  new Command('invoke')
+    .argument('<function>', 'its name; name:alias or name:version for another version than the current one')
+    .option('-d, --data <json>', 'the event: JSON, @file, or - for standard input')
+    .option('-a, --async', 'do not wait: print the id of the invocation')
+    .option('-l, --logs', 'write what it prints to standard error')
+    .addOption(
+      new Option(
+        '--batch <file>',
+        'call it for each line of JSON in a file, without waiting; - is standard input',
+      ).conflicts(['data', 'async', 'logs']),
+    )
+    .addHelpText('after', exitCodes)
+    .action(async (name: string, options: Options) => {
+      const { data, async: isAsync = false, logs = false, batch } = options;
+      if (batch !== undefined) return invokeBatch(session, name, batch);
+      const event = await readEvent(data, session.io);
+      if (isAsync) {
+        const invocation = await session.client.invokeAsync(name, event, session.signal);
+        return session.print(invocation, ({ id }) => id);
+      }
+      try {
+        const reply = await session.client.invoke(name, event, session.signal);
+        if (logs) showLogs(session, await session.client.invocation(reply.invocationId, session.signal));
+        session.print(reply, ({ result }) => resultText(result));
+      } catch (error) {
+        const invocation = await failedInvocation(session, error);
+        if (invocation === undefined) throw error;
+        if (logs) showLogs(session, invocation);
+        if (session.json) session.print(invocation, () => '');
+        session.exitCode = explainFailure(session, invocation, logs);
+      }
+    });
+
+const exitCodes = `
+Ends with 1 when the function failed, 124 after a timeout, 137 when out of memory, 128 and the number after another
+signal, and 125 when the platform stopped or refused it.`;
