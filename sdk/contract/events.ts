@@ -1,10 +1,22 @@
 import { z } from 'zod';
 import { invocationSchema, startKindSchema } from './invocation.ts';
 
+/** RFC 9110, 5.1 and 5.5: a token, and characters of ISO 8859-1 without controls. */
+const headerSchema = z.tuple([
+  z
+    .string()
+    .max(256)
+    .regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/),
+  z
+    .string()
+    .max(65_536)
+    .regex(/^[\t\x20-\x7e\x80-\xff]*$/),
+]);
+
 /** Status and headers of a function's HTTP response. Of headers that occur more than once each is a pair of its own. */
 export const responseHeadSchema = z.object({
   status: z.number().int().min(200).max(599),
-  headers: z.array(z.tuple([z.string().max(256), z.string().max(65_536)])).max(256),
+  headers: z.array(headerSchema).max(256),
 });
 export type ResponseHead = z.infer<typeof responseHeadSchema>;
 

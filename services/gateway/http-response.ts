@@ -39,23 +39,19 @@ export function endToEnd(headers: readonly (readonly [string, string])[]): [stri
     .filter(([name]) => !dropped.has(name));
 }
 
-/** Throws `function_error` when they are no headers. What begins with `oncebox-` only the platform says. */
+/** What begins with `oncebox-` only the platform says. */
 export function responseHeaders({ headers }: ResponseHead): Headers {
-  const result = new Headers();
-  try {
-    for (const [name, value] of endToEnd(headers))
-      if (!name.startsWith('oncebox-')) result.append(name, value);
-  } catch (error) {
-    throw notAResponse((error as Error).message);
-  }
-  return result;
+  return new Headers(endToEnd(headers).filter(([name]) => !name.startsWith('oncebox-')));
 }
 
 /** The response that a function made, whole. Throws `function_error` when it is none. */
 export function httpResponse({ id, outcome }: Invocation): RawReply {
   const result = outcome?.status === 'ok' ? outcome.result : undefined;
   const parsed = wholeResponseSchema.safeParse(result);
-  if (!parsed.success) throw notAResponse('status, headers or body are malformed', id);
+  if (!parsed.success)
+    throw new PlatformError('function_error', 'the function made no HTTP response: it is malformed', {
+      invocationId: id,
+    });
   const { status, body = '', bodyBase64 } = parsed.data;
   const bytes = bodyBase64 === undefined ? body : new Uint8Array(Buffer.from(bodyBase64, 'base64'));
   return { status, headers: responseHeaders(parsed.data), raw: bodyAllowed(status) ? bytes : null };
@@ -64,10 +60,4 @@ export function httpResponse({ id, outcome }: Invocation): RawReply {
 /** Of these a response never has one. */
 export function bodyAllowed(status: number): boolean {
   return status !== 204 && status !== 205 && status !== 304;
-}
-
-function notAResponse(why: string, invocationId?: string): PlatformError {
-  return new PlatformError('function_error', `the function made no HTTP response: ${why}`, {
-    ...(invocationId !== undefined && { invocationId }),
-  });
 }

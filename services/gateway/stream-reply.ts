@@ -53,7 +53,7 @@ export async function streamReply(
           if (outcome?.status === 'ok' && streamedBytes === sentBytes) return controller.close();
           throw new Error(`the stream of ${id} is not whole: ${outcome?.status}`);
         }
-        throw new Error(`nothing more is known of ${id}`);
+        throw new Error(`the events of ${id} are gone`);
       },
       cancel: leave,
     },

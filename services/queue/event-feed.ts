@@ -14,7 +14,7 @@ export interface NumberedEvent {
   event: InvocationEvent;
 }
 
-export interface FollowOptions {
+interface FollowOptions {
   /** The last event that is known already. */
   after?: string | undefined;
   /** Ends it, without an error. */

@@ -15,7 +15,7 @@ export const followChannel = 'oncebox:follow';
 export const newsChannel = (id: string) => `oncebox:events-news:${id}`;
 /** Of one event, about: what is longer is cut into several. A reader takes `eventsAtOnce` of them at a time. */
 export const eventMaxBytes = 256 * 1024;
-export const eventsAtOnce = 16;
+const eventsAtOnce = 16;
 
 /** In one step: no stream without an end to its time, none that the index does not name. */
 export async function appendEvents(

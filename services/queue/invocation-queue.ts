@@ -66,7 +66,7 @@ export interface InvocationQueue {
   close(): Promise<void>;
 }
 
-export interface WaitOptions {
+interface WaitOptions {
   timeoutMs: number;
   signal?: AbortSignal;
   onStreaming?: () => void;

@@ -47,7 +47,7 @@ export interface Deployment {
 }
 
 /** A version with what an invocation needs of its image. */
-export interface ResolvedFunction extends DeployedFunction {
+interface ResolvedFunction extends DeployedFunction {
   /** All of the image's Env, the version's own included. */
   programEnv: Record<string, string>;
   /** The image's User. */

@@ -33,7 +33,7 @@ export interface EventWriter {
   recorded(id: string): void;
 }
 
-export interface EventRecorder {
+interface EventRecorder {
   started(start: StartKind): void;
   output(stream: 'stdout' | 'stderr', bytes: Uint8Array): void;
   /** Records of a streamed result. Resolves when they are written, or cannot be. Never rejects. */

@@ -141,8 +141,10 @@ test('logs are followed: the last lines of what there is, then each as it comes'
     async () => expect((await running.client.invocation(id)).status).toBe('running'),
     patience,
   );
-  const soFar = await new Response(await running.client.logs(id)).text();
-  expect(soFar).toMatch(/^a\nb\n/);
+  await vi.waitFor(
+    async () => expect(await textFrom(await running.client.logs(id))).toMatch(/^a\nb\n0\n/),
+    patience,
+  );
   const reader = (await running.client.logs(id, { follow: true, tail: 1 })).getReader();
   const decoder = new TextDecoder();
   let text = '';

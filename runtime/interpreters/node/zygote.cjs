@@ -15,6 +15,7 @@ delete process.env.ONCEBOX_INIT;
 // Compiled whole, now, and not function by function in every child.
 v8.setFlagsFromString('--no-lazy');
 const { prepare, rehearse, rehearseInSandbox, run, runInitialised } = require('/.oncebox/program.cjs');
+const { rehearseHttp } = require('/.oncebox/http.cjs');
 v8.setFlagsFromString('--lazy');
 
 // Loaded here, once: what most programs reach for.
@@ -33,7 +34,10 @@ for (const compiler of ['maglev', 'turbofan']) v8.setFlagsFromString(`--no-${com
 prepare();
 console.log();
 console.error();
-for (let i = 0; i < rehearsals; i++) rehearse();
+for (let i = 0; i < rehearsals; i++) {
+  rehearse();
+  rehearseHttp();
+}
 for (const compiler of ['maglev', 'turbofan']) v8.setFlagsFromString(`--${compiler}`);
 
 if (functionInit === undefined) serveAnything();
