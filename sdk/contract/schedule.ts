@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { errorBodySchema } from './error.ts';
+import { functionReferenceSchema } from './function-reference.ts';
 
 export const scheduleIdSchema = z
   .string()
@@ -33,18 +34,10 @@ const everyMsSchema = z
 /** Of the calls, among others that wait. */
 const prioritySchema = z.enum(['high', 'normal', 'low']);
 
-/** A function, or `name:alias` or `name:version`. */
-const calledSchema = z
-  .string()
-  .regex(
-    /^[a-z0-9][a-z0-9_-]{0,62}(?::[A-Za-z0-9][A-Za-z0-9_-]{0,62})?$/,
-    'must be the name of a function, or "name:alias" or "name:version"',
-  );
-
 /** Body of `PUT /v1/schedules/:id`. */
 export const scheduleRequestSchema = z
   .strictObject({
-    function: calledSchema,
+    function: functionReferenceSchema,
     cron: cronSchema.optional(),
     everyMs: everyMsSchema.optional(),
     /** Whose clock `cron` is read by; UTC unless given. */

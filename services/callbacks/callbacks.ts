@@ -40,9 +40,16 @@ local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, AR
 for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], id) end
 return due`;
 
-/** KEYS: state, settled. ARGV: status, time to keep it in ms, Unix time in ms, invocation, how many are kept, prefix of states. */
+/**
+ * KEYS: state, settled. ARGV: status, time to keep it in ms, Unix time in ms, invocation, how many are kept, prefix of
+ * states, HTTP status of the answer that delivered it or empty.
+ */
 const settleScript = `
 redis.call('HSET', KEYS[1], 'status', ARGV[1])
+if ARGV[7] ~= '' then
+  redis.call('HDEL', KEYS[1], 'lastError')
+  redis.call('HSET', KEYS[1], 'lastStatus', ARGV[7])
+end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3] - ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
@@ -83,7 +90,8 @@ export interface Callbacks {
   /** Counts an attempt. False where there is none to make: it has been delivered or has failed. */
   begin(id: string): Promise<boolean>;
   attempted(id: string, outcome: { status?: number; error?: string }): Promise<void>;
-  settle(id: string, status: 'delivered' | 'failed'): Promise<void>;
+  /** `lastStatus`: of the answer that delivered it. */
+  settle(id: string, status: 'delivered' | 'failed', lastStatus?: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -155,9 +163,9 @@ export function createCallbacks({ redis, kept, retries = defaultRetries }: Callb
       if (error !== undefined) commands.hset(stateKey(id), 'lastError', error);
       raise(await commands.exec());
     },
-    async settle(id, status) {
+    async settle(id, status, lastStatus) {
       const keys = [stateKey(id), settledKey];
-      const args = [status, kept.ms, Date.now(), id, kept.count, stateKey('')];
+      const args = [status, kept.ms, Date.now(), id, kept.count, stateKey(''), lastStatus ?? ''];
       await redis.eval(settleScript, keys.length, ...keys, ...args);
     },
     close: () => queue.close(),

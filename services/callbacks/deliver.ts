@@ -66,8 +66,7 @@ export function startDelivering(options: DeliveringOptions): Delivering {
     const { status, failure } = await send(delivery);
     if (status !== undefined && status >= 200 && status <= 299) {
       // First of all: from here on it is not sent again.
-      await callbacks.settle(id, 'delivered');
-      await callbacks.attempted(id, { status });
+      await callbacks.settle(id, 'delivered', status);
       return;
     }
     if (closing.signal.aborted) {

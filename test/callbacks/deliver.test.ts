@@ -237,3 +237,14 @@ test('a callback is for those who do not wait', async () => {
   expect(response.status).toBe(400);
   expect(await gateway.queue.waiting()).toBe(0);
 });
+
+test("a tenant's callbacks are signed with that tenant's secret", async () => {
+  deliver();
+  const secrets = createCallbackSecrets(redis.redis);
+  const [ours, theirs] = [await secrets.get('default'), await secrets.get('acme')];
+  await callbacks.expect('inv_a', 'acme', receiver.url());
+  await callbacks.finished(forgotten('inv_a'));
+  await settled('inv_a');
+  const [delivery] = receiver.received as [Received];
+  expect([ours, theirs].map(({ secret }) => isSignedWith(secret, delivery))).toEqual([false, true]);
+});

@@ -63,7 +63,26 @@ test('what the queue has no place for is refused by itself, and the rest is take
   );
 });
 
+test('a call of a batch may be called back elsewhere than the others', async () => {
+  await deployed();
+  const [all, own] = ['https://example.com/all', 'https://example.com/own'];
+  const response = await gateway.postJson(
+    '/v1/functions/echo/batch',
+    { events: [1, 2, 3], options: [null, { callback: own }] },
+    { headers: { 'oncebox-callback': all } },
+  );
+  const { invocations } = (await response.json()) as { invocations: BatchItem[] };
+  const records = await Promise.all(invocations.map(record));
+  expect(records.map(({ callback }) => callback?.url)).toEqual([all, own, all]);
+});
+
 test.each([
+  ['with more options than events', { events: [1], options: [null, null] }, 'options'],
+  [
+    'with a callback that is none',
+    { events: [1], options: [{ callback: 'file:///a' }] },
+    'options.0.callback',
+  ],
   ['without events', {}, 'events'],
   ['with no event', { events: [] }, 'events'],
   ['with more than a thousand', { events: Array.from({ length: 1001 }, () => 0) }, 'events'],

@@ -128,3 +128,18 @@ test('a tenant has so many schedules and no more, and can still change those', a
   expect(((await refused.json()) as ErrorBody).error.code).toBe('schedule_limit_reached');
   expect((await put('s7', { function: 'hello', everyMs: 60_000 })).status).toBe(200);
 });
+
+test("another tenant's schedules are not there, and ids of one's own are one's own", async () => {
+  await deploy();
+  await put('a', { function: 'hello', everyMs: 60_000, event: 'default' });
+  const { schedules } = gateway;
+  const request = { function: 'hello', everyMs: 60_000, enabled: true, priority: 'normal' } as const;
+  await schedules.put('acme', 'a', { ...request, event: 'acme' });
+  await schedules.put('acme', 'b', request);
+  expect((await get('/b')).status).toBe(404);
+  expect(await (await get('/a')).json()).toMatchObject({ event: 'default' });
+  expect((await schedules.list('acme')).map(({ id }) => id)).toEqual(['a', 'b']);
+  await gateway.app.request('/v1/schedules/a', { method: 'DELETE' });
+  expect(await schedules.get('acme', 'a')).toMatchObject({ event: 'acme', nextRunAt: expect.any(String) });
+  expect((await (await get()).json()) as { schedules: Schedule[] }).toEqual({ schedules: [] });
+});

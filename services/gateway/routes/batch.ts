@@ -37,12 +37,18 @@ export function batchRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>().post('/functions/:ref/batch', async (c) => {
     const called = await findFunction(deps, c.req.param('ref'), c.get('tenant'));
     const { value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
-    const { events } = batchRequestSchema.parse(value);
+    const { events, options = [] } = batchRequestSchema.parse(value);
     const callback = callbackOf(c.req.header('oncebox-callback'));
     const invocations = await Promise.all(
-      events.map((event) => {
+      events.map((event, at) => {
         const id = newInvocationId();
-        return enqueue(c, id, { ...called.request(id, JSON.stringify(event)), ...callback });
+        const { priority, callback: url } = options[at] ?? {};
+        return enqueue(c, id, {
+          ...called.request(id, JSON.stringify(event)),
+          ...callback,
+          ...callbackOf(url),
+          ...(priority && { priority }),
+        });
       }),
     );
     return c.json({ invocations }, 202);

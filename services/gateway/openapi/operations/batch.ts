@@ -1,7 +1,7 @@
 import type { RouteConfig } from '@asteasolutions/zod-to-openapi';
 import { batchReplySchema, batchRequestSchema } from '../../../../sdk/contract/batch.ts';
 import { errors, json, reply } from '../errors.ts';
-import { functionName, prefer } from '../parameters.ts';
+import { functionRef, prefer } from '../parameters.ts';
 
 const integer = { type: 'integer' as const, minimum: 1 };
 
@@ -12,7 +12,7 @@ export const batchOperations: RouteConfig[] = [
     operationId: 'invokeBatch',
     summary: 'Calls a function once for each event, without waiting',
     request: {
-      params: functionName,
+      params: functionRef,
       headers: prefer.omit({ prefer: true }),
       body: {
         required: true,
