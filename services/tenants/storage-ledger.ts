@@ -54,7 +54,7 @@ if bytes + tonumber(ARGV[5]) > tonumber(ARGV[6]) then return {0, bytes} end
 redis.call('ZADD', KEYS[3], ARGV[7] + ARGV[8], ARGV[4] .. ':' .. ARGV[5])
 return {1, bytes}`;
 
-export interface StorageClaim {
+interface StorageClaim {
   tenant: string;
   /** The layer in hex, or the invocation whose archive it is. A layer that the tenant has already takes nothing. */
   what: string;
