@@ -20,6 +20,7 @@ import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { openTracing } from '../telemetry/open-tracing.ts';
 import { openTenancy } from '../tenants/tenancy.ts';
 import { limitByTenant } from '../tenants/tenant-queue.ts';
+import { limitStorage } from '../tenants/tenant-registry.ts';
 import { createApp } from './app.ts';
 import { callScheduled } from './call-scheduled.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -88,7 +89,7 @@ undo.push(() => callbacks.close());
 const deps: GatewayDeps = {
   config,
   queue: limitByTenant(queue, { ...tenancy, onError }),
-  registry: createRegistry(redis, queue.room),
+  registry: limitStorage(createRegistry(redis, queue.room), tenancy),
   directory,
   catalogue: createImageCatalogue(redis),
   tenancy,

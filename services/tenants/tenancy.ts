@@ -3,6 +3,7 @@ import type { Redis } from '../shared/redis.ts';
 import { type Authenticator, openAuthenticator } from './authenticator.ts';
 import { createKeyStore, type KeyStore } from './key-store.ts';
 import { createRequestRates, type RequestRates } from './request-rates.ts';
+import { createStorageLedger, type StorageLedger } from './storage-ledger.ts';
 import { openTenantBook, type TenantBook } from './tenant-book.ts';
 import { createUsageLedger, type UsageLedger } from './usage-ledger.ts';
 
@@ -14,6 +15,7 @@ export interface Tenancy {
   readonly book: TenantBook;
   readonly rates: RequestRates;
   readonly ledger: UsageLedger;
+  readonly storage: StorageLedger;
   usageOf(tenant: Tenant): Promise<TenantRecord['usage']>;
   close(): Promise<void>;
 }
@@ -37,10 +39,12 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
   const book = await openTenantBook({ redis, subscriber, onError });
   const rates = createRequestRates(redis);
   const ledger = createUsageLedger(redis);
+  const storage = createStorageLedger(redis);
   return {
     book,
     rates,
     ledger,
+    storage,
     keys: {
       ...keys,
       async delete(id) {
@@ -52,16 +56,17 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
     authenticator,
     async usageOf({ name, quotas }) {
       const { requestsPerMinute, concurrency } = quotas;
-      const [requestsThisMinute, unfinished, cpuSecondsToday] = await Promise.all([
+      const [requestsThisMinute, unfinished, cpuSecondsToday, storageBytes] = await Promise.all([
         requestsPerMinute === undefined ? undefined : rates.counted(name, requestsPerMinute),
         concurrency === undefined ? undefined : ledger.concurrency(name),
         ledger.cpuSecondsToday(name),
+        storage.storedBytes(name),
       ]);
       return {
         ...(requestsThisMinute !== undefined && { requestsThisMinute }),
         ...(unfinished !== undefined && { concurrency: unfinished }),
         cpuSecondsToday,
-        storageBytes: 0,
+        storageBytes,
       };
     },
     async close() {

@@ -28,6 +28,7 @@ import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { openTracing } from '../telemetry/open-tracing.ts';
+import { createStorageLedger } from '../tenants/storage-ledger.ts';
 import { openTenantBook } from '../tenants/tenant-book.ts';
 import { createUsageLedger } from '../tenants/usage-ledger.ts';
 import { openUsageMeter } from '../tenants/usage-meter.ts';
@@ -170,6 +171,7 @@ const tenantError = (error: unknown) => logger.warn({ err: error }, "cannot writ
 const ledger = createUsageLedger(redis);
 const book = await openTenantBook({ redis, subscriber, onError: tenantError });
 undo.push(() => book.close());
+const storage = createStorageLedger(redis);
 const meter = openUsageMeter(ledger, tenantError);
 undo.push(() => meter.close());
 
@@ -196,6 +198,10 @@ const worker = createInvocationWorker({
       redis,
       maxBytes: config.ONCEBOX_FILES_MAX_BYTES,
       keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
+      withinQuota(tenant, id, bytes, keep) {
+        const quota = book.quotasOf(tenant).storageBytes;
+        return quota === undefined ? keep() : storage.within({ tenant, what: id, bytes, quota }, keep);
+      },
     }),
     events,
     finished(invocation, tenant) {

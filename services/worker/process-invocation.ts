@@ -126,7 +126,8 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     const initMs = initMsOf(report);
     if (initMs !== undefined) lease.initialised?.(initMs);
     const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
-    const changed = { ...(await deps.recordDiff(job.id, diff, report.changes)), ...streamed };
+    const kept = await deps.recordDiff(job.id, diff, report.changes, parsed.data.tenant);
+    const changed = { ...kept, ...streamed };
     const ending = { data: parsed.data, prepared, outcome, lease, report, initMs, changed, trace };
     return finish(job, clock, ending, deps);
   } catch (error) {

@@ -2,6 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { createdKeySchema } from '../../sdk/contract/key.ts';
 import type { Quotas } from '../../sdk/contract/tenant.ts';
+import { readFiles, saveFiles } from '../../services/queue/invocation-files.ts';
+import { packCodeLayer } from '../../services/registry/code-layer.ts';
+import { createDiffRecorder } from '../../services/worker/record-diff.ts';
 import { finished, gate, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
 
@@ -181,3 +184,70 @@ test('a quota of CPU time refuses new invocations until the next day, and readin
   expect((await usage()).cpuSecondsToday).toBe(10.5);
   expect((await ask('/v1/functions')).status).toBe(200);
 });
+
+describe('a quota of storage', () => {
+  const deploy = (name: string, bytes: number, mark = name) => {
+    const content = `export const handler = () => 0; // ${mark}`.padEnd(bytes);
+    const body = { runtime: 'node', handler: 'index.handler', files: [{ path: 'index.mjs', content }] };
+    return gateway.postJson(`/v1/functions/${name}`, body, { method: 'PUT', headers: { 'x-api-key': key } });
+  };
+
+  test('bounds the code of all functions; the same code counts once, and what is deleted makes place', async () => {
+    await allow({ storageBytes: 50_000 });
+    expect((await deploy('a', 20_000)).status).toBe(201);
+    const { storageBytes = 0 } = await usage();
+    expect(storageBytes).toBeGreaterThan(20_000);
+    expect(storageBytes).toBeLessThan(24_000);
+    expect((await deploy('same', 20_000, 'a')).status).toBe(201);
+    expect((await usage()).storageBytes).toBe(storageBytes);
+    const refused = await deploy('b', 30_000);
+    expect(await errorOf(refused)).toMatchObject({ status: 429, code: 'quota_exceeded' });
+    expect((await ask('/v1/functions/b')).status).toBe(404);
+    for (const name of ['a', 'same'])
+      expect((await ask(`/v1/functions/${name}`, { method: 'DELETE' })).status).toBe(204);
+    expect((await usage()).storageBytes).toBe(0);
+    expect((await deploy('b', 30_000)).status).toBe(201);
+  });
+
+  test('is exact when many deploy at once', async () => {
+    await allow({ storageBytes: 50_000 });
+    const replies = await Promise.all(Array.from({ length: 12 }, (_, n) => deploy(`f${n}`, 10_000)));
+    expect(replies.filter(({ status }) => status === 201)).toHaveLength(4);
+    expect(replies.filter(({ status }) => status === 429)).toHaveLength(8);
+    expect((await usage()).storageBytes).toBeLessThanOrEqual(50_000);
+  });
+
+  test('counts archives that are kept with records, as long as they are', async () => {
+    await saveFiles(redis.redis, 'inv_a', Buffer.alloc(1000), 60_000, 'acme');
+    await saveFiles(redis.redis, 'inv_b', Buffer.alloc(500), 60_000, 'acme');
+    await saveFiles(redis.redis, 'inv_c', Buffer.alloc(500), 60_000, 'zeta');
+    expect((await usage()).storageBytes).toBe(1500);
+    // As room is made for others.
+    await redis.redis.del('oncebox:files:inv_a');
+    expect((await usage()).storageBytes).toBe(500);
+  });
+
+  test('keeps no archive beyond it, and the record says so', async () => {
+    const { storage } = gateway.tenancy;
+    const tar = await changesOf('written');
+    const record = createDiffRecorder({
+      redis: redis.redis,
+      maxBytes: 1_000_000,
+      keepMs: 60_000,
+      withinQuota: (tenant, id, bytes, keep) =>
+        storage.within({ tenant, what: id, bytes, quota: tar.byteLength }, keep),
+    });
+    expect(await record('inv_a', 'archive', tar, 'acme')).toMatchObject({
+      files: { sizeBytes: tar.byteLength },
+    });
+    const second = await record('inv_b', 'archive', tar, 'acme');
+    expect(second.files).toBeUndefined();
+    expect(second.diffError).toContain('its quota is');
+    expect(await readFiles(redis.redis, 'inv_b')).toBeUndefined();
+  });
+});
+
+/** A tar as a sandbox's changes come. */
+async function changesOf(content: string): Promise<Uint8Array> {
+  return packCodeLayer([{ path: 'file', data: Buffer.from(content) }]).tar;
+}

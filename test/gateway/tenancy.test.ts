@@ -103,6 +103,60 @@ describe("another tenant's invocation", () => {
   });
 });
 
+describe("another tenant's function", () => {
+  const hello = (text: string) => ({
+    runtime: 'node',
+    handler: 'index.handler',
+    files: [{ path: 'index.mjs', content: `export const handler = () => '${text}'` }],
+  });
+
+  test.each([
+    ['GET', '/v1/functions/hello'],
+    ['DELETE', '/v1/functions/hello'],
+    ['POST', '/v1/functions/hello/invoke'],
+    ['POST', '/v1/functions/hello:1/invoke'],
+    ['GET', '/v1/functions/hello/aliases'],
+    ['PUT', '/v1/functions/hello/aliases/prod'],
+    ['POST', '/v1/functions/hello/rollback'],
+    ['DELETE', '/v1/functions/hello/versions/1'],
+    ['GET', '/v1/functions/acme:hello'],
+    ['DELETE', '/v1/functions/acme:hello'],
+    ['POST', '/v1/functions/acme:hello:1/invoke'],
+  ])('is not there for %s %s', async (method, path) => {
+    expect((await ask('acme', '/v1/functions/hello', 'PUT', hello('a'))).status).toBe(201);
+    const body = method === 'PUT' ? { version: 1 } : method === 'POST' ? {} : undefined;
+    for (const other of ['zeta', 'default'] as const)
+      await expectUnknown(await ask(other, path, method, body), 'function_not_found');
+    expect((await ask('acme', '/v1/functions/hello')).status).toBe(200);
+  });
+
+  test('may have the name of ours: each is listed, called and deleted by itself, though the code is the same', async () => {
+    for (const tenant of ['acme', 'zeta', 'default'] as const)
+      expect((await ask(tenant, '/v1/functions/hello', 'PUT', hello('same'))).status).toBe(201);
+    await ask('acme', '/v1/functions/hello', 'PUT', hello('acme'));
+    await gateway.startWorker(async (job) =>
+      finished(job, { outcome: { status: 'ok', result: job.data.tenant } }),
+    );
+    for (const [tenant, current] of [
+      ['acme', 2],
+      ['zeta', 1],
+    ] as const) {
+      const { functions } = (await (await ask(tenant, '/v1/functions')).json()) as {
+        functions: { name: string; version: number }[];
+      };
+      expect(functions).toMatchObject([{ name: 'hello', version: current }]);
+      const reply = await ask(tenant, '/v1/functions/hello/invoke', 'POST', {});
+      expect([await reply.json(), reply.headers.get('oncebox-function-version')]).toEqual([
+        tenant,
+        `${current}`,
+      ]);
+    }
+    expect((await ask('acme', '/v1/functions/hello', 'DELETE')).status).toBe(204);
+    expect((await ask('zeta', '/v1/functions/hello/invoke', 'POST', {})).status).toBe(200);
+    expect(await redis.redis.keys('oncebox:layer:*')).toHaveLength(1);
+  });
+});
+
 test('a tenant sees the sandboxes that run for it, and an admin all', async () => {
   const sandbox = (id: string, tenant?: string): SandboxRecord => ({
     ...{ id, state: 'running', runtime: 'node', image: { digest: 'sha256:0' }, start: 'warm', node: 'n' },

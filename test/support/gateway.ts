@@ -22,6 +22,7 @@ import { createLogger } from '../../services/shared/logger.ts';
 import { createUndoStack, type UndoStack } from '../../services/shared/shutdown.ts';
 import { openTenancy, type Tenancy } from '../../services/tenants/tenancy.ts';
 import { limitByTenant } from '../../services/tenants/tenant-queue.ts';
+import { limitStorage } from '../../services/tenants/tenant-registry.ts';
 import { announce, baseImages } from './images.ts';
 import type { TestRedis } from './redis.ts';
 
@@ -93,6 +94,7 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     });
     current.undo.push(() => current.tenancy.close());
     current.queue = limitByTenant(current.queue, { ...current.tenancy, onError });
+    current.registry = limitStorage(current.registry, current.tenancy);
     current.schedules = createSchedules(redis, current.queue.room);
     current.undo.push(() => current.schedules.close());
     current.callbacks = createCallbacks({

@@ -49,7 +49,7 @@ export function functionOperations(maxima: Limits): RouteConfig[] {
           functionLinks,
         ),
         201: reply('A new version.', json(deployedFunctionSchema), {}, functionLinks),
-        ...errors('invalid_request', 'unsupported', 'image_not_found', 'body_too_large'),
+        ...errors('invalid_request', 'unsupported', 'image_not_found', 'body_too_large', 'quota_exceeded'),
       },
     },
     {
