@@ -14,6 +14,7 @@ import type { RunRequest } from './contract/run-request.ts';
 import { createFunctionClient, type FunctionClient } from './function-client.ts';
 import { createImageClient, type ImageClient } from './image-client.ts';
 import { createKeyClient, type KeyClient } from './key-client.ts';
+import { createQueueClient, type QueueClient } from './queue-client.ts';
 import { createScheduleClient, type ScheduleClient } from './schedule-client.ts';
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
 import { createStreamClient, type StreamClient } from './stream-client.ts';
@@ -42,7 +43,8 @@ export interface Client
     BatchClient,
     ScheduleClient,
     CallbackClient,
-    StreamClient {
+    StreamClient,
+    QueueClient {
   run(request: RunRequest, options?: CallOptions): Promise<Invocation>;
   /** Does not wait: returns the queued record. */
   runAsync(request: RunRequest, options?: CallOptions): Promise<Invocation>;
@@ -78,6 +80,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createScheduleClient(send),
     ...createCallbackClient(send),
     ...createStreamClient(send),
+    ...createQueueClient(send),
     run: (json, options) => call(send, invocationSchema, 'POST', '/v1/run', { ...options, json }),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...options, json, headers }),

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { idempotencyOf } from '../queue/idempotency.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
 import { PlatformError } from '../shared/platform-error.ts';
@@ -8,6 +9,7 @@ import { wallClockMs } from '../shared/wall-clock.ts';
 import { accept, callbackOf } from './accept.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import type { RawReply } from './http-response.ts';
+import { invocationOptions } from './invocation-options.ts';
 import { acceptsEvents, eventReply } from './sse.ts';
 import { streamReply } from './stream-reply.ts';
 
@@ -35,14 +37,19 @@ export async function dispatch(
     .get('logger')
     .child({ invocationId: id, runtime: request.runtime, image: request.image?.reference });
   const receivedAtMs = c.get('receivedAtMs');
-  const job = { ...request, tenant: c.get('tenant'), receivedAtMs };
+  const { isAsync, priority, idempotencyKey } = invocationOptions(c);
+  const tenant = c.get('tenant');
+  const job = { ...request, tenant, receivedAtMs, priority };
+  const idempotency =
+    idempotencyKey === undefined ? undefined : idempotencyOf(tenant, idempotencyKey, request);
   const callback = callbackOf(c.req.header('oncebox-callback'));
-  if (prefersAsync(c.req.header('prefer'))) {
-    await accept({ queue, callbacks }, id, { ...job, ...callback });
+  if (isAsync) {
+    const acceptedId = await accept({ queue, callbacks }, id, { ...job, ...callback }, idempotency);
     logger.debug('invocation accepted');
-    return c.json(unfinishedInvocation(id, request, 'queued'), 202, {
-      location: `/v1/invocations/${id}`,
-      'oncebox-invocation-id': id,
+    const known = acceptedId === id ? undefined : await queue.get(acceptedId, tenant);
+    return c.json(known ?? unfinishedInvocation(acceptedId, job, 'queued'), 202, {
+      location: `/v1/invocations/${acceptedId}`,
+      'oncebox-invocation-id': acceptedId,
       'preference-applied': 'respond-async',
     });
   }
@@ -55,17 +62,18 @@ export async function dispatch(
   // Of an HTTP function they may be what it answers with.
   if (!isHttp(request) && acceptsEvents(c.req.header('accept'))) {
     const { signal } = c.req.raw;
-    await queue.enqueue(id, { ...job, events: true });
+    const acceptedId = await queue.enqueue(id, { ...job, events: true, isAwaited: true }, idempotency);
     logger.debug('invocation accepted');
     const left = new AbortController();
     const leave = () => {
       left.abort();
-      queue.cancel(id, job.tenant).catch(onError);
+      // Who has a key is expected to come back for it.
+      if (idempotency === undefined) queue.cancel(id, job.tenant).catch(onError);
     };
     // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
     if (signal.aborted) leave();
-    const events = queue.events.follow(id, { signal: left.signal });
-    return withOwnHeaders(c, eventReply(events, { 'oncebox-invocation-id': id }, { onLeft: leave }));
+    const events = queue.events.follow(acceptedId, { signal: left.signal });
+    return withOwnHeaders(c, eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft: leave }));
   }
   let onStreaming = () => {};
   const streaming = new Promise<undefined>((resolve) => {
@@ -75,6 +83,7 @@ export async function dispatch(
     timeoutMs: request.limits.wallMs + queueAllowanceMs,
     signal: c.req.raw.signal,
     onStreaming,
+    idempotency,
   });
   const invocation = await Promise.race([finished, streaming]);
   // That it is streamed may have been told to nobody; the record says so too.
@@ -105,13 +114,6 @@ function isHttp({ program }: Pick<InvocationRequest, 'program'>): boolean {
 
 function isStreamedWhole({ streamedBytes, outcome }: Invocation): boolean {
   return streamedBytes !== undefined && outcome?.status === 'ok';
-}
-
-/** RFC 7240: a list of preferences, each with parameters. */
-function prefersAsync(prefer: string | undefined): boolean {
-  return (prefer ?? '')
-    .split(',')
-    .some((item) => item.split(';')[0]?.trim().toLowerCase() === 'respond-async');
 }
 
 /** `total`: all of it as the gateway saw it. What the phases leave of it is the way of the result back. */

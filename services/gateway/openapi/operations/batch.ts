@@ -1,7 +1,7 @@
 import type { RouteConfig } from '@asteasolutions/zod-to-openapi';
 import { batchReplySchema, batchRequestSchema } from '../../../../sdk/contract/batch.ts';
 import { errors, json, reply } from '../errors.ts';
-import { functionName, prefer } from '../parameters.ts';
+import { functionName, invocationHeaders } from '../parameters.ts';
 
 const integer = { type: 'integer' as const, minimum: 1 };
 
@@ -13,7 +13,7 @@ export const batchOperations: RouteConfig[] = [
     summary: 'Calls a function once for each event, without waiting',
     request: {
       params: functionName,
-      headers: prefer.omit({ prefer: true }),
+      headers: invocationHeaders.pick({ 'oncebox-callback': true }),
       body: {
         required: true,
         content: json(batchRequestSchema, { events: [{ name: 'Ada' }, { name: 'Grace' }] }),
