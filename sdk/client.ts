@@ -19,6 +19,7 @@ import {
   invocationRequest,
 } from './invocation-headers.ts';
 import { createKeyClient, type KeyClient } from './key-client.ts';
+import { createQueueClient, type QueueClient } from './queue-client.ts';
 import { pause } from './retry.ts';
 import { createScheduleClient, type ScheduleClient } from './schedule-client.ts';
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
@@ -54,6 +55,7 @@ export interface Client
     ImageClient,
     KeyClient,
     ScheduleClient,
+    QueueClient,
     StreamClient {
   /** Resolves with the record whatever the program did. */
   run(request: RunRequest, options?: InvocationOptions): Promise<Invocation>;
@@ -100,6 +102,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createBatchClient(send),
     ...createCallbackClient(send),
     ...createStreamClient(send),
+    ...createQueueClient(send),
     ...createScheduleClient(send),
     run: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...invocationRequest(options), json }),

@@ -18,6 +18,8 @@ export const errorStatus = {
   alias_not_found: 404,
   /** Never existed, or finished so long ago that its record is gone. */
   invocation_not_found: 404,
+  /** Never was one, or it was deleted, or run again so long ago that its record is gone. */
+  dead_letter_not_found: 404,
   image_not_found: 404,
   key_not_found: 404,
   tenant_not_found: 404,
@@ -34,8 +36,12 @@ export const errorStatus = {
   body_too_large: 413,
   /** An archive, manifest or layer that is malformed, incomplete, or not what its digest says. */
   invalid_image: 422,
+  /** The idempotency key was used for another request. */
+  idempotency_mismatch: 422,
   /** The builder refused the Dockerfile, or one of its steps failed. */
   build_failed: 422,
+  /** As many of the function run as its settings allow, and the caller waits for this one. */
+  concurrency_exceeded: 429,
   /** Too many invocations wait; Retry-After says when to come back. */
   queue_full: 429,
   /** The tenant's quota of requests a minute is used up; Retry-After says when the next minute begins. */

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { callbackStateSchema } from './callback.ts';
 import { changeSchema } from './image.ts';
+import { prioritySchema } from './invocation-options.ts';
 import { isolationSchema } from './isolation.ts';
 import { outcomeSchema } from './outcome.ts';
 
@@ -72,6 +73,11 @@ export const invocationSchema = z.object({
   status: z.enum(['queued', 'running', 'done', 'failed']),
   function: z.object({ name: z.string(), version: z.number().int(), digest: z.string() }).optional(),
   outcome: outcomeSchema.optional(),
+  priority: prioritySchema.optional(),
+  /** Which run of it this is, from 1: asynchronous ones are run again where the function's settings say so. */
+  attempt: z.number().int().min(1).optional(),
+  /** The dead letter that it runs again. */
+  redriveOf: z.string().optional(),
   start: startKindSchema.optional(),
   /** Which wall it was. */
   isolation: isolationSchema.optional(),

@@ -1,4 +1,5 @@
 import { callbackUrlSchema } from '../../sdk/contract/callback.ts';
+import type { Idempotency } from '../queue/idempotency.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -8,19 +9,24 @@ export async function accept(
   { queue, callbacks }: Pick<GatewayDeps, 'queue' | 'callbacks'>,
   id: string,
   request: InvocationRequest,
-): Promise<void> {
+  idempotency?: Idempotency,
+): Promise<string> {
   const { callback, tenant } = request;
-  if (callback === undefined) return queue.enqueue(id, request);
+  if (callback === undefined) return queue.enqueue(id, request, idempotency);
   await callbacks.expect(id, tenant, callback.url);
+  let acceptedId: string;
   try {
-    await queue.enqueue(id, request);
+    acceptedId = await queue.enqueue(id, request, idempotency);
   } catch (error) {
     // With an id it may have been taken all the same: then its end is told.
     const isRefused = error instanceof PlatformError && error.details.invocationId === undefined;
     if (isRefused) await callbacks.forget(id).catch(() => {});
     throw error;
   }
-  await callbacks.accepted(id);
+  // An earlier request's, which said itself who is to be called back.
+  if (acceptedId === id) await callbacks.accepted(id);
+  else await callbacks.forget(id);
+  return acceptedId;
 }
 
 /** The header `Oncebox-Callback`, which asks for a POST of the finished record. Throws `invalid_request`. */

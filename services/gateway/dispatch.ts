@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { type Idempotency, idempotencyOf } from '../queue/idempotency.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -9,6 +10,7 @@ import { wallClockMs } from '../shared/wall-clock.ts';
 import { accept, callbackOf } from './accept.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import type { RawReply } from './http-response.ts';
+import { invocationOptions } from './invocation-options.ts';
 import { acceptsEvents, eventReply } from './sse.ts';
 import { streamReply } from './stream-reply.ts';
 import { startEnqueueSpan } from './trace-request.ts';
@@ -36,20 +38,23 @@ export async function dispatch(
   const logger = c
     .get('logger')
     .child({ invocationId: id, runtime: request.runtime, image: request.image?.reference });
+  const tenant = c.get('tenant');
   const enqueuing = startEnqueueSpan(deps.tracing, c.get('span'), id);
-  const origin = { tenant: c.get('tenant'), requestId: c.get('requestId'), trace: enqueuing.context };
-  const call: Call = {
-    id,
-    job: { ...request, ...origin, receivedAtMs: c.get('receivedAtMs') },
-    logger,
-    added() {
-      enqueuing.end();
-      logger.debug('invocation accepted');
-    },
-  };
+  const origin = { tenant, requestId: c.get('requestId'), trace: enqueuing.context };
   try {
+    const { isAsync, priority, idempotencyKey } = invocationOptions(c);
     const callback = callbackOf(c.req.header('oncebox-callback'));
-    if (prefersAsync(c.req.header('prefer'))) return await replyAtOnce(c, deps, call, callback);
+    const call: Call = {
+      id,
+      job: { ...request, ...origin, ...callback, receivedAtMs: c.get('receivedAtMs'), priority },
+      idempotency: idempotencyKey === undefined ? undefined : idempotencyOf(tenant, idempotencyKey, request),
+      logger,
+      added() {
+        enqueuing.end();
+        logger.debug('invocation accepted');
+      },
+    };
+    if (isAsync) return await replyAtOnce(c, deps, call);
     if (callback.callback) {
       throw new PlatformError('invalid_request', 'oncebox-callback: needs "Prefer: respond-async"', {
         field: 'oncebox-callback',
@@ -67,6 +72,7 @@ export async function dispatch(
 interface Call {
   id: string;
   job: InvocationRequest;
+  idempotency: Idempotency | undefined;
   logger: Logger;
   /** The job is on Redis. */
   added(): void;
@@ -75,14 +81,14 @@ interface Call {
 async function replyAtOnce(
   c: Context<GatewayEnv>,
   deps: Pick<GatewayDeps, 'queue' | 'callbacks'>,
-  { id, job, added }: Call,
-  callback: Pick<InvocationRequest, 'callback'>,
+  { id, job, idempotency, added }: Call,
 ): Promise<Response> {
-  await accept(deps, id, { ...job, ...callback });
+  const acceptedId = await accept(deps, id, job, idempotency);
   added();
-  return c.json(unfinishedInvocation(id, job, 'queued'), 202, {
-    location: `/v1/invocations/${id}`,
-    'oncebox-invocation-id': id,
+  const known = acceptedId === id ? undefined : await deps.queue.get(acceptedId, job.tenant);
+  return c.json(known ?? unfinishedInvocation(acceptedId, job, 'queued'), 202, {
+    location: `/v1/invocations/${acceptedId}`,
+    'oncebox-invocation-id': acceptedId,
     'preference-applied': 'respond-async',
   });
 }
@@ -90,27 +96,29 @@ async function replyAtOnce(
 async function replyEvents(
   c: Context<GatewayEnv>,
   { queue }: Pick<GatewayDeps, 'queue'>,
-  { id, job, logger, added }: Call,
+  { id, job, idempotency, logger, added }: Call,
 ): Promise<Response> {
-  await queue.enqueue(id, { ...job, events: true });
+  const acceptedId = await queue.enqueue(id, { ...job, events: true, isAwaited: true }, idempotency);
   added();
   const left = new AbortController();
   const leave = () => {
     left.abort();
+    // Who has a key is expected to come back for it.
+    if (idempotency !== undefined) return;
     queue
       .cancel(id, job.tenant)
       .catch((error: unknown) => logger.warn({ err: error }, 'cannot cancel what nobody follows'));
   };
   // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
   if (c.req.raw.signal.aborted) leave();
-  const events = queue.events.follow(id, { signal: left.signal });
-  return withOwnHeaders(c, eventReply(events, { 'oncebox-invocation-id': id }, { onLeft: leave }));
+  const events = queue.events.follow(acceptedId, { signal: left.signal });
+  return withOwnHeaders(c, eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft: leave }));
 }
 
 async function replyFinished(
   c: Context<GatewayEnv>,
   { queue }: Pick<GatewayDeps, 'queue'>,
-  { id, job, logger, added }: Call,
+  { id, job, idempotency, logger, added }: Call,
   reply: (invocation: Invocation) => Reply | RawReply,
 ): Promise<Response> {
   let onStreaming = () => {};
@@ -122,6 +130,7 @@ async function replyFinished(
     signal: c.req.raw.signal,
     onStreaming,
     added,
+    idempotency,
   });
   const invocation = await Promise.race([finished, streaming]);
   // That it is streamed may have been told to nobody; the record says so too.
@@ -154,13 +163,6 @@ function isHttp({ program }: Pick<InvocationRequest, 'program'>): boolean {
 
 function isStreamedWhole({ streamedBytes, outcome }: Invocation): boolean {
   return streamedBytes !== undefined && outcome?.status === 'ok';
-}
-
-/** RFC 7240: a list of preferences, each with parameters. */
-function prefersAsync(prefer: string | undefined): boolean {
-  return (prefer ?? '')
-    .split(',')
-    .some((item) => item.split(';')[0]?.trim().toLowerCase() === 'respond-async');
 }
 
 /** `total`: all of it as the gateway saw it. What the phases leave of it is the way of the result back. */

@@ -1,19 +1,19 @@
-import { Queue } from 'bullmq';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { InvocationSummary } from '../../sdk/contract/dead-letter.ts';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import type { InvocationListQuery } from '../../sdk/contract/invocation-list.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
+import { admit, countWaiting, flowOf, openBullQueue } from './admission.ts';
+import { claimWaiting } from './cancel-waiting.ts';
+import { createDeadLetters, type DeadLetters } from './dead-letters.ts';
 import { createEventFeed, type EventFeed } from './event-feed.ts';
+import type { Idempotency } from './idempotency.ts';
 import { readFiles } from './invocation-files.ts';
-import {
-  cancelChannel,
-  cancelledIndexKey,
-  cancelledKey,
-  type InvocationJob,
-  invocationQueueName,
-  queuePrefix,
-} from './job.ts';
+import { createInvocationList } from './invocation-list.ts';
+import { cancelChannel, cancelledKey, type InvocationJob } from './job.ts';
 import { isRedisFull } from './make-room.ts';
 import { type QueueFigures, readQueueFigures } from './queue-figures.ts';
 import {
@@ -25,6 +25,7 @@ import {
 } from './record.ts';
 import { createRedisRoom, type RedisRoom } from './redis-room.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
+import { heldKey, releaseSlot } from './slots.ts';
 
 export type InvocationRequest = Omit<InvocationJob, 'replyTo' | 'enqueuedAtMs'>;
 
@@ -32,12 +33,15 @@ export type InvocationRequest = Omit<InvocationJob, 'replyTo' | 'enqueuedAtMs'>;
 export interface InvocationQueue {
   /**
    * Throws PlatformError `queue_full`, or `unavailable` when Redis does not take it; with the id in the error where it
-   * may have taken it all the same, and only the answer was lost. The id comes from `newInvocationId`.
+   * may have taken it all the same, and only the answer was lost. The id comes from `newInvocationId`. Resolves with the
+   * invocation's id: another one where the idempotency key stands for that, and `idempotency_mismatch` where that was
+   * another request.
    */
-  enqueue(id: string, request: InvocationRequest): Promise<void>;
+  enqueue(id: string, request: InvocationRequest, idempotency?: Idempotency): Promise<string>;
   /**
    * Enqueues and resolves with the finished invocation. Throws as `enqueue` does, or `result_pending` after
-   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation. `onStreaming` is told
+   * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation, unless it
+   * has an idempotency key: then the caller is expected to come back for it. `onStreaming` is told
    * when its result comes as events, which are there to be followed then, `added` when the job is on Redis.
    */
   enqueueAndWait(id: string, request: InvocationRequest, options: WaitOptions): Promise<Invocation>;
@@ -48,6 +52,10 @@ export interface InvocationQueue {
    * worker is told, and the record is still `running`; one that is finished stays as it is.
    */
   cancel(id: string, tenant?: string): Promise<Invocation | undefined>;
+  /** What an idempotency key stands for. */
+  knownTo(idempotency: Idempotency): Promise<string | undefined>;
+  /** A tenant's, newest first. */
+  list(tenant: string, query: InvocationListQuery): Promise<InvocationSummary[]>;
   /**
    * The tar of what it left in its writable layer, where that was asked for and still is kept. Whose it is, its record
    * says.
@@ -59,6 +67,7 @@ export interface InvocationQueue {
   readonly events: EventFeed;
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
+  readonly deadLetters: DeadLetters;
   /** Invocations that no worker has taken yet. */
   waiting(): Promise<number>;
   /** For those who watch. */
@@ -71,7 +80,11 @@ interface WaitOptions {
   signal?: AbortSignal;
   onStreaming?: () => void;
   added?: () => void;
+  idempotency?: Idempotency | undefined;
 }
+
+/** So long after a refusal the next request of its flow asks for a place before it is sent. */
+const refusalHoldsMs = 1_000;
 
 export interface InvocationQueueOptions {
   redis: Redis;
@@ -84,129 +97,98 @@ export interface InvocationQueueOptions {
   onError: (error: unknown) => void;
 }
 
-/**
- * Takes a job off the waiting list and records it as cancelled, atomically: whoever removes it from the list
- * owns it, so a worker either never sees it or keeps it.
- * KEYS: waiting list, cancelled record, index of these. ARGV: job id, record JSON, time to keep it in ms, Unix time in ms,
- * prefix of cancelled records, how many are kept. Returns 1 if taken.
- */
-const claimWaitingScript = `
-if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[4] - ARGV[3])
-redis.call('ZADD', KEYS[3], ARGV[4], ARGV[1])
-local tooMany = redis.call('ZCARD', KEYS[3]) - ARGV[6]
-if tooMany > 0 then
-  for _, id in ipairs(redis.call('ZRANGE', KEYS[3], 0, tooMany - 1)) do
-    redis.call('DEL', ARGV[5] .. id)
-    redis.call('ZREM', KEYS[3], id)
-  end
-end
-return 1`;
-
 export async function createInvocationQueue(options: InvocationQueueOptions): Promise<InvocationQueue> {
   const { redis, subscriber, queueMax, recordsKept, recordsKeptMs, onError } = options;
   const kept = { count: recordsKept, age: Math.ceil(recordsKeptMs / 1000) };
-  const queue = new Queue<InvocationJob, Invocation>(invocationQueueName, {
-    connection: redis,
-    prefix: queuePrefix,
-    // An invocation runs at most once: a retry is the caller's decision.
-    defaultJobOptions: { attempts: 1, removeOnComplete: kept, removeOnFail: kept },
-    // The event stream repeats every result and nobody reads it.
-    streams: { events: { maxLen: 10 } },
-  });
-  // It repeats the errors of our connection, which has a listener of its own.
-  queue.on('error', () => {});
-  const waitingList = queue.toKey('wait');
+  const queue = openBullQueue(redis, kept);
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const room = createRedisRoom(redis, onError);
   const events = createEventFeed({ redis, subscriber, readFinal, onError });
 
-  /*
-   * Never fewer than wait: those of the last answer and all that may have been added behind it. With one gateway the
-   * bound is exact; each of several may overshoot by what the others add in the meantime.
-   */
-  let counted = 0;
-  let landedBefore = 0;
-  let added = 0;
-  let landed = 0;
-  let counting: Promise<void> | undefined;
-  const waitingAtMost = () => counted + added - landedBefore;
+  /** When each flow was refused last: what would be refused again is not sent first. */
+  const refusedAtMs = new Map<string, number>();
 
-  function countWaiting(): Promise<void> {
-    const count = async () => {
-      const before = landed;
-      counted = await redis.llen(waitingList);
-      landedBefore = before;
-    };
-    counting ??= count().finally(() => {
-      counting = undefined;
-    });
-    return counting;
+  async function requirePlace(flow: string) {
+    if (performance.now() - (refusedAtMs.get(flow) ?? Number.NEGATIVE_INFINITY) > refusalHoldsMs) return;
+    const waiting = await countWaiting(redis);
+    if (waiting >= queueMax) throw queueFull(waiting);
   }
 
-  /** Takes a place in the queue. */
-  async function findPlace() {
-    // Near the end additions are waited for, until it is certain whether there is a place.
-    for (let isFresh = false; waitingAtMost() >= queueMax; isFresh = true) {
-      if (isFresh && counted >= queueMax) {
-        throw new PlatformError('queue_full', `cannot enqueue: ${counted} invocations are waiting`, {
-          retryAfterSeconds: 1,
-        });
-      }
-      // What was asked for already may be answered with what was before.
-      await counting;
-      await countWaiting();
-    }
-    added += 1;
-  }
-
-  async function add(id: string, request: InvocationRequest) {
+  async function add(id: string, request: InvocationRequest, idempotency?: Idempotency): Promise<string> {
+    const flow = flowOf(request);
     try {
+      if (idempotency) {
+        // So that what is known is not sent again; the addition itself decides.
+        const text = await redis.get(idempotency.name);
+        if (text !== null) return knownId(text.split(' '), idempotency);
+      }
       await room.claim(bytesOf(request));
-      await findPlace();
+      await requirePlace(flow);
     } catch (error) {
       // Nothing was sent yet.
       throw refusal(error) ?? error;
     }
-    const job = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
-    try {
-      await queue.add('invocation', job, { jobId: id });
-    } catch (error) {
+    const data = { ...request, enqueuedAtMs: wallClockMs(), replyTo: results.replyTo };
+    const admission = await admit(queue, {
+      id,
+      data,
+      queueMax,
+      idempotency,
+      listMax: recordsKept + queueMax,
+    }).catch((error: unknown) => {
       throw refusal(error) ?? uncertain(id, error);
-    } finally {
-      landed += 1;
-    }
-    // After the addition and not before it, so that none waits for the answer.
-    countWaiting().catch(() => {});
+    });
+    if (admission.status === 'absent') throw uncertain(id, new Error('the job is not in the queue'));
+    refusedAtMs.delete(flow);
+    if (admission.status === 'accepted') return id;
+    if (admission.known && idempotency)
+      return knownId([admission.known.id, admission.known.digest], idempotency);
+    if (admission.status === 'capped') throw capped(request.function?.name, admission.waiting);
+    refusedAtMs.set(flow, performance.now());
+    throw queueFull(admission.waiting);
   }
 
   async function enqueueAndWait(
     id: string,
     request: InvocationRequest,
-    { timeoutMs, signal, onStreaming, added }: WaitOptions,
+    { timeoutMs, signal, onStreaming, added, idempotency }: WaitOptions,
   ): Promise<Invocation> {
     const expected = results.expect(id, onStreaming);
     const timeout = deadline(timeoutMs);
     const abort = () => void cancel(id, request.tenant).catch(onError);
     try {
-      await add(id, request);
+      const addedId = await add(id, { ...request, isAwaited: true }, idempotency);
+      if (addedId !== id) return await waitForKnown(addedId, timeout.passed, timeoutMs);
       expected.added();
       added?.();
       // Only now: before the job is added there is nothing to cancel.
-      if (signal?.aborted) abort();
-      else signal?.addEventListener('abort', abort, { once: true });
+      if (idempotency === undefined && signal?.aborted) abort();
+      else if (idempotency === undefined) signal?.addEventListener('abort', abort, { once: true });
       const arrived = await Promise.race([expected.arrived, timeout.passed]);
       // That Redis does not answer now says nothing of the invocation.
       const finished = arrived ?? (await readFinished(id).catch(() => undefined));
       if (finished) return finished;
-      throw new PlatformError('result_pending', `no result after ${timeoutMs} ms; the invocation goes on`, {
-        invocationId: id,
-      });
+      throw resultPending(id, timeoutMs);
     } finally {
       signal?.removeEventListener('abort', abort);
       timeout.clear();
       expected.forget();
+    }
+  }
+
+  /** Another gateway may be the one that is told, so its record is looked at. */
+  async function waitForKnown(
+    id: string,
+    passed: Promise<undefined>,
+    timeoutMs: number,
+  ): Promise<Invocation> {
+    const timedOut = passed.then(() => true);
+    for (let pauseMs = lookFirstMs; ; pauseMs = Math.min(2 * pauseMs, lookMaxMs)) {
+      for (const [, ended] of await readEnded([id])) {
+        if (ended) return ended;
+        throw new PlatformError('invocation_not_found', recordGone, { invocationId: id });
+      }
+      if (await Promise.race([timedOut, delay(pauseMs, false)])) throw resultPending(id, timeoutMs);
     }
   }
 
@@ -225,14 +207,17 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       }
       case 'failed': {
         const reason = job.failedReason ?? (await queue.getJob(id))?.failedReason;
-        return lostInvocation(id, job.data, lostReason(reason ?? 'the worker failed'));
+        const lost = lostInvocation(id, job.data, lostReason(reason ?? 'the worker failed'));
+        return { ...lost, attempt: Math.max(1, job.attemptsMade) };
       }
       case 'active':
-        return unfinishedInvocation(id, job.data, 'running');
-      case 'unknown':
-        return readCancelled(id, tenant);
+        return { ...unfinishedInvocation(id, job.data, 'running'), attempt: job.attemptsMade + 1 };
+      case 'unknown': {
+        const isHeld = (await redis.zscore(heldKey, id)) !== null;
+        return isHeld ? unfinishedInvocation(id, job.data, 'queued') : readCancelled(id, tenant);
+      }
       default:
-        return unfinishedInvocation(id, job.data, 'queued');
+        return { ...unfinishedInvocation(id, job.data, 'queued'), attempt: job.attemptsMade + 1 };
     }
   }
 
@@ -240,25 +225,12 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     const job = await queue.getJob(id);
     if (!job) return readCancelled(id, tenant);
     if (!isOf(tenant, job.data)) return undefined;
-    const cancelled = cancelledInvocation(id, job.data);
-    const record = JSON.stringify({ ...cancelled, tenant: job.data.tenant });
-    const claimed = await redis.eval(
-      claimWaitingScript,
-      3,
-      waitingList,
-      cancelledKey(id),
-      cancelledIndexKey,
-      id,
-      record,
-      recordsKeptMs,
-      Date.now(),
-      cancelledKey(''),
-      recordsKept,
-    );
-    if (claimed === 1) {
+    const record = cancelledInvocation(id, job.data);
+    if (await claimWaiting(redis, { job: job.data, record, kept: recordsKept, keptMs: recordsKeptMs })) {
       await queue.remove(id);
-      await publishResult(redis, job.data.replyTo, cancelled);
-      return cancelled;
+      await releaseSlot(redis, id, job.data);
+      await publishResult(redis, job.data.replyTo, record);
+      return record;
     }
     const current = await get(id, tenant);
     if (current?.status === 'running') await redis.publish(cancelChannel, id);
@@ -299,13 +271,19 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   return {
     events,
     room,
+    deadLetters: createDeadLetters(redis),
     enqueue: add,
     enqueueAndWait,
     get: (id, tenant = defaultTenant) => get(id, tenant),
     cancel: (id, tenant = defaultTenant) => cancel(id, tenant),
     ended: readEnded,
+    async knownTo(idempotency) {
+      const text = await redis.get(idempotency.name);
+      return text === null ? undefined : knownId(text.split(' '), idempotency);
+    },
+    list: createInvocationList({ redis, readCancelled: (id) => readCancelled(id) }),
     files: (id) => readFiles(redis, id),
-    waiting: () => redis.llen(waitingList),
+    waiting: () => countWaiting(redis),
     figures: () => readQueueFigures(redis),
     async close() {
       await results.close();
@@ -318,6 +296,40 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
 /** Of an earlier release's job or record, which names none, the default tenant has it. */
 function isOf(tenant: string | undefined, owned: { tenant?: string } | undefined): boolean {
   return tenant === undefined || (owned?.tenant ?? defaultTenant) === tenant;
+}
+
+const recordGone = 'this idempotency key stands for an invocation whose record is gone';
+/** How often the record is looked at of what another request waits for already. */
+const lookFirstMs = 25;
+const lookMaxMs = 500;
+
+function knownId([id = '', digest]: string[], idempotency: Idempotency): string {
+  if (digest === idempotency.digest) return id;
+  throw new PlatformError(
+    'idempotency_mismatch',
+    'this idempotency key was used for another request: take a new key, or send what was sent',
+    { field: 'idempotency-key', invocationId: id },
+  );
+}
+
+function resultPending(id: string, timeoutMs: number): PlatformError {
+  return new PlatformError('result_pending', `no result after ${timeoutMs} ms; the invocation goes on`, {
+    invocationId: id,
+  });
+}
+
+function capped(name: string | undefined, concurrency: number): PlatformError {
+  return new PlatformError(
+    'concurrency_exceeded',
+    `as many invocations of "${name}" run as its settings allow: ${concurrency}`,
+    { retryAfterSeconds: 1 },
+  );
+}
+
+function queueFull(waiting: number): PlatformError {
+  return new PlatformError('queue_full', `cannot enqueue: ${waiting} invocations are waiting`, {
+    retryAfterSeconds: 1,
+  });
 }
 
 /** About how many bytes the job has on Redis: as JSON, where a character may become six. */

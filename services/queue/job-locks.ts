@@ -1,12 +1,11 @@
 import type { Redis } from '../shared/redis.ts';
-import { invocationQueueName, queuePrefix } from './job.ts';
+import { queueKey as key, queuePrefix } from './job.ts';
 
 /*
  * BullMQ's locks, where its own handling would make an invocation `lost` that is not, or let a caller wait long for one
  * that is. A job's lock holds the token of who runs it, which begins with the worker's id.
  */
 
-const key = (name: string) => `${queuePrefix}:${invocationQueueName}:${name}`;
 const ownerTtlMs = 7 * 86_400_000;
 
 /**
@@ -60,6 +59,25 @@ export async function retakeLock(
 ): Promise<JobStanding> {
   const keys = [key(id), key('active')];
   return (await redis.eval(retakeScript, keys.length, ...keys, id, token, durationMs)) as JobStanding;
+}
+
+/**
+ * Ours alone: BullMQ's gives a job with a priority back without waking anybody, behind what was added at lower tags since.
+ * KEYS: job's lock, active list, stalled set, wait list, marker. ARGV: job id, token. Returns 1, or 0 when it is not the token's.
+ */
+const giveBackScript = `
+if redis.call('GET', KEYS[1]) ~= ARGV[2] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('SREM', KEYS[3], ARGV[1])
+if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 0 end
+redis.call('RPUSH', KEYS[4], ARGV[1])
+redis.call('ZADD', KEYS[5], 0, '0')
+return 1`;
+
+/** Puts a job that was not begun in front of all that wait. False when it is not ours (any more). */
+export async function giveBack(redis: Redis, id: string, token: string): Promise<boolean> {
+  const keys = [`${id}:lock`, 'active', 'stalled', 'wait', 'marker'].map(key);
+  return (await redis.eval(giveBackScript, keys.length, ...keys, id, token)) === 1;
 }
 
 /** KEYS: active list. ARGV: prefix of job keys, a worker's id. Returns ids and tokens, by turns. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { diffSchema, invocationSchema } from '../../sdk/contract/invocation.ts';
+import { prioritySchema } from '../../sdk/contract/invocation-options.ts';
 import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { limitsSchema } from '../../sdk/contract/limits.ts';
 import { programSchema } from '../../sdk/contract/program.ts';
@@ -11,6 +12,10 @@ import { traceContextSchema } from '../telemetry/trace-context.ts';
 export const invocationQueueName = 'invocations';
 /** BullMQ's key prefix, for the gateway's Queue and the worker's Worker. */
 export const queuePrefix = 'oncebox';
+/** BullMQ's keys of the queue; `queueKey('')` is the prefix of jobs' keys. */
+export const queueKey = (name: string) => `${queuePrefix}:${invocationQueueName}:${name}`;
+/** Hash: each flow's last tag, `<tenant>/<priority>` → number, and `top`, the greatest of all. */
+export const flowsKey = 'oncebox:queue-flows';
 
 /**
  * The BullMQ job of one invocation: the job's id is the invocation's id, its data this, its return value an
@@ -18,6 +23,12 @@ export const queuePrefix = 'oncebox';
  */
 export const invocationJobSchema = z.object({
   tenant: tenantNameSchema.default(defaultTenant),
+  /** Absent: normal. */
+  priority: prioritySchema.optional(),
+  /** Somebody waits for the result: it is told as it comes, and run no second time. */
+  isAwaited: z.boolean().optional(),
+  /** The dead letter that it runs again. */
+  redriveOf: z.string().optional(),
   /** Absent where an image's command runs. */
   runtime: runtimeNameSchema.optional(),
   /** What to stack, where that is not the runtime's base image as the worker knows it. */

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { type Invocation, invocationSchema } from '../../sdk/contract/invocation.ts';
+import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
 import type { InvocationJob } from './job.ts';
 
-type Described = Pick<InvocationJob, 'function' | 'image' | 'imageDigest'>;
+type Described = Pick<InvocationJob, 'function' | 'image' | 'imageDigest' | 'priority' | 'redriveOf'>;
 
 /** The record of an invocation that has no result yet. */
 export function unfinishedInvocation(id: string, job: Described, status: 'queued' | 'running'): Invocation {
@@ -65,6 +66,8 @@ function emptyInvocation(id: string, job: Described): Omit<Invocation, 'status'>
     id,
     ...(job.function && { function: job.function }),
     ...imageOf(job),
+    priority: job.priority ?? defaultPriority,
+    ...(job.redriveOf !== undefined && { redriveOf: job.redriveOf }),
     stdout: '',
     stderr: '',
     stdoutTruncated: false,

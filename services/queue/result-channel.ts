@@ -74,11 +74,12 @@ interface Waiting {
 export async function openResultChannel(options: ResultChannelOptions): Promise<ResultChannel> {
   const { subscriber, readEnded, onError } = options;
   const replyTo = `oncebox:results:${randomUUID()}`;
-  const expected = new Map<string, Waiting>();
+  /** Several may wait for one, who sent the same request again. */
+  const expected = new Map<string, Set<Waiting>>();
   const closed = new AbortController();
 
   function settle(invocation: Invocation) {
-    expected.get(invocation.id)?.settle(invocation);
+    for (const waiting of expected.get(invocation.id) ?? []) waiting.settle(invocation);
     expected.delete(invocation.id);
   }
 
@@ -88,8 +89,9 @@ export async function openResultChannel(options: ResultChannelOptions): Promise<
       const said: unknown = JSON.parse(message);
       const notice = noticeSchema.safeParse(said);
       const streaming = streamingSchema.safeParse(said);
-      if (streaming.success) expected.get(streaming.data.streamOf)?.onStreaming();
-      else if (notice.success) void readRecord(notice.data.recordOf);
+      if (streaming.success) {
+        for (const waiting of expected.get(streaming.data.streamOf) ?? []) waiting.onStreaming();
+      } else if (notice.success) void readRecord(notice.data.recordOf);
       else settle(storedInvocationSchema.parse(said));
     } catch (error) {
       onError(error);
@@ -108,17 +110,16 @@ export async function openResultChannel(options: ResultChannelOptions): Promise<
 
   /** Not at once: where few records are kept, one can be gone while its result is on its way to us. */
   function miss(id: string) {
-    const waiting = expected.get(id);
-    if (!waiting) return;
-    waiting.missedAtMs ??= performance.now();
-    if (performance.now() - waiting.missedAtMs >= lookEveryMs / 2) settle(forgotten(id));
+    for (const waiting of expected.get(id) ?? []) {
+      waiting.missedAtMs ??= performance.now();
+      if (performance.now() - waiting.missedAtMs >= lookEveryMs / 2) return settle(forgotten(id));
+    }
   }
 
   /** Those whose job was added before `beforeMs`. */
   async function look(beforeMs: number) {
-    const ids = [...expected].flatMap(([id, { addedAtMs = Number.POSITIVE_INFINITY }]) =>
-      addedAtMs <= beforeMs ? [id] : [],
-    );
+    const isOld = ({ addedAtMs = Number.POSITIVE_INFINITY }: Waiting) => addedAtMs <= beforeMs;
+    const ids = [...expected].flatMap(([id, all]) => ([...all].some(isOld) ? [id] : []));
     if (ids.length === 0) return;
     for (const [id, ended] of await readEnded(ids)) {
       if (ended) settle(ended);
@@ -163,13 +164,17 @@ export async function openResultChannel(options: ResultChannelOptions): Promise<
       const arrived = new Promise<Invocation>((resolve) => {
         waiting.settle = resolve;
       });
-      expected.set(id, waiting);
+      const all = expected.get(id) ?? new Set();
+      expected.set(id, all.add(waiting));
       return {
         arrived,
         added() {
           waiting.addedAtMs = performance.now();
         },
-        forget: () => expected.delete(id),
+        forget() {
+          all.delete(waiting);
+          if (all.size === 0 && expected.get(id) === all) expected.delete(id);
+        },
       };
     },
     async close() {

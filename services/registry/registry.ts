@@ -24,6 +24,7 @@ import {
 import { handlerFileCandidates } from './handler-file.ts';
 import { functionNotFound, layerKey, layerUsersKey, tenantKeys, tenantsKey } from './keys.ts';
 import { deleteScript, deployScript, resolveScript } from './scripts.ts';
+import { createSettings, type Settings } from './settings.ts';
 import { createVersions, parseVersion, type Versions, versionNotFound, versionsIn } from './versions.ts';
 
 /** The image that a version stands on, as a catalogue or store knows it. */
@@ -63,7 +64,7 @@ interface VersionImage extends FunctionImage {
 }
 
 /** Functions and their immutable versions, on Redis. Each is a tenant's: the default one's unless given. */
-export interface Registry extends Aliases, Versions {
+export interface Registry extends Aliases, Versions, Settings {
   /**
    * Stores a version and points the name at it. What was deployed before under this name gets its old version
    * number back: `created` is false then. Throws PlatformError `invalid_request` if no file can hold the handler, and
@@ -151,6 +152,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
   return {
     ...createAliases(redis),
     ...createVersions(redis),
+    ...createSettings(redis),
 
     async deploy({ tenant, name, image, runtime, handler, env, limits, zygote, isolation, files }) {
       requireHandlerFile(runtime, handler, files);

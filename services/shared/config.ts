@@ -124,6 +124,12 @@ export const configSchema = z.object({
     .describe(
       'networks that callbacks may go to besides the Internet: CIDRs with commas, such as 10.1.0.0/16,fd00::/8',
     ),
+  ONCEBOX_DEAD_LETTERS_KEPT: integer(0, 1_000_000)
+    .default(1000)
+    .describe('asynchronous invocations of functions that did not end ok and are kept to be run again'),
+  ONCEBOX_DEAD_LETTERS_KEPT_MS: integer(1000, 90 * 86_400_000)
+    .default(7 * 86_400_000)
+    .describe('how long such an invocation is kept, milliseconds'),
   ONCEBOX_FILES_MAX_BYTES: integer(0, 512 * MiB)
     .default(16 * MiB)
     .describe("largest archive of an invocation's files that is kept with its record, bytes"),

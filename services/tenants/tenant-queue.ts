@@ -48,7 +48,13 @@ export function limitByTenant<Queue extends InvocationQueue>(
 
   return {
     ...queue,
-    enqueue: (id, request) => within(request.tenant, id, () => queue.enqueue(id, request), false),
+    async enqueue(id, request, idempotency) {
+      const enqueue = () => queue.enqueue(id, request, idempotency);
+      const acceptedId = await within(request.tenant, id, enqueue, false);
+      // It is an earlier request's, which has a place of its own.
+      if (acceptedId !== id) await ledger.release(request.tenant, id).catch(onError);
+      return acceptedId;
+    },
     enqueueAndWait: (id, request, options) =>
       within(request.tenant, id, () => queue.enqueueAndWait(id, request, options), true),
     async cancel(id, tenant) {

@@ -1,15 +1,23 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Job, WaitingError, Worker } from 'bullmq';
+import { DelayedError, Job, WaitingError, Worker } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { Callbacks } from '../callbacks/callbacks.ts';
+import type { DeadLetterBounds } from '../queue/dead-letters.ts';
 import { type InvocationJob, invocationQueueName, queuePrefix } from '../queue/job.ts';
-import { jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
+import { giveBack, jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
 import { isRedisFull, makeRoom } from '../queue/make-room.ts';
 import { lostInvocation, lostReason } from '../queue/record.ts';
 import { publishResult } from '../queue/result-channel.ts';
+import { releaseSlot, sweepSlots } from '../queue/slots.ts';
 import type { Redis } from '../shared/redis.ts';
-import { type InvocationDeps, NotStartedError, processInvocation } from './process-invocation.ts';
+import {
+  type InvocationDeps,
+  NotStartedError,
+  processInvocation,
+  StartFailedError,
+} from './process-invocation.ts';
 import { recordResult } from './record-result.ts';
+import { createSettler } from './settle.ts';
 
 /**
  * A worker's machine that dies is noticed by the others within lockDuration + 2 × stalledInterval; a worker that dies
@@ -28,6 +36,8 @@ export interface InvocationWorkerOptions {
   deps: InvocationDeps;
   /** Told of the end of those for which somebody is to be called back. */
   callbacks?: Pick<Callbacks, 'finished'>;
+  /** What is kept of asynchronous invocations that did not end ok. */
+  deadLetters: DeadLetterBounds;
   /** For tests of what happens to a dead worker's jobs. */
   stalled?: { lockDurationMs: number; intervalMs: number };
 }
@@ -47,6 +57,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   const held = new Map<string, Held>();
   /** Takings that never reached us: the jobs are in the queue again. */
   const putBack = new Set<string>();
+  const settler = createSettler({ redis, lockMs, deadLetters: options.deadLetters, onError: complain });
   const takingOf = ({ id, attemptsStarted }: Job, token: string) => `${id} ${attemptsStarted} ${token}`;
 
   async function processJob(job: Job<InvocationJob>, token = ''): Promise<Invocation> {
@@ -54,13 +65,25 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     if (putBack.has(takingOf(job, token))) throw new WaitingError();
     const told = new Promise<void>((tell) => held.set(id, { token, tell }));
     try {
-      return await processInvocation({ id, data: job.data, enqueuedAt: job.timestamp, told }, deps);
+      const taken = { id, data: job.data, enqueuedAt: job.timestamp, told, attempt: job.attemptsMade + 1 };
+      const invocation = await processInvocation({ ...taken, mayStartLater: true }, deps).catch(
+        (error: unknown) => startLater(job, token, error),
+      );
+      await settler.settle(job, token, invocation);
+      return invocation;
     } catch (error) {
       release(id);
       if (!(error instanceof NotStartedError)) throw error;
-      await job.moveToWait(token);
+      await giveBack(redis, id, token);
       throw new WaitingError();
     }
+  }
+
+  async function startLater(job: Job<InvocationJob>, token: string, error: unknown): Promise<Invocation> {
+    if (!(error instanceof StartFailedError)) throw error;
+    deps.logger.warn({ invocationId: job.id, reason: error.message }, 'an invocation could not be started');
+    await settler.startLater(job, token);
+    return error.lost();
   }
 
   function release(id: string, telling?: Promise<void>): void {
@@ -81,6 +104,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         if (recorded) {
           telling = publish(this, invocation);
           void callBack(this, invocation);
+          void releaseSlot(redis, invocation.id, this.data).catch(warn);
         } else
           deps.logger.error(
             { invocationId: invocation.id },
@@ -90,6 +114,13 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
       } finally {
         release(invocation.id, telling);
       }
+    }
+
+    /** For one whose worker died, too: it may have to run again. */
+    override async moveToFailed<E extends Error>(error: E, token: string, fetchNext?: boolean) {
+      const lost = lostInvocation(this.id ?? '', this.data, lostReason(error.message));
+      await settler.settle(this, token, { ...lost, attempt: this.attemptsMade + 1 });
+      return super.moveToFailed(error, token, fetchNext);
     }
   }
   class InvocationWorker extends Worker<InvocationJob, Invocation> {
@@ -131,8 +162,11 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     const lost = lostInvocation(job.id, job.data, reason);
     void publish(job, lost);
     void callBack(job, lost);
+    void releaseSlot(redis, job.id, job.data).catch(warn);
   });
   function complain(error: unknown) {
+    // It was put off where BullMQ expected it to end.
+    if (error instanceof DelayedError) return;
     warn(error);
     if (isRedisFull(error)) makeRoom(redis).catch(warn);
   }
@@ -151,6 +185,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         const wasAway = performance.now() - lookedAtMs > intervalMs + lockMs / 2;
         lookedAtMs = performance.now();
         if (!wasAway) await worker.backend.moveStalledJobsToWait();
+        await sweepSlots(redis);
       } catch (error) {
         complain(error);
       }
@@ -172,8 +207,8 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
       if (!job || held.has(id)) continue;
       // Before it is asked for: a reply that comes after all finds this.
       putBack.add(takingOf(job, token));
-      await job.moveToWait(token);
-      deps.logger.warn({ invocationId: id }, 'an invocation whose taking got lost waits again');
+      if (await giveBack(redis, id, token))
+        deps.logger.warn({ invocationId: id }, 'an invocation whose taking got lost waits again');
     }
   }
   redis.on('ready', onReady);

@@ -184,6 +184,7 @@ const worker = createInvocationWorker({
   redis,
   callbacks,
   concurrency: config.ONCEBOX_CONCURRENCY,
+  deadLetters: { kept: config.ONCEBOX_DEAD_LETTERS_KEPT, keptMs: config.ONCEBOX_DEAD_LETTERS_KEPT_MS },
   deps: {
     source: openedSource,
     capacity,

@@ -6,6 +6,7 @@ import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
 import { keptBytes } from '../../runtime/sandbox/zygote-sandbox.ts';
 import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
+import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
@@ -56,6 +57,10 @@ export interface TakenJob {
   enqueuedAt: number;
   /** Resolves when the record is written and told, or never will be: till then its output takes its room. */
   told?: Promise<void>;
+  /** Which run of it this is, from 1. */
+  attempt?: number;
+  /** Whether it may be put off when it cannot be started: then StartFailedError is thrown in the place of `lost`. */
+  mayStartLater?: boolean;
 }
 
 /** The worker stops before the program was handed over: the job can go back to the queue as it came. */
@@ -63,9 +68,21 @@ export class NotStartedError extends Error {
   override readonly name = 'NotStartedError';
 }
 
+/** It could not be started, for a reason that may pass: nothing of its program has run. */
+export class StartFailedError extends Error {
+  override readonly name = 'StartFailedError';
+  /** Ends it all the same, where it was put off often enough. */
+  readonly lost: () => Invocation;
+
+  constructor(reason: string, lost: () => Invocation) {
+    super(reason);
+    this.lost = lost;
+  }
+}
+
 /**
  * The life of one invocation on a worker. Whatever the program does, and whatever we lose under it, is an outcome
- * in the Invocation returned. Throws NotStartedError on shutdown; anything else thrown is a bug.
+ * in the Invocation returned. Throws NotStartedError on shutdown, StartFailedError where that is asked for; anything else thrown is a bug.
  */
 export async function processInvocation(job: TakenJob, deps: InvocationDeps): Promise<Invocation> {
   const { source, capacity, runs } = deps;
@@ -133,7 +150,10 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   } catch (error) {
     const outcome = outcomeOfError(error, run);
     await events?.close({ stdout: true, stderr: true });
-    return finish(job, clock, { data: parsed.data, prepared, outcome, lease, trace }, deps);
+    const end = () => finish(job, clock, { data: parsed.data, prepared, outcome, lease, trace }, deps);
+    if (job.mayStartLater && run.sandbox === undefined && outcome.status === 'lost')
+      throw new StartFailedError(outcome.reason, end);
+    return end();
   } finally {
     runs.close(run);
     // The record has the output, and what it is written as, and told as, is as large again.
@@ -237,6 +257,9 @@ function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDep
     status: outcome.status === 'lost' ? 'failed' : 'done',
     ...(data?.function && { function: data.function }),
     outcome,
+    ...(data && { priority: data.priority ?? defaultPriority }),
+    ...(data?.redriveOf !== undefined && { redriveOf: data.redriveOf }),
+    ...(job.attempt !== undefined && { attempt: job.attempt }),
     ...(lease && { start: lease.start, isolation: data?.isolation ?? 'native' }),
     // A plain snippet's job says nothing of images: it runs on whatever is the runtime's base here.
     ...(prepared && { image: { digest: prepared.request.image.digest } }),

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Random, seededRandom } from '../../loadtest/generators/random.ts';
 import { createClient } from '../../sdk/client.ts';
+import { countWaiting } from '../../services/queue/admission.ts';
+import { queueKey } from '../../services/queue/job.ts';
 import { connectRedis } from '../../services/shared/redis.ts';
 import { type Audit, auditInvocations } from './audit.ts';
 import { kills, others } from './kinds/all.ts';
@@ -159,9 +161,7 @@ async function settle(platform: FaultyPlatform, say: (text: string) => void): Pr
   try {
     let left: string[] = ['nothing was looked at'];
     for (const until = performance.now() + settledWithinMs; performance.now() < until; ) {
-      const [waiting, active] = await Promise.all(
-        ['wait', 'active'].map((list) => redis.llen(`oncebox:invocations:${list}`)),
-      );
+      const [waiting, active] = await Promise.all([countWaiting(redis), redis.llen(queueKey('active'))]);
       left = await orphansOfRunning(platform.config, platform.pids().launcher);
       if (waiting) left.push(`${waiting} invocations wait`);
       if (active) left.push(`${active} invocations are active`);

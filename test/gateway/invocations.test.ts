@@ -145,7 +145,7 @@ test.each(['GET', 'DELETE'])('%s of an unknown invocation is a 404', async (meth
 /** The id of an invocation that a synchronous caller has enqueued, as soon as it is there. */
 async function firstWaiting(): Promise<string> {
   for (;;) {
-    const [id] = await redis.redis.lrange('oncebox:invocations:wait', 0, 0);
+    const [id] = await redis.redis.zrange('oncebox:invocations:prioritized', '0', '0');
     if (id !== undefined) return id;
   }
 }

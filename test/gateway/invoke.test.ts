@@ -91,7 +91,7 @@ test('an unknown function is a 404 with nothing enqueued, asynchronous or not', 
       { error: { code: 'function_not_found' } },
     ]);
   }
-  expect(await redis.redis.llen('oncebox:invocations:wait')).toBe(0);
+  expect(await gateway.queue.waiting()).toBe(0);
   expect(await redis.redis.keys('oncebox:invocations:inv_*')).toEqual([]);
 });
 

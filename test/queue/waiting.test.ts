@@ -4,7 +4,7 @@ import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { newInvocationId } from '../../services/queue/invocation-id.ts';
 import type { InvocationRequest } from '../../services/queue/invocation-queue.ts';
-import { type InvocationJob, invocationQueueName, queuePrefix } from '../../services/queue/job.ts';
+import { type InvocationJob, invocationQueueName, queueKey, queuePrefix } from '../../services/queue/job.ts';
 import { finished, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
 
@@ -69,18 +69,17 @@ test('who waits for an invocation that Redis has forgotten is told that it is lo
 });
 
 test('additions at once do not overshoot the bound of the queue', async () => {
-  const list = `${queuePrefix}:${invocationQueueName}:wait`;
   const addMany = async () => {
     const all = Array.from({ length: 50 }, () => gateway.queue.enqueue(newInvocationId(), request));
     const refusals = (await Promise.allSettled(all)).flatMap((one) =>
       one.status === 'rejected' ? [one.reason.code] : [],
     );
-    return { refusals, waiting: await redis.redis.llen(list) };
+    return { refusals, waiting: await gateway.queue.waiting() };
   };
   const full = (count: number) => ({ refusals: Array(count).fill('queue_full'), waiting: 10 });
   expect(await addMany()).toEqual(full(40));
   expect(await addMany()).toEqual(full(50));
-  await redis.redis.del(list);
+  await redis.redis.del(queueKey('prioritized'));
   expect(await addMany()).toEqual(full(40));
 });
 

@@ -9,6 +9,7 @@ import { FakeSource, prepareAsIs } from './fake-source.ts';
 const source = new FakeSource();
 const worker = createInvocationWorker({
   redis: connectRedis(process.argv[2] ?? ''),
+  deadLetters: { kept: 10, keptMs: 60_000 },
   concurrency: 1,
   deps: {
     source,

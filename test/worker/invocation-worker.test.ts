@@ -58,6 +58,7 @@ async function startWorker({
   worker = createInvocationWorker({
     redis: redis.redis,
     concurrency: 8,
+    deadLetters: { kept: 10, keptMs: 60_000 },
     deps: {
       source,
       capacity,

@@ -5,9 +5,12 @@ import { allExamples } from './examples/all.ts';
 import { aliasOperations } from './operations/aliases.ts';
 import { batchOperations } from './operations/batch.ts';
 import { callbackOperations } from './operations/callbacks.ts';
+import { deadLetterOperations } from './operations/dead-letters.ts';
 import { eventOperations } from './operations/events.ts';
+import { functionSettingsOperations } from './operations/function-settings.ts';
 import { functionOperations } from './operations/functions.ts';
 import { imageOperations } from './operations/images.ts';
+import { invocationListOperations } from './operations/invocation-list.ts';
 import { invocationOperations } from './operations/invocations.ts';
 import { keyOperations } from './operations/keys.ts';
 import { nodeOperations } from './operations/nodes.ts';
@@ -33,6 +36,9 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...callbackOperations,
     ...invocationOperations,
     ...eventOperations,
+    ...invocationListOperations,
+    ...functionSettingsOperations,
+    ...deadLetterOperations,
     ...nodeOperations,
     ...imageOperations,
     ...keyOperations,

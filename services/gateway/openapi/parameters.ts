@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { callbackUrlSchema } from '../../../sdk/contract/callback.ts';
 import { functionNameSchema } from '../../../sdk/contract/function.ts';
 import { functionReferenceSchema } from '../../../sdk/contract/function-reference.ts';
+import { invocationHeadersSchema } from '../../../sdk/contract/invocation-options.ts';
 import { named } from './named.ts';
 
 named('FunctionName', functionNameSchema);
@@ -17,8 +18,9 @@ const callbackUrl = named('CallbackUrl', callbackUrlSchema, {
   format: 'uri',
 });
 
-/** RFC 7240. Any other preference is ignored, as that demands. */
-export const prefer = z.object({
+/** Of every request that invokes. */
+export const invocationHeaders = invocationHeadersSchema.extend({
+  /** RFC 7240. Any other preference is ignored, as that demands. */
   prefer: z.union([z.literal('respond-async'), z.string()]).optional(),
   'oncebox-callback': callbackUrl.optional(),
 });
@@ -44,11 +46,11 @@ export const functionLinks = Object.fromEntries(
 
 const text = { type: 'string' };
 /** Of a reply that is about an invocation. */
-const invocationHeaders = {
+const replyHeaders = {
   'oncebox-invocation-id': { description: 'Reads the record.', schema: text, required: true },
 };
 export const finishedHeaders = {
-  ...invocationHeaders,
+  ...replyHeaders,
   'oncebox-start': {
     description: '`warm`, `fork` or `cold`; absent where nothing was started.',
     schema: { type: 'string', enum: ['warm', 'fork', 'cold'] },
@@ -64,8 +66,12 @@ export const versionHeader = {
     required: true,
   },
 };
+export const redrivenHeaders = {
+  ...replyHeaders,
+  location: { description: 'Of the record.', schema: text, required: true },
+};
 export const acceptedHeaders = {
-  ...invocationHeaders,
+  ...replyHeaders,
   location: { description: 'Of the record.', schema: text, required: true },
   'preference-applied': { schema: { type: 'string', enum: ['respond-async'] }, required: true },
 };

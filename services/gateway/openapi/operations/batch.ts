@@ -1,7 +1,7 @@
 import type { RouteConfig } from '@asteasolutions/zod-to-openapi';
 import { batchReplySchema, batchRequestSchema } from '../../../../sdk/contract/batch.ts';
 import { errors, json, reply } from '../errors.ts';
-import { functionRef, prefer } from '../parameters.ts';
+import { functionRef, invocationHeaders } from '../parameters.ts';
 
 const integer = { type: 'integer' as const, minimum: 1 };
 
@@ -13,7 +13,7 @@ export const batchOperations: RouteConfig[] = [
     summary: 'Calls a function once for each event, without waiting',
     request: {
       params: functionRef,
-      headers: prefer.omit({ prefer: true }),
+      headers: invocationHeaders.omit({ prefer: true }),
       body: {
         required: true,
         content: json(batchRequestSchema, { events: [{ name: 'Ada' }, { name: 'Grace' }] }),

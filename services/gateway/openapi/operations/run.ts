@@ -8,8 +8,8 @@ import {
   acceptedHeaders,
   finishedHeaders,
   functionRef,
+  invocationHeaders,
   invocationLinks,
-  prefer,
   versionHeader,
 } from '../parameters.ts';
 import { runRequest } from '../requests.ts';
@@ -44,7 +44,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
       operationId: 'run',
       summary: 'Runs a snippet or an image, in a sandbox of its own',
       request: {
-        headers: prefer,
+        headers: invocationHeaders,
         body: {
           required: true,
           content: json(runRequest(maxima), { runtime: 'node', code: 'console.log(1 + 1)' }),
@@ -63,6 +63,8 @@ export function runOperations(maxima: Limits): RouteConfig[] {
           'unsupported',
           'image_not_found',
           'body_too_large',
+          'idempotency_mismatch',
+          'invocation_not_found',
           'queue_full',
           'quota_exceeded',
           'result_pending',
@@ -79,7 +81,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
       request: {
         params: functionRef,
         query: invokeQuerySchema,
-        headers: prefer,
+        headers: invocationHeaders,
         body: { required: false, content: json(anything, { name: 'Ada' }) },
       },
       responses: {
@@ -97,6 +99,9 @@ export function runOperations(maxima: Limits): RouteConfig[] {
           'version_not_found',
           'alias_not_found',
           'body_too_large',
+          'idempotency_mismatch',
+          'invocation_not_found',
+          'concurrency_exceeded',
           'queue_full',
           'quota_exceeded',
           'result_pending',

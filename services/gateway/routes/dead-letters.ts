@@ -1,0 +1,75 @@
+import { type Context, Hono } from 'hono';
+import { deadLetterQuerySchema } from '../../../sdk/contract/dead-letter.ts';
+import { deadLetterOf, type StoredDeadLetter } from '../../queue/dead-letters.ts';
+import { redriveOnce } from '../../queue/idempotency.ts';
+import { isInvocationId, newInvocationId } from '../../queue/invocation-id.ts';
+import type { InvocationRequest } from '../../queue/invocation-queue.ts';
+import { PlatformError } from '../../shared/platform-error.ts';
+import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+
+/** `GET /v1/dead-letters`, and `GET`, `DELETE` and `POST …/redrive` of one. */
+export function deadLetterRoutes({ queue, registry }: GatewayDeps): Hono<GatewayEnv> {
+  const { deadLetters } = queue;
+
+  async function known(tenant: string, id: string): Promise<StoredDeadLetter> {
+    const letter = isInvocationId(id) ? await deadLetters.get(tenant, id) : undefined;
+    if (!letter) throw noDeadLetter();
+    return letter;
+  }
+
+  /** Of the function as it is now, which may have been mended since. */
+  async function request({ job, invocation }: StoredDeadLetter, id: string): Promise<InvocationRequest> {
+    const { replyTo: _replyTo, enqueuedAtMs: _enqueuedAtMs, function: called, program, ...rest } = job;
+    if (!called || program.kind !== 'handler') throw noDeadLetter();
+    const current = await registry.resolve(called.name, job.tenant);
+    const { name, version, digest, runtime, handler, image, user, codeLayer, zygote, isolation } = current;
+    const context = { ...program.context, invocationId: id, functionVersion: version };
+    return {
+      ...rest,
+      ...{ runtime, image, user, codeLayer, zygote, isolation },
+      function: { name, version, digest },
+      imageDigest: digest,
+      program: { ...program, handler, env: current.programEnv, context },
+      redriveOf: invocation.id,
+    };
+  }
+
+  async function accepted(c: Context<GatewayEnv>, id: string): Promise<Response> {
+    const invocation = await queue.get(id, c.get('tenant'));
+    if (!invocation) throw noDeadLetter();
+    const headers = { location: `/v1/invocations/${id}`, 'oncebox-invocation-id': id };
+    return c.json(invocation, 202, headers);
+  }
+
+  return new Hono<GatewayEnv>()
+    .get('/dead-letters', async (c) => {
+      const query = deadLetterQuerySchema.parse(c.req.query());
+      return c.json({ deadLetters: await deadLetters.list(c.get('tenant'), query) });
+    })
+    .get('/dead-letters/:id', async (c) =>
+      c.json(deadLetterOf(await known(c.get('tenant'), c.req.param('id')))),
+    )
+    .delete('/dead-letters/:id', async (c) => {
+      const id = c.req.param('id');
+      const wasThere = isInvocationId(id) && (await deadLetters.remove(c.get('tenant'), id));
+      if (!wasThere) throw noDeadLetter();
+      return c.body(null, 204);
+    })
+    .post('/dead-letters/:id/redrive', async (c) => {
+      const tenant = c.get('tenant');
+      const deadId = c.req.param('id');
+      const once = redriveOnce(tenant, deadId);
+      // Asked for a second time, the dead letter is gone, and what runs in its place is known.
+      const before = isInvocationId(deadId) ? await queue.knownTo(once) : undefined;
+      if (before !== undefined) return accepted(c, before);
+      const letter = await known(tenant, deadId);
+      const id = newInvocationId();
+      const acceptedId = await queue.enqueue(id, await request(letter, id), once);
+      await deadLetters.remove(tenant, deadId);
+      return accepted(c, acceptedId);
+    });
+}
+
+function noDeadLetter(): PlatformError {
+  return new PlatformError('dead_letter_not_found', 'there is no dead letter of this invocation');
+}

@@ -1,0 +1,64 @@
+import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
+import type { Redis } from '../shared/redis.ts';
+import { costs, flowOf } from './admission.ts';
+import { cancelledIndexKey, cancelledKey, flowsKey, type InvocationJob, queueKey } from './job.ts';
+import { heldKey, slotKeys } from './slots.ts';
+
+/**
+ * Takes a job off what waits and records it as cancelled, atomically: whoever removes it from there owns it, so a worker
+ * either never sees it or keeps it. Its flow gets its turn back.
+ * KEYS: cancelled record, index of these, flows, prioritized, delayed, wait, all held, held of the function. ARGV: job id, record JSON, time to keep it in ms,
+ * Unix time in ms, prefix of cancelled records, how many are kept, flow, its cost. Returns 1 if taken.
+ */
+const script = `
+local taken = redis.call('ZREM', KEYS[4], ARGV[1])
+if taken == 1 then
+  local last = tonumber(redis.call('HGET', KEYS[3], ARGV[7])) or 0
+  if last > tonumber(ARGV[8]) then redis.call('HINCRBY', KEYS[3], ARGV[7], -ARGV[8]) end
+elseif redis.call('ZREM', KEYS[7], ARGV[1]) == 1 then
+  redis.call('ZREM', KEYS[8], ARGV[1])
+elseif redis.call('ZREM', KEYS[5], ARGV[1]) == 0 and redis.call('LREM', KEYS[6], 1, ARGV[1]) == 0 then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[4] - ARGV[3])
+redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
+local tooMany = redis.call('ZCARD', KEYS[2]) - ARGV[6]
+if tooMany > 0 then
+  for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, tooMany - 1)) do
+    redis.call('DEL', ARGV[5] .. id)
+    redis.call('ZREM', KEYS[2], id)
+  end
+end
+return 1`;
+
+/** False where it does not wait (any more). Its job is still to be removed. */
+export async function claimWaiting(
+  redis: Redis,
+  { job, record, kept, keptMs }: { job: InvocationJob; record: Invocation; kept: number; keptMs: number },
+): Promise<boolean> {
+  const { id } = record;
+  const keys = [
+    cancelledKey(id),
+    cancelledIndexKey,
+    flowsKey,
+    ...['prioritized', 'delayed', 'wait'].map(queueKey),
+    heldKey,
+    slotKeys(job)[2] ?? '',
+  ];
+  const claimed = await redis.eval(
+    script,
+    keys.length,
+    ...keys,
+    id,
+    JSON.stringify({ ...record, tenant: job.tenant }),
+    keptMs,
+    Date.now(),
+    cancelledKey(''),
+    kept,
+    flowOf(job),
+    costs[job.priority ?? defaultPriority],
+  );
+  return claimed === 1;
+}

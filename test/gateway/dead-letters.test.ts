@@ -1,0 +1,130 @@
+import { expect, test } from 'vitest';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { keepDeadLetter } from '../../services/queue/dead-letters.ts';
+import { invocationJobSchema } from '../../services/queue/job.ts';
+import { finished, useGateway } from '../support/gateway.ts';
+import { useRedis } from '../support/redis.ts';
+
+const redis = useRedis();
+const gateway = useGateway(redis);
+const asynchronous = { headers: { prefer: 'respond-async' } };
+
+async function deploy(name: string, code = 'exports.handler = () => 1;') {
+  const response = await gateway.app.request(`/v1/functions/${name}`, {
+    method: 'PUT',
+    body: JSON.stringify({
+      runtime: 'node',
+      handler: 'index.handler',
+      files: [{ path: 'index.js', content: code }],
+    }),
+    headers: { 'content-type': 'application/json' },
+  });
+  expect(response.status).toBe(201);
+}
+
+/** An invocation of the function as a worker leaves it that gives it up. */
+async function die(name: string): Promise<string> {
+  const response = await gateway.postJson(`/v1/functions/${name}/invoke`, { n: 7 }, asynchronous);
+  const invocation = (await response.json()) as Invocation;
+  const data = await redis.redis.hget(`oncebox:invocations:${invocation.id}`, 'data');
+  const job = invocationJobSchema.parse(JSON.parse(data ?? ''));
+  await gateway.queue.cancel(invocation.id);
+  const outcome = { status: 'exited' as const, exitCode: 1 };
+  const letter = { job, invocation: { ...invocation, outcome }, diedAtMs: Date.now(), attempts: 1 };
+  await keepDeadLetter(redis.redis, letter, { kept: 10, keptMs: 60_000 });
+  return invocation.id;
+}
+const letters = async (query = '') =>
+  (await (await gateway.app.request(`/v1/dead-letters${query}`)).json()) as {
+    deadLetters: { id: string }[];
+  };
+const redrive = (id: string) => gateway.app.request(`/v1/dead-letters/${id}/redrive`, { method: 'POST' });
+
+test('dead letters are listed newest first, and by function', async () => {
+  await deploy('f');
+  await deploy('g');
+  const ids = [await die('f'), await die('g'), await die('f')];
+  expect((await letters()).deadLetters.map(({ id }) => id)).toEqual(ids.toReversed());
+  expect((await letters('?function=g')).deadLetters.map(({ id }) => id)).toEqual([ids[1]]);
+  expect((await letters('?limit=1')).deadLetters).toHaveLength(1);
+  const one = await (await gateway.app.request(`/v1/dead-letters/${ids[0]}`)).json();
+  expect(one).toMatchObject({ id: ids[0], function: 'f', attempts: 1, invocation: { priority: 'normal' } });
+});
+
+test('a dead letter is run again once, however often that is asked for, by the version of now', async () => {
+  await deploy('f');
+  const id = await die('f');
+  await deploy('f', 'exports.handler = () => "mended";');
+  const responses = await Promise.all([redrive(id), redrive(id), redrive(id)]);
+  responses.push(await redrive(id));
+  expect(responses.map(({ status }) => status)).toEqual([202, 202, 202, 202]);
+  const records = (await Promise.all(responses.map((response) => response.json()))) as Invocation[];
+  expect(new Set(records.map((record) => record.id)).size).toBe(1);
+  expect(await gateway.queue.waiting()).toBe(1);
+  expect((await letters()).deadLetters).toEqual([]);
+  let event = '';
+  await gateway.startWorker(async (job) => {
+    event = job.data.program.kind === 'handler' ? job.data.program.eventJson : '';
+    return finished(job);
+  });
+  const again = records[0]?.id ?? '';
+  expect(again).not.toBe(id);
+  await expect.poll(() => gateway.queue.get(again)).toMatchObject({ status: 'done', redriveOf: id });
+  expect(JSON.parse(event)).toEqual({ n: 7 });
+  expect((await gateway.queue.get(again))?.function?.version).toBe(2);
+});
+
+test('a dead letter that is deleted is gone', async () => {
+  await deploy('f');
+  const id = await die('f');
+  const remove = () => gateway.app.request(`/v1/dead-letters/${id}`, { method: 'DELETE' });
+  expect((await remove()).status).toBe(204);
+  const again = await remove();
+  expect(again.status).toBe(404);
+  expect(await again.json()).toMatchObject({ error: { code: 'dead_letter_not_found' } });
+  expect((await redrive(id)).status).toBe(404);
+  expect((await gateway.app.request('/v1/dead-letters/..%2f')).status).toBe(404);
+});
+
+test('invocations are listed newest first, without output, by function and by status', async () => {
+  await deploy('f');
+  const call = async (path: string, body: unknown) =>
+    ((await (await gateway.postJson(path, body, asynchronous)).json()) as Invocation).id;
+  const first = await call('/v1/functions/f/invoke', {});
+  const second = await call('/v1/run', { runtime: 'node', code: '' });
+  await gateway.app.request(`/v1/invocations/${second}`, { method: 'DELETE' });
+  const third = await call('/v1/run', { runtime: 'node', code: '' });
+  const list = async (query: string) =>
+    ((await (await gateway.app.request(`/v1/invocations${query}`)).json()) as { invocations: Invocation[] })
+      .invocations;
+  expect((await list('')).map(({ id }) => id)).toEqual([third, second, first]);
+  expect((await list('?status=queued')).map(({ id }) => id)).toEqual([third, first]);
+  expect(await list('?function=f')).toMatchObject([{ id: first, function: { name: 'f', version: 1 } }]);
+  expect(await list('?limit=1')).toHaveLength(1);
+  await gateway.startWorker(async (job) => finished(job, { stdout: 'much' }));
+  await expect.poll(() => list('?status=done')).toHaveLength(3);
+  for (const one of await list('')) expect(one).not.toHaveProperty('stdout');
+  expect((await gateway.app.request('/v1/invocations?limit=0')).status).toBe(400);
+});
+
+test("settings are the function's, and go with it", async () => {
+  const put = (body: unknown) =>
+    gateway.app.request('/v1/functions/f/settings', {
+      method: 'PUT',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json' },
+    });
+  expect((await put({})).status).toBe(404);
+  await deploy('f');
+  const get = async () => (await gateway.app.request('/v1/functions/f/settings')).json();
+  expect(await get()).toEqual({});
+  expect((await put({ retry: { attempts: 2, on: ['timeout'] } })).status).toBe(200);
+  expect(await get()).toEqual({
+    retry: { attempts: 2, on: ['timeout'], backoffMs: 1000, backoffMaxMs: 60_000 },
+  });
+  for (const wrong of [{ retry: { attempts: 11, on: ['lost'] } }, { concurrency: 0 }, { other: 1 }])
+    expect((await put(wrong)).status).toBe(400);
+  await gateway.app.request('/v1/functions/f', { method: 'DELETE' });
+  await deploy('f');
+  expect(await get()).toEqual({});
+});

@@ -1,0 +1,199 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { FunctionSettings } from '../../sdk/contract/function-settings.ts';
+import { defaultLimits } from '../../sdk/contract/limits.ts';
+import { newInvocationId } from '../../services/queue/invocation-id.ts';
+import {
+  createInvocationQueue,
+  type InvocationQueue,
+  type InvocationRequest,
+} from '../../services/queue/invocation-queue.ts';
+import { functionHashKey } from '../../services/registry/settings.ts';
+import { MemoryCapacity } from '../../services/worker/capacity.ts';
+import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
+import { Runs } from '../../services/worker/runs.ts';
+import { report } from '../pool/fake-sandbox.ts';
+import { useRedis } from '../support/redis.ts';
+import { FakeSource, prepareAsIs } from './fake-source.ts';
+
+const redis = useRedis();
+const undo: (() => unknown)[] = [];
+let queue: InvocationQueue;
+let source: FakeSource;
+const onError = (error: unknown) => {
+  throw error;
+};
+
+beforeEach(async () => {
+  const bounds = { queueMax: 100, recordsKept: 100, recordsKeptMs: 60_000 };
+  queue = await createInvocationQueue({
+    redis: redis.redis,
+    subscriber: redis.connect(),
+    ...bounds,
+    onError,
+  });
+  source = new FakeSource();
+  undo.push(() => queue.close());
+});
+afterEach(async () => {
+  for (let step = undo.pop(); step; step = undo.pop()) await step();
+});
+
+function startWorker() {
+  const runs = new Runs();
+  const worker = createInvocationWorker({
+    redis: redis.redis,
+    concurrency: 4,
+    deadLetters: { kept: 3, keptMs: 60_000 },
+    deps: {
+      ...{ source, runs, prepare: prepareAsIs, capacity: new MemoryCapacity(2 ** 30) },
+      recordDiff: async () => ({}),
+      logger: pino({ level: 'silent' }),
+    },
+    stalled: { lockDurationMs: 300, intervalMs: 100 },
+  });
+  void worker.run();
+  undo.push(async () => {
+    runs.abortAll();
+    await worker.close();
+  });
+}
+
+const request: InvocationRequest = {
+  tenant: 'default',
+  runtime: 'node',
+  function: { name: 'f', version: 1, digest: 'sha256:f' },
+  program: {
+    kind: 'handler',
+    handler: 'index.handler',
+    eventJson: '{}',
+    context: { invocationId: 'x', functionName: 'f', functionVersion: 1, deadlineMs: 0 },
+    env: {},
+  },
+  stdin: '',
+  limits: defaultLimits(),
+};
+const set = (settings: FunctionSettings) =>
+  redis.redis.hset(functionHashKey('default', 'f'), 'settings', JSON.stringify(settings));
+const retry = { attempts: 3, on: ['exited' as const], backoffMs: 10, backoffMaxMs: 1_000 };
+
+/** Ends the next run as a program that exits with a code of its own. */
+async function exitNext() {
+  (await source.running()).end(report({ exitCode: 3, result: Buffer.alloc(0) }));
+}
+const settled = (id: string) =>
+  expect.poll(async () => (await queue.get(id))?.outcome?.status, { timeout: 10_000 });
+
+test('an asynchronous invocation is run again after an outcome that its function names', async () => {
+  await set({ retry });
+  startWorker();
+  const id = newInvocationId();
+  const first = exitNext();
+  await queue.enqueue(id, request);
+  await first;
+  (await source.running()).end(report({ result: Buffer.from('{"type":"result","value":7}') }));
+  await settled(id).toBe('ok');
+  expect(await queue.get(id)).toMatchObject({ attempt: 2, outcome: { status: 'ok', result: 7 } });
+  expect(await queue.deadLetters.list('default', { limit: 10 })).toEqual([]);
+});
+
+test('between two runs the record is queued and says which run it waits for, and can be cancelled', async () => {
+  await set({ retry: { ...retry, backoffMs: 60_000, backoffMaxMs: 60_000 } });
+  startWorker();
+  const id = newInvocationId();
+  const first = exitNext();
+  await queue.enqueue(id, request);
+  await first;
+  await expect.poll(() => queue.get(id)).toMatchObject({ status: 'queued', attempt: 2 });
+  expect(await queue.waiting()).toBe(1);
+  expect(await queue.cancel(id)).toMatchObject({ outcome: { status: 'cancelled' } });
+  expect(await queue.waiting()).toBe(0);
+});
+
+test('after the last run the outcome is the record, and the invocation a dead letter', async () => {
+  await set({ retry });
+  startWorker();
+  const id = newInvocationId();
+  const all = (async () => {
+    for (let run = 0; run < 3; run++) await exitNext();
+  })();
+  await queue.enqueue(id, request);
+  await all;
+  await settled(id).toBe('exited');
+  expect(await queue.get(id)).toMatchObject({ attempt: 3, outcome: { exitCode: 3 } });
+  expect(source.leased).toHaveLength(3);
+  const letters = await queue.deadLetters.list('default', { limit: 10 });
+  expect(letters).toMatchObject([
+    { id, function: 'f', attempts: 3, invocation: { outcome: { status: 'exited' } } },
+  ]);
+});
+
+test('a caller who waits gets the first outcome, and it is no dead letter', async () => {
+  await set({ retry });
+  startWorker();
+  const first = exitNext();
+  const finished = queue.enqueueAndWait(newInvocationId(), request, { timeoutMs: 10_000 });
+  await first;
+  expect(await finished).toMatchObject({ attempt: 1, outcome: { status: 'exited' } });
+  expect(await queue.deadLetters.list('default', { limit: 10 })).toEqual([]);
+});
+
+test('other outcomes are not run again, and no dead letter is kept where the function wants none', async () => {
+  await set({ retry: { ...retry, on: ['timeout'] }, deadLetter: false });
+  startWorker();
+  const id = newInvocationId();
+  const first = exitNext();
+  await queue.enqueue(id, request);
+  await first;
+  await settled(id).toBe('exited');
+  expect(source.leased).toHaveLength(1);
+  expect(await queue.deadLetters.list('default', { limit: 10 })).toEqual([]);
+});
+
+test('what could not be started is tried again, and runs once it can be', async () => {
+  startWorker();
+  source.failure = new Error('no room in the pool');
+  const finished = queue.enqueueAndWait(newInvocationId(), request, { timeoutMs: 20_000 });
+  await expect.poll(() => redis.redis.zcard('oncebox:invocations:delayed')).toBe(1);
+  source.failure = undefined;
+  (await source.running()).end(report({ result: Buffer.from('{"type":"result","value":1}') }));
+  expect(await finished).toMatchObject({ attempt: 1, outcome: { status: 'ok' } });
+});
+
+test('an invocation whose worker was killed runs again where its function names lost, and ends once', async () => {
+  await set({ retry: { ...retry, on: ['lost'] } });
+  const doomed = spawn(
+    process.execPath,
+    ['--import', 'tsx', new URL('./doomed-worker.ts', import.meta.url).pathname, redis.url],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  undo.push(() => doomed.kill('SIGKILL'));
+  const id = newInvocationId();
+  await queue.enqueue(id, request);
+  await once(doomed.stdout, 'data');
+  doomed.kill('SIGKILL');
+  await once(doomed, 'exit');
+  startWorker();
+  (await source.running()).end(report({ result: Buffer.from('{"type":"result","value":2}') }));
+  await settled(id).toBe('ok');
+  expect(await queue.get(id)).toMatchObject({ attempt: 2, status: 'done' });
+  expect(source.leased).toHaveLength(1);
+});
+
+test('only so many dead letters are kept, the newest', async () => {
+  startWorker();
+  const ids: string[] = [];
+  for (let i = 0; i < 5; i++) {
+    const id = newInvocationId();
+    ids.push(id);
+    const next = exitNext();
+    await queue.enqueue(id, request);
+    await next;
+    await settled(id).toBe('exited');
+  }
+  const letters = await queue.deadLetters.list('default', { limit: 10 });
+  expect(letters.map(({ id }) => id)).toEqual(ids.slice(2).reverse());
+  expect(await redis.redis.keys('oncebox:dead:*')).toHaveLength(3);
+});
