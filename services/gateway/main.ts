@@ -10,6 +10,7 @@ import { openNodeDirectory } from '../queue/node-directory.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { startFiring } from '../schedules/fire.ts';
 import { createSchedules } from '../schedules/schedules.ts';
+import { createSecretStore } from '../secrets/secret-store.ts';
 import { loadConfig } from '../shared/config.ts';
 import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
@@ -89,6 +90,7 @@ const deps: GatewayDeps = {
   config,
   queue: limitByTenant(queue, { ...tenancy, onError }),
   registry: createRegistry(redis, queue.room),
+  secrets: createSecretStore(redis, config.ONCEBOX_SECRETS_PUBLIC_KEY, queue.room),
   directory,
   catalogue: createImageCatalogue(redis),
   tenancy,

@@ -10,6 +10,7 @@ import { parseFunctionReference } from '../../sdk/contract/function-reference.ts
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { isRedisFull } from '../queue/make-room.ts';
 import { type RedisRoom, redisUsedUp } from '../queue/redis-room.ts';
+import { secretsKey } from '../secrets/stored-secret.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { type Aliases, aliasesIn, aliasNotFound, createAliases } from './aliases.ts';
@@ -43,6 +44,8 @@ export interface Deployment {
   limits: Record<string, number>;
   zygote?: boolean | undefined;
   isolation?: FunctionVersion['isolation'];
+  /** Names. */
+  secrets?: readonly string[] | undefined;
   files: CodeFile[];
 }
 
@@ -78,7 +81,7 @@ export interface Registry extends Aliases, Versions {
   ): Promise<{ deployed: DeployedFunction; created: boolean }>;
   /**
    * What `name`, `name:version` or `name:alias` stands for now; of an alias with weights, another one each time. Throws
-   * `function_not_found`, `version_not_found` or `alias_not_found`.
+   * `function_not_found`, `version_not_found` or `alias_not_found`, and `secret_missing` where it could not run.
    */
   resolve(reference: string, tenant?: string): Promise<ResolvedFunction>;
   /** Throws `function_not_found`. */
@@ -105,12 +108,20 @@ const imageTextsSchema = z.object({ manifestJson: z.string(), configJson: z.stri
 
 /** Without a `room` nothing is claimed: who deploys needs one. `draw` is what aliases with weights choose by, 0 to below 1. */
 export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => number = Math.random): Registry {
-  async function find(tenant: string | undefined, name: string, which: string): Promise<ResolvedFunction> {
-    const found = await redis.eval(resolveScript, 1, tenantKeys(tenant).function(name), which, draw());
+  async function find(
+    tenant: string | undefined,
+    name: string,
+    which: string,
+    isToRun: boolean,
+  ): Promise<ResolvedFunction> {
+    const keys = [tenantKeys(tenant).function(name), secretsKey(tenant)];
+    const found = await redis.eval(resolveScript, 2, ...keys, which, draw());
     if (found === 'alias') throw aliasNotFound(name, which);
     if (found === 'version') throw versionNotFound(name, Number(which));
     if (!Array.isArray(found)) throw functionNotFound(name);
     const version = parseVersion(storedVersionSchema, found[0], found[1]);
+    const missing = String(found[2] ?? '').trim();
+    if (missing !== '' && isToRun) throw secretMissing(name, version.version, missing);
     return { name, ...version, programEnv: version.programEnv ?? version.env };
   }
 
@@ -138,7 +149,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
       ...[keys.function(name), keys.names, layerKey(codeLayer), layerUsersKey(codeLayer), tenantsKey],
       ...[name, version.digest, versionJson, codeLayer],
       tar ? Buffer.from(tar.buffer, tar.byteOffset, tar.byteLength) : '',
-      ...[imageJson, keys.user(name), keys.tenant],
+      ...[imageJson, keys.user(name), keys.tenant, (version.secrets ?? []).join(' ')],
     );
     const reply = await storing.catch((error: unknown) => {
       throw isRedisFull(error) ? redisUsedUp('deploy', error) : error;
@@ -152,7 +163,19 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
     ...createAliases(redis),
     ...createVersions(redis),
 
-    async deploy({ tenant, name, image, runtime, handler, env, limits, zygote, isolation, files }) {
+    async deploy({
+      tenant,
+      name,
+      image,
+      runtime,
+      handler,
+      env,
+      limits,
+      zygote,
+      isolation,
+      secrets = [],
+      files,
+    }) {
       requireHandlerFile(runtime, handler, files);
       const { tar, digest: codeLayer } = packCodeLayer(files);
       const settings = {
@@ -162,6 +185,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
         limits,
         ...(zygote === false && { zygote }),
         ...(isolation && isolation !== 'native' && { isolation }),
+        ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
       };
       const made = composeFunctionImage(image, {
         ...settings,
@@ -193,7 +217,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
     async resolve(reference, tenant) {
       const parsed = parseFunctionReference(reference);
       if (!parsed) throw functionNotFound(reference);
-      return find(tenant, parsed.name, String(parsed.version ?? parsed.alias ?? ''));
+      return find(tenant, parsed.name, String(parsed.version ?? parsed.alias ?? ''), true);
     },
 
     async get(name, tenant) {
@@ -221,7 +245,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
 
     async list(tenant) {
       const names = (await redis.smembers(tenantKeys(tenant).names)).sort();
-      const found = await Promise.allSettled(names.map((name) => find(tenant, name, '')));
+      const found = await Promise.allSettled(names.map((name) => find(tenant, name, '', false)));
       return found.flatMap((item) => {
         if (item.status === 'fulfilled') return [deployedFunctionSchema.parse(item.value)];
         // One deleted between the two reads is left out.
@@ -269,6 +293,11 @@ function requireHandlerFile(runtime: FunctionVersion['runtime'], handler: string
       field: 'handler',
     },
   );
+}
+
+function secretMissing(name: string, version: number, missing: string): PlatformError {
+  const message = `version ${version} of "${name}" names secrets that are not there: ${missing.replaceAll(' ', ', ')}`;
+  return new PlatformError('secret_missing', message);
 }
 
 function noVersion(name: string, version: number): PlatformError {

@@ -45,6 +45,7 @@ import { createJobPreparer } from './prepare-job.ts';
 import { createDiffRecorder } from './record-diff.ts';
 import { cgroupHierarchies, openResidueAudit } from './residue.ts';
 import { Runs } from './runs.ts';
+import { createSecretReader } from './secrets.ts';
 import { settleFinished } from './settle-finished.ts';
 
 /** How long running invocations may go on once the worker is asked to stop. */
@@ -191,6 +192,7 @@ const worker = createInvocationWorker({
       bases,
       images,
       ensureCodeLayer: (hex) => store.ensureLayer(hex, () => fetchCodeLayer(redis, hex)),
+      readSecrets: createSecretReader(redis, config.ONCEBOX_SECRETS_KEY),
     }),
     recordDiff: createDiffRecorder({
       redis,

@@ -96,6 +96,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
           'function_not_found',
           'version_not_found',
           'alias_not_found',
+          'secret_missing',
           'body_too_large',
           'queue_full',
           'quota_exceeded',
