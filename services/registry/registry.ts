@@ -57,6 +57,13 @@ export interface ResolvedFunction extends DeployedFunction {
   user?: string | undefined;
 }
 
+/** A function of which sandboxes are to be kept parked. */
+export interface KeptFunction {
+  tenant: string;
+  count: number;
+  found: ResolvedFunction;
+}
+
 /** A version as an image. */
 interface VersionImage extends FunctionImage {
   /** What its code is stacked on; the version itself where it was deployed from an image. */
@@ -95,6 +102,8 @@ export interface Registry extends Aliases, Versions {
   list(tenant?: string): Promise<DeployedFunction[]>;
   /** What the versions of all tenants' functions stand on: digests of images, and code layers in hex. */
   pinned(): Promise<{ images: Set<string>; layers: Set<string> }>;
+  /** The current versions of all tenants' functions of which `countOf` their settings is more than none. */
+  kept(countOf: (settings: unknown) => number): Promise<KeptFunction[]>;
   /** Removes all versions, and the layers that no other function uses. Throws `function_not_found`. */
   delete(name: string, tenant?: string): Promise<void>;
 }
@@ -268,6 +277,24 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
         }
       }
       return { images, layers };
+    },
+
+    async kept(countOf) {
+      const tenants = new Set([defaultTenant, ...(await redis.smembers(tenantsKey))]);
+      const kept: KeptFunction[] = [];
+      for (const keys of [...tenants].map((tenant) => tenantKeys(tenant))) {
+        const names = (await redis.smembers(keys.names)).sort();
+        const pipeline = redis.pipeline();
+        for (const name of names) pipeline.hget(keys.function(name), 'settings');
+        const texts = ((await pipeline.exec()) ?? []).map(([, text]) => text);
+        for (const [at, name] of names.entries()) {
+          const count = typeof texts[at] === 'string' ? countOf(JSON.parse(texts[at])) : 0;
+          const found =
+            count > 0 ? await find(keys.tenant, name, '', false).catch(() => undefined) : undefined;
+          if (found) kept.push({ tenant: keys.tenant, count, found });
+        }
+      }
+      return kept;
     },
 
     async delete(name, tenant) {

@@ -36,6 +36,7 @@ import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
 import { createEventWriter } from './events.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
+import { openKeepWarm } from './keep-warm.ts';
 import { listSandboxes } from './list-sandboxes.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { createNodeApi, serveNodeApi } from './node-api.ts';
@@ -179,6 +180,7 @@ const callbacks = createCallbacks({
   kept: { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS },
 });
 undo.push(() => callbacks.close());
+const ensureCodeLayer = (hex: string) => store.ensureLayer(hex, () => fetchCodeLayer(redis, hex));
 const worker = createInvocationWorker({
   redis,
   callbacks,
@@ -191,7 +193,7 @@ const worker = createInvocationWorker({
     prepare: createJobPreparer({
       bases,
       images,
-      ensureCodeLayer: (hex) => store.ensureLayer(hex, () => fetchCodeLayer(redis, hex)),
+      ensureCodeLayer,
       readSecrets: createSecretReader(redis, config.ONCEBOX_SECRETS_KEY),
     }),
     recordDiff: createDiffRecorder({
@@ -241,6 +243,17 @@ const announcer = await announceImages({
 });
 undo.push(() => announcer.leave());
 store.onChange(() => void announcer.update());
+
+const keepWarm = openKeepWarm({
+  redis,
+  registry,
+  source: openedSource,
+  prepare: createJobPreparer({ bases, images, ensureCodeLayer, readSecrets: async () => [] }),
+  defaults: config.ONCEBOX_DEFAULT_LIMITS,
+  maxima: config.ONCEBOX_MAX_LIMITS,
+  onError: (error) => logger.warn({ err: error }, 'cannot keep a function warm'),
+});
+undo.push(() => keepWarm.close());
 
 const nodeApi = createNodeApi({
   store,
