@@ -60,7 +60,7 @@ test('a redeploy boots the next version, and then the old one is let go', async 
 test("a worker's successor restores it", async () => {
   const before = running.platform.pids().worker as number;
   process.kill(before, 'SIGKILL');
-  await expect.poll(() => running.platform.pids().worker, { timeout: 30_000 }).not.toBe(before);
+  await expect.poll(() => running.platform.pids().worker ?? before, { timeout: 30_000 }).not.toBe(before);
   await expect.poll(() => parked().catch(() => 0), { timeout: 30_000, interval: 200 }).toBe(3);
   expect(await call('kept')).toEqual({ result: 2, start: 'warm', shared: true });
 }, 60_000);
