@@ -38,6 +38,8 @@ export interface DemandOptions {
  */
 export class Demand {
   readonly #options: DemandOptions;
+  /** Parked when nobody leases. */
+  min: number;
   /** Times of the last leases, oldest first. */
   readonly #recent: number[] = [];
   #slowPerSecond = 0;
@@ -45,6 +47,7 @@ export class Demand {
 
   constructor(options: DemandOptions) {
     this.#options = options;
+    this.min = options.min;
   }
 
   /** Mean time that making a sandbox took lately, milliseconds. */
@@ -80,7 +83,9 @@ export class Demand {
 
   /** Parked when all is well, from `min` to `max`. Bounded in saturation, by what refills can do. */
   target(nowMs: number): number {
-    const { min, max, servers, deferMs } = this.#options;
+    const { min } = this;
+    const { servers, deferMs } = this.#options;
+    const max = Math.max(min, this.#options.max);
     const perSecond = this.ratePerSecond(nowMs);
     if (perSecond === 0) return min;
     const servedPerSecond = Math.min(

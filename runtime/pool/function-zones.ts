@@ -66,6 +66,14 @@ export interface FunctionZonesOptions {
   /** Told once of each reason why a version goes without a zygote. */
   onUnfit: (reason: string, version: Pick<FunctionVersionRequest, 'name' | 'version'>) => void;
   onError: (error: unknown, what: string) => void;
+  /** Has as many parked for a version that has no zygote, for the time being; 0: none any more. */
+  keepOrdinary: (request: FunctionSandboxRequest, count: number) => void;
+}
+
+/** A version of which so many sandboxes are to be parked at all times. */
+export interface KeptVersion<Request = FunctionSandboxRequest> {
+  request: Request;
+  count: number;
 }
 
 interface Serving {
@@ -88,6 +96,8 @@ export class FunctionZones {
   /** By key: what was last said of it. */
   readonly #versions = new Map<string, { version: FunctionVersionRequest; reason?: string }>();
   readonly #slots = new BootSlots();
+  /** By key. */
+  #kept = new Map<string, KeptVersion>();
 
   constructor(options: FunctionZonesOptions) {
     this.#options = options;
@@ -128,6 +138,52 @@ export class FunctionZones {
     const key = keyOf(request);
     this.#supersede(request.function);
     if (this.#rent.pay(key, ms) && this.#isWanted(key, request)) void this.#bootInTurn(key, request);
+  }
+
+  /**
+   * From now on so many are parked of these versions, and of no others; to be called again every so often, for what did not
+   * boot is tried again then. A version that is kept no more goes when its successor has all of its own.
+   */
+  keep(wanted: readonly KeptVersion[]): void {
+    const before = this.#kept;
+    this.#kept = new Map(wanted.map((version) => [keyOf(version.request), version]));
+    const waiting = new Set<string>();
+    for (const [key, version] of this.#kept)
+      if (!this.#keepOne(key, version)) waiting.add(ownerOf(version.request.function));
+    for (const [key, version] of before) {
+      if (this.#kept.has(key)) continue;
+      if (this.#kept.size > 0 && waiting.has(ownerOf(version.request.function))) this.#kept.set(key, version);
+      else this.#letGo(key, version);
+    }
+  }
+
+  /** Whether nothing is missing, or nothing more can be had. */
+  #keepOne(key: string, { request, count }: KeptVersion): boolean {
+    const { spec, purpose } = request;
+    const entry = this.#shelf.get(key);
+    if (entry && this.#serving.has(entry)) {
+      entry.isKept = true;
+      entry.pools.keepWarm(spec, purpose, count);
+      this.#options.keepOrdinary(request, 0);
+      return entry.pools.parked(spec, purpose) >= count;
+    }
+    if (this.#isWanted(key, request)) void this.#bootInTurn(key, request);
+    const isRefused = this.#shelf.refusalOf(key) !== undefined;
+    // Or it has a zygote that does not serve.
+    if (isRefused || entry?.opened) this.#options.keepOrdinary(request, count);
+    return isRefused;
+  }
+
+  #letGo(key: string, { request }: KeptVersion): void {
+    const entry = this.#shelf.get(key);
+    this.#options.keepOrdinary(request, 0);
+    if (!entry) return;
+    entry.isKept = false;
+    const isReplaced = [...this.#kept.values()].some(
+      (kept) => ownerOf(kept.request.function) === ownerOf(request.function),
+    );
+    if (isReplaced && !isInUse(entry)) this.#forget(entry);
+    else entry.pools.keepWarm(request.spec, request.purpose, 0);
   }
 
   list(): ListedSandbox[] {
@@ -262,7 +318,12 @@ export class FunctionZones {
   /** A newer version of the function is in use: zygotes of older ones go as soon as nothing of them runs. */
   #supersede(used: FunctionVersionRequest): void {
     for (const [entry, { version }] of this.#serving)
-      if (ownerOf(version) === ownerOf(used) && version.version < used.version && !isInUse(entry))
+      if (
+        ownerOf(version) === ownerOf(used) &&
+        version.version < used.version &&
+        !isInUse(entry) &&
+        !entry.isKept
+      )
         this.#forget(entry);
   }
 

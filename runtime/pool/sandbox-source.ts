@@ -7,7 +7,7 @@ import {
   scratchSpec,
   type Zone,
 } from '../sandbox/sandbox.ts';
-import { type FunctionVersionRequest, FunctionZones } from './function-zones.ts';
+import { type FunctionVersionRequest, FunctionZones, type KeptVersion } from './function-zones.ts';
 import { ImageZones, type ZoneRequest } from './image-zones.ts';
 import { type OciRequest, OciSandboxes, type OciSandboxesOptions } from './oci-sandboxes.ts';
 import { RefillGate } from './refill-gate.ts';
@@ -75,6 +75,11 @@ export interface SandboxSource {
   stats(): Promise<SourceStats>;
   /** Digest hex of layers that sandboxes and zygotes of functions stand on now. */
   layersInUse(): readonly string[];
+  /**
+   * From now on keeps so many parked of these, and of no others, and zygotes of those that have one; to be called again every
+   * so often. Those behind another wall, and those on an image with an interpreter of its own that have no zygote, are not kept.
+   */
+  keepWarm(wanted: readonly KeptVersion<SandboxRequest>[]): void;
   /** Sandboxes that stand on the image now, parked ones included. */
   sandboxesOn(imageDigest: string): number;
   /**
@@ -139,6 +144,7 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
       idleMs,
       rotation,
       isDraining: (imageDigest) => draining.has(imageDigest),
+      keepOrdinary: (request, count) => keepOrdinary(request.interpreter, request, request.purpose, count),
       onError,
     });
   const oci = new OciSandboxes(
@@ -172,7 +178,44 @@ export async function openSandboxSource(options: SandboxSourceOptions): Promise<
     return images.lease(interpreter, image, spec, purpose);
   }
 
+  function keepOrdinary(
+    interpreter: Zone['interpreter'],
+    { image, spec }: SandboxRequest,
+    purpose: PoolPurpose,
+    count: number,
+  ): void {
+    const base = bases.get(interpreter);
+    if (base && standsOn(image.layers, base.image.layers)) base.pools.keepWarm(spec, purpose, count);
+  }
+
+  /** Those that can have no zygote. */
+  let keptOrdinary: (KeptVersion<SandboxRequest> & { key: string })[] = [];
+
+  function keepWarm(wanted: readonly KeptVersion<SandboxRequest>[]): void {
+    const shared: KeptVersion[] = [];
+    const ordinary: typeof keptOrdinary = [];
+    for (const { request, count } of wanted) {
+      const { runtime, image, spec } = request;
+      if (runtime === undefined || request.oci || draining.has(image.digest)) continue;
+      const purpose: PoolPurpose = { imageDigest: image.digest, runtime };
+      const of = { interpreter: interpreterOf[runtime], image, spec, purpose };
+      if (functions && request.function)
+        shared.push({ request: { ...of, function: request.function }, count });
+      else ordinary.push({ request, count, key: JSON.stringify([runtime, image.digest, spec]) });
+    }
+    functions?.keep(shared);
+    const told = [...keptOrdinary.filter(({ key }) => !ordinary.some((kept) => kept.key === key))];
+    for (const { request, count } of [...told.map((gone) => ({ ...gone, count: 0 })), ...ordinary]) {
+      const runtime = request.runtime as RuntimeName;
+      const purpose = { imageDigest: request.image.digest, runtime };
+      keepOrdinary(interpreterOf[runtime], request, purpose, count);
+    }
+    keptOrdinary = ordinary;
+  }
+
   return {
+    keepWarm,
+
     async lease(request) {
       const { runtime, image, spec } = request;
       if (draining.has(image.digest)) throw removed(image.digest);

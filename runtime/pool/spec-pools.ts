@@ -39,6 +39,8 @@ interface Entry {
   pool: WarmPool;
   /** Absent for a pool that stays. */
   idle?: NodeJS.Timeout;
+  /** Of a pool that else goes when it is idle. */
+  isKept?: boolean;
 }
 
 /** The pools of one zone: one for each spec that is in use. */
@@ -71,15 +73,35 @@ export class SpecPools {
       }
       return existing.pool.lease();
     }
+    return this.#open(spec, purpose).pool.lease();
+  }
+
+  /** Of a spec, keeps at least so many parked as long as it is not told otherwise; 0: as its demand has it. */
+  keepWarm(spec: SandboxSpec, purpose: PoolPurpose, count: number): void {
+    const existing = this.#entries.get(keyOf(spec, purpose));
+    if (!existing && count === 0) return;
+    const entry = existing ?? this.#open(spec, purpose);
+    entry.isKept = count > 0;
+    entry.pool.keep(count);
+  }
+
+  /** Parked now. */
+  parked(spec: SandboxSpec, purpose: PoolPurpose): number {
+    return this.#entries.get(keyOf(spec, purpose))?.pool.parked ?? 0;
+  }
+
+  #open(spec: SandboxSpec, purpose: PoolPurpose): Entry {
     this.#makeRoom();
+    const key = keyOf(spec, purpose);
     const pool = this.#newPool(spec, this.#options.spareTarget, 0);
     const idle = setTimeout(() => {
-      if (pool.leased > 0) return void idle.refresh();
+      if (pool.leased > 0 || entry.isKept) return void idle.refresh();
       this.#entries.delete(key);
       void pool.close();
     }, this.#options.idleMs).unref();
-    this.#entries.set(key, { purpose, pool, idle });
-    return pool.lease();
+    const entry: Entry = { purpose, pool, idle };
+    this.#entries.set(key, entry);
+    return entry;
   }
 
   /** Whether a sandbox is leased. */
@@ -126,8 +148,8 @@ export class SpecPools {
 
   #makeRoom(): void {
     if (this.#entries.size < maxPools) return;
-    for (const [key, { pool, idle }] of this.#entries) {
-      if (idle === undefined || pool.leased > 0) continue;
+    for (const [key, { pool, idle, isKept }] of this.#entries) {
+      if (idle === undefined || isKept || pool.leased > 0) continue;
       clearTimeout(idle);
       this.#entries.delete(key);
       void pool.close();

@@ -57,7 +57,7 @@ export interface Lease {
  * back to `parked`. A new pool is empty until it is filled or leased from.
  */
 export class WarmPool implements GateMember {
-  readonly reserved: number;
+  reserved: number;
   readonly budget: ParkingBudget | undefined;
   readonly #options: WarmPoolOptions;
   readonly #gate: RefillGate;
@@ -167,6 +167,15 @@ export class WarmPool implements GateMember {
     }
   }
 
+  /** From now on at least so many are parked, whatever the demand and whoever wants their places; 0: as at first. */
+  keep(count: number): void {
+    if (this.#closing) return;
+    this.#demand.min = Math.max(this.#options.min, count);
+    this.reserved = Math.max(this.#options.reserved ?? 0, count);
+    this.refill();
+    this.#decay ??= setTimeout(() => this.#shrink(), decayMs).unref();
+  }
+
   /** Kills the oldest parked one: another pool needs its place. */
   giveBack(): void {
     for (const entry of this.#entries.values()) if (entry.state === 'parked') return void this.#evict(entry);
@@ -231,7 +240,7 @@ export class WarmPool implements GateMember {
     }
     // What the budget refused may fit now.
     this.refill();
-    if (target === this.#options.min && this.#parked === target) this.#decay = undefined;
+    if (target === this.#demand.min && this.#parked === target) this.#decay = undefined;
     else this.#decay?.refresh();
   }
 

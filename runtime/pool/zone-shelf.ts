@@ -40,6 +40,8 @@ export interface ShelvedZone {
   /** Leases under way. */
   leasing: number;
   usedAtMs: number;
+  /** Stays, also when nobody uses it. */
+  isKept: boolean;
   readonly idle: NodeJS.Timeout;
 }
 
@@ -112,8 +114,9 @@ export class ZoneShelf {
       }),
       leasing: 0,
       usedAtMs: performance.now(),
+      isKept: false,
       idle: setTimeout(() => {
-        if (isInUse(entry)) entry.idle.refresh();
+        if (entry.isKept || isInUse(entry)) entry.idle.refresh();
         else void this.close(entry);
       }, idleMs).unref(),
     };
@@ -138,7 +141,7 @@ export class ZoneShelf {
   /** Of those that nothing runs in, the one that was used longest ago. */
   idleLongest(): ShelvedZone | undefined {
     return this.all()
-      .filter((entry) => entry.opened !== undefined && !isInUse(entry))
+      .filter((entry) => entry.opened !== undefined && !entry.isKept && !isInUse(entry))
       .sort((a, b) => a.usedAtMs - b.usedAtMs)[0];
   }
 

@@ -16,6 +16,7 @@ export const errorStatus = {
   /** The function has no such version, or none before its current one. */
   version_not_found: 404,
   alias_not_found: 404,
+  secret_not_found: 404,
   /** Never existed, or finished so long ago that its record is gone. */
   invocation_not_found: 404,
   /** Never was one, or it was deleted, or run again so long ago that its record is gone. */
@@ -33,6 +34,8 @@ export const errorStatus = {
   version_in_use: 409,
   /** As many as a tenant may have. */
   schedule_limit_reached: 409,
+  /** The function names a secret that is not there. */
+  secret_missing: 409,
   body_too_large: 413,
   /** An archive, manifest or layer that is malformed, incomplete, or not what its digest says. */
   invalid_image: 422,

@@ -5,6 +5,7 @@ import { imageReferenceSchema } from './image.ts';
 import { isolationSchema } from './isolation.ts';
 import { type Limits, limitsInput } from './limits.ts';
 import { envSchema, handlerSchema } from './program.ts';
+import { secretNamesSchema } from './secret.ts';
 
 export const functionNameSchema = z
   .string()
@@ -28,6 +29,8 @@ const deployFields = (maxima?: Limits) => ({
   zygote: z.boolean().optional(),
   /** The wall around every invocation; `native` unless given. Another than that has no zygote. */
   isolation: isolationSchema.optional(),
+  /** What every invocation finds as files in `/run/secrets`, by name; initialisation in a zygote does not. */
+  secrets: secretNamesSchema.optional(),
 });
 
 /**
@@ -45,7 +48,7 @@ export function deployRequestSchema(maxima?: Limits) {
     .superRefine((request, context) => {
       const refuse = (field: keyof typeof request, message: string) =>
         context.addIssue({ code: 'custom', path: [field], message });
-      const settings = ['runtime', 'handler', 'env', 'limits', 'zygote', 'isolation'] as const;
+      const settings = ['runtime', 'handler', 'env', 'limits', 'zygote', 'isolation', 'secrets'] as const;
       const hasCode = request.files !== undefined || request.bundle !== undefined;
       if (request.image !== undefined && !hasCode && settings.every((field) => request[field] === undefined))
         return;
@@ -79,6 +82,15 @@ export const deployQuerySchema = z.strictObject({
     .transform((text) => text === 'true')
     .optional(),
   isolation: isolationSchema.optional(),
+  /** Names with commas between them. */
+  secrets: z
+    .string()
+    .regex(
+      /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}(?:,[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}){0,31}$/,
+      'must be 1 to 32 names of secrets with commas between them',
+    )
+    .transform((text) => [...new Set(text.split(','))])
+    .optional(),
 });
 
 /** One immutable upload. Read tolerantly: it may have been stored by another release. */
@@ -94,6 +106,8 @@ export const functionVersionSchema = z.object({
   zygote: z.boolean().optional(),
   /** Absent: native. */
   isolation: isolationSchema.optional(),
+  /** Names, sorted; absent: none. */
+  secrets: z.array(z.string()).optional(),
   /** What the code is stacked on, or, deployed from an image alone, that image; pinned by its digest. */
   image: z.object({ reference: z.string(), digest: z.string() }).optional(),
   /** Digest, hex, of the tar that is stacked on the image; absent where the image holds the code. */

@@ -32,6 +32,7 @@ import { openApiRoutes } from './routes/openapi.ts';
 import { referenceRoutes } from './routes/reference.ts';
 import { runRoutes } from './routes/run.ts';
 import { scheduleRoutes } from './routes/schedules.ts';
+import { secretRoutes } from './routes/secrets.ts';
 import { tenantRoutes } from './routes/tenants.ts';
 import { versionRoutes } from './routes/versions.ts';
 import { endRequestSpan, startRequestSpan, traceOf } from './trace-request.ts';
@@ -70,6 +71,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', functionRoutes(deps));
   app.route('/v1', aliasRoutes(deps));
   app.route('/v1', versionRoutes(deps));
+  app.route('/v1', secretRoutes(deps));
   app.route('/v1', invokeRoutes(deps));
   app.route('/v1', batchRoutes(deps));
   app.route('/v1', scheduleRoutes(deps));

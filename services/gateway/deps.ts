@@ -5,6 +5,7 @@ import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import type { NodeDirectory } from '../queue/node-directory.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Schedules } from '../schedules/schedules.ts';
+import type { SecretStore } from '../secrets/secret-store.ts';
 import type { Config } from '../shared/config.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Span, Tracing } from '../telemetry/tracing.ts';
@@ -23,6 +24,7 @@ export interface GatewayDeps {
   >;
   queue: InvocationQueue;
   registry: Registry;
+  secrets: SecretStore;
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
   tenancy: Tenancy;

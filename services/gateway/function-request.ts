@@ -24,7 +24,8 @@ export async function findFunction(
   tenant: string,
 ): Promise<CallableFunction> {
   const found = await registry.resolve(reference, tenant);
-  const { name, version, digest, runtime, handler, programEnv, user, image, codeLayer, zygote } = found;
+  const { name, version, digest, runtime, handler, programEnv, user, image, codeLayer, zygote, secrets } =
+    found;
   await requireIsolation(directory, found.isolation);
   const { ONCEBOX_DEFAULT_LIMITS: defaults, ONCEBOX_MAX_LIMITS: maxima } = config;
   const limits = resolveLimits(found.limits, { defaults, maxima });
@@ -38,6 +39,7 @@ export async function findFunction(
       function: { name, version, digest },
       imageDigest: digest,
       ...(zygote === false && { zygote }),
+      ...(secrets && { secrets }),
       program: {
         kind: 'handler',
         handler,

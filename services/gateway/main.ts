@@ -10,6 +10,7 @@ import { openNodeDirectory } from '../queue/node-directory.ts';
 import { createRegistry } from '../registry/registry.ts';
 import { startFiring } from '../schedules/fire.ts';
 import { createSchedules } from '../schedules/schedules.ts';
+import { createSecretStore } from '../secrets/secret-store.ts';
 import { loadConfig } from '../shared/config.ts';
 import { dropPrivileges } from '../shared/drop-privileges.ts';
 import { createLogger } from '../shared/logger.ts';
@@ -90,6 +91,7 @@ const deps: GatewayDeps = {
   config,
   queue: limitByTenant(queue, { ...tenancy, onError }),
   registry: limitStorage(createRegistry(redis, queue.room), tenancy),
+  secrets: createSecretStore(redis, config.ONCEBOX_SECRETS_PUBLIC_KEY, queue.room),
   directory,
   catalogue: createImageCatalogue(redis),
   tenancy,

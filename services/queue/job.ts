@@ -5,6 +5,7 @@ import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { limitsSchema } from '../../sdk/contract/limits.ts';
 import { programSchema } from '../../sdk/contract/program.ts';
 import { runtimeNameSchema } from '../../sdk/contract/runtime-name.ts';
+import { secretNamesSchema } from '../../sdk/contract/secret.ts';
 import { defaultTenant, tenantNameSchema } from '../../sdk/contract/tenant.ts';
 import { traceContextSchema } from '../telemetry/trace-context.ts';
 
@@ -47,6 +48,8 @@ export const invocationJobSchema = z.object({
   zygote: z.boolean().optional(),
   /** Digest of the image's manifest where the gateway knows it (function versions). */
   imageDigest: z.string().optional(),
+  /** Names; the worker reads what they are when it runs the program. Never a value. */
+  secrets: secretNamesSchema.optional(),
   program: programSchema,
   stdin: z.string(),
   limits: limitsSchema,

@@ -85,6 +85,12 @@ export interface NodeDirectory {
   close(): Promise<void>;
 }
 
+/** Nodes that live, for one of them. */
+export async function countNodes(redis: Redis): Promise<number> {
+  const names = await redis.smembers(nodesKey);
+  return names.length === 0 ? 0 : redis.exists(...names.map(nodeKey));
+}
+
 export async function openNodeDirectory(options: {
   redis: Redis;
   subscriber: Redis;

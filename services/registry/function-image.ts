@@ -4,6 +4,7 @@ import { type FunctionVersion, functionRuntimeSchema } from '../../sdk/contract/
 import { imageConfigSchema } from '../../sdk/contract/image.ts';
 import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { handlerSchema } from '../../sdk/contract/program.ts';
+import { secretNamesSchema } from '../../sdk/contract/secret.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 
 /*
@@ -20,6 +21,8 @@ const functionLabels = {
   zygote: 'dev.oncebox.zygote',
   /** Not there: native. */
   isolation: 'dev.oncebox.isolation',
+  /** JSON array of the names of secrets; not there: none. */
+  secrets: 'dev.oncebox.secrets',
 } as const;
 
 const mediaTypes = {
@@ -59,13 +62,16 @@ export interface FunctionImage extends ImageTexts {
 }
 
 export interface FunctionSettings
-  extends Pick<FunctionVersion, 'runtime' | 'handler' | 'env' | 'limits' | 'zygote' | 'isolation'> {
+  extends Pick<
+    FunctionVersion,
+    'runtime' | 'handler' | 'env' | 'limits' | 'zygote' | 'isolation' | 'secrets'
+  > {
   codeLayer: { hex: string; sizeBytes: number };
 }
 
 /** The same settings on the same image give the same bytes, in whatever order they came. */
 export function composeFunctionImage(base: ImageTexts, settings: FunctionSettings): FunctionImage {
-  const { runtime, handler, limits, zygote, isolation, codeLayer } = settings;
+  const { runtime, handler, limits, zygote, isolation, secrets = [], codeLayer } = settings;
   const { layers } = baseManifestSchema.parse(JSON.parse(base.manifestJson));
   const { architecture, os, variant, config, rootfs, history } = baseConfigSchema.parse(
     JSON.parse(base.configJson),
@@ -73,6 +79,7 @@ export function composeFunctionImage(base: ImageTexts, settings: FunctionSetting
   const {
     [functionLabels.zygote]: _zygoteBelow,
     [functionLabels.isolation]: _isolationBelow,
+    [functionLabels.secrets]: _secretsBelow,
     ...inherited
   } = config?.Labels ?? {};
   const labels = {
@@ -82,6 +89,7 @@ export function composeFunctionImage(base: ImageTexts, settings: FunctionSetting
     [functionLabels.limits]: JSON.stringify(sorted(limits)),
     ...(zygote === false && { [functionLabels.zygote]: 'false' }),
     ...(isolation !== undefined && { [functionLabels.isolation]: isolation }),
+    ...(secrets.length > 0 && { [functionLabels.secrets]: JSON.stringify(secrets.toSorted()) }),
   };
   const codeDigest = `sha256:${codeLayer.hex}`;
   // One entry a layer is what readers of a history expect.
@@ -121,22 +129,27 @@ export function composeFunctionImage(base: ImageTexts, settings: FunctionSetting
   return { manifestJson, configJson, digest: digestOf(manifestJson) };
 }
 
+function jsonLabel<Schema extends z.ZodType>(schema: Schema, what: string, absent: string) {
+  return z
+    .string()
+    .default(absent)
+    .transform((text, context): z.output<Schema> => {
+      try {
+        return schema.parse(JSON.parse(text));
+      } catch {
+        context.addIssue({ code: 'custom', message: `must be ${what}` });
+        return z.NEVER;
+      }
+    });
+}
+
 const labelledSchema = z.object({
   [functionLabels.runtime]: functionRuntimeSchema,
   [functionLabels.handler]: handlerSchema,
-  [functionLabels.limits]: z
-    .string()
-    .default('{}')
-    .transform((text, context) => {
-      try {
-        return z.record(z.string(), z.number()).parse(JSON.parse(text));
-      } catch {
-        context.addIssue({ code: 'custom', message: 'must be a JSON object of numbers' });
-        return z.NEVER;
-      }
-    }),
+  [functionLabels.limits]: jsonLabel(z.record(z.string(), z.number()), 'a JSON object of numbers', '{}'),
   [functionLabels.zygote]: z.enum(['true', 'false']).optional(),
   [functionLabels.isolation]: isolationSchema.optional(),
+  [functionLabels.secrets]: jsonLabel(secretNamesSchema, "a JSON array of secrets' names", '[]'),
 });
 
 /** What the labels of a pushed version say. Throws PlatformError `invalid_request` when it is not one. */
@@ -152,7 +165,7 @@ export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSett
       { field: 'image' },
     );
   }
-  const { [functionLabels.isolation]: isolation } = labels.data;
+  const { [functionLabels.isolation]: isolation, [functionLabels.secrets]: secrets } = labels.data;
   return {
     runtime: labels.data[functionLabels.runtime],
     handler: labels.data[functionLabels.handler],
@@ -160,6 +173,7 @@ export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSett
     env: envOf(config?.Env),
     ...(labels.data[functionLabels.zygote] === 'false' && { zygote: false }),
     ...(isolation && isolation !== 'native' && { isolation }),
+    ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
   };
 }
 

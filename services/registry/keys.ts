@@ -8,6 +8,7 @@ import { PlatformError } from '../shared/platform-error.ts';
  *   oncebox:function-tenants             set of the tenants that have functions
  *   oncebox:functions[:<tenant>]         set of names
  *   oncebox:function:[<tenant>:]<name>   hash: current, last → numbers; version:<n> → JSON; layer:<n>; digest:<digest> → n;
+ *                                        secrets:<n> → names with blanks between them;
  *                                        image:<n> → JSON of the image's texts; history → numbers that were current,
  *                                        each with a blank behind it; alias:<alias> → JSON
  *   oncebox:layer:<hex>                  the code layer's tar

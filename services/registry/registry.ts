@@ -10,6 +10,7 @@ import { parseFunctionReference } from '../../sdk/contract/function-reference.ts
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { isRedisFull } from '../queue/make-room.ts';
 import { type RedisRoom, redisUsedUp } from '../queue/redis-room.ts';
+import { secretsKey } from '../secrets/stored-secret.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { type Aliases, aliasesIn, aliasNotFound, createAliases } from './aliases.ts';
@@ -44,6 +45,8 @@ export interface Deployment {
   limits: Record<string, number>;
   zygote?: boolean | undefined;
   isolation?: FunctionVersion['isolation'];
+  /** Names. */
+  secrets?: readonly string[] | undefined;
   files: CodeFile[];
 }
 
@@ -53,6 +56,13 @@ interface ResolvedFunction extends DeployedFunction {
   programEnv: Record<string, string>;
   /** The image's User. */
   user?: string | undefined;
+}
+
+/** A function of which sandboxes are to be kept parked. */
+export interface KeptFunction {
+  tenant: string;
+  count: number;
+  found: ResolvedFunction;
 }
 
 /** A version as an image. */
@@ -79,7 +89,7 @@ export interface Registry extends Aliases, Versions, Settings {
   ): Promise<{ deployed: DeployedFunction; created: boolean }>;
   /**
    * What `name`, `name:version` or `name:alias` stands for now; of an alias with weights, another one each time. Throws
-   * `function_not_found`, `version_not_found` or `alias_not_found`.
+   * `function_not_found`, `version_not_found` or `alias_not_found`, and `secret_missing` where it could not run.
    */
   resolve(reference: string, tenant?: string): Promise<ResolvedFunction>;
   /** Throws `function_not_found`. */
@@ -93,6 +103,8 @@ export interface Registry extends Aliases, Versions, Settings {
   list(tenant?: string): Promise<DeployedFunction[]>;
   /** What the versions of all tenants' functions stand on: digests of images, and code layers in hex. */
   pinned(): Promise<{ images: Set<string>; layers: Set<string> }>;
+  /** The current versions of all tenants' functions of which `countOf` their settings is more than none. */
+  kept(countOf: (settings: unknown) => number): Promise<KeptFunction[]>;
   /** Removes all versions, and the layers that no other function uses. Throws `function_not_found`. */
   delete(name: string, tenant?: string): Promise<void>;
 }
@@ -106,12 +118,20 @@ const imageTextsSchema = z.object({ manifestJson: z.string(), configJson: z.stri
 
 /** Without a `room` nothing is claimed: who deploys needs one. `draw` is what aliases with weights choose by, 0 to below 1. */
 export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => number = Math.random): Registry {
-  async function find(tenant: string | undefined, name: string, which: string): Promise<ResolvedFunction> {
-    const found = await redis.eval(resolveScript, 1, tenantKeys(tenant).function(name), which, draw());
+  async function find(
+    tenant: string | undefined,
+    name: string,
+    which: string,
+    isToRun: boolean,
+  ): Promise<ResolvedFunction> {
+    const keys = [tenantKeys(tenant).function(name), secretsKey(tenant)];
+    const found = await redis.eval(resolveScript, 2, ...keys, which, draw());
     if (found === 'alias') throw aliasNotFound(name, which);
     if (found === 'version') throw versionNotFound(name, Number(which));
     if (!Array.isArray(found)) throw functionNotFound(name);
     const version = parseVersion(storedVersionSchema, found[0], found[1]);
+    const missing = String(found[2] ?? '').trim();
+    if (missing !== '' && isToRun) throw secretMissing(name, version.version, missing);
     return { name, ...version, programEnv: version.programEnv ?? version.env };
   }
 
@@ -139,7 +159,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
       ...[keys.function(name), keys.names, layerKey(codeLayer), layerUsersKey(codeLayer), tenantsKey],
       ...[name, version.digest, versionJson, codeLayer],
       tar ? Buffer.from(tar.buffer, tar.byteOffset, tar.byteLength) : '',
-      ...[imageJson, keys.user(name), keys.tenant],
+      ...[imageJson, keys.user(name), keys.tenant, (version.secrets ?? []).join(' ')],
     );
     const reply = await storing.catch((error: unknown) => {
       throw isRedisFull(error) ? redisUsedUp('deploy', error) : error;
@@ -154,7 +174,19 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
     ...createVersions(redis),
     ...createSettings(redis),
 
-    async deploy({ tenant, name, image, runtime, handler, env, limits, zygote, isolation, files }) {
+    async deploy({
+      tenant,
+      name,
+      image,
+      runtime,
+      handler,
+      env,
+      limits,
+      zygote,
+      isolation,
+      secrets = [],
+      files,
+    }) {
       requireHandlerFile(runtime, handler, files);
       const { tar, digest: codeLayer } = packCodeLayer(files);
       const settings = {
@@ -164,6 +196,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
         limits,
         ...(zygote === false && { zygote }),
         ...(isolation && isolation !== 'native' && { isolation }),
+        ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
       };
       const made = composeFunctionImage(image, {
         ...settings,
@@ -195,7 +228,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
     async resolve(reference, tenant) {
       const parsed = parseFunctionReference(reference);
       if (!parsed) throw functionNotFound(reference);
-      return find(tenant, parsed.name, String(parsed.version ?? parsed.alias ?? ''));
+      return find(tenant, parsed.name, String(parsed.version ?? parsed.alias ?? ''), true);
     },
 
     async get(name, tenant) {
@@ -223,7 +256,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
 
     async list(tenant) {
       const names = (await redis.smembers(tenantKeys(tenant).names)).sort();
-      const found = await Promise.allSettled(names.map((name) => find(tenant, name, '')));
+      const found = await Promise.allSettled(names.map((name) => find(tenant, name, '', false)));
       return found.flatMap((item) => {
         if (item.status === 'fulfilled') return [deployedFunctionSchema.parse(item.value)];
         // One deleted between the two reads is left out.
@@ -246,6 +279,24 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
         }
       }
       return { images, layers };
+    },
+
+    async kept(countOf) {
+      const tenants = new Set([defaultTenant, ...(await redis.smembers(tenantsKey))]);
+      const kept: KeptFunction[] = [];
+      for (const keys of [...tenants].map((tenant) => tenantKeys(tenant))) {
+        const names = (await redis.smembers(keys.names)).sort();
+        const pipeline = redis.pipeline();
+        for (const name of names) pipeline.hget(keys.function(name), 'settings');
+        const texts = ((await pipeline.exec()) ?? []).map(([, text]) => text);
+        for (const [at, name] of names.entries()) {
+          const count = typeof texts[at] === 'string' ? countOf(JSON.parse(texts[at])) : 0;
+          const found =
+            count > 0 ? await find(keys.tenant, name, '', false).catch(() => undefined) : undefined;
+          if (found) kept.push({ tenant: keys.tenant, count, found });
+        }
+      }
+      return kept;
     },
 
     async delete(name, tenant) {
@@ -271,6 +322,11 @@ function requireHandlerFile(runtime: FunctionVersion['runtime'], handler: string
       field: 'handler',
     },
   );
+}
+
+function secretMissing(name: string, version: number, missing: string): PlatformError {
+  const message = `version ${version} of "${name}" names secrets that are not there: ${missing.replaceAll(' ', ', ')}`;
+  return new PlatformError('secret_missing', message);
 }
 
 function noVersion(name: string, version: number): PlatformError {

@@ -20,7 +20,8 @@ end`;
 /**
  * Stores a version unless the function has one of this digest, and makes it the current one.
  * KEYS: function hash, tenant's names, layer, layer's users, tenants. ARGV: name, digest, version JSON, layer hex or empty
- * where the image holds the code, tar, JSON of the image's texts, function among a layer's users, tenant.
+ * where the image holds the code, tar, JSON of the image's texts, function among a layer's users, tenant, names of
+ * secrets with blanks between them.
  * Returns {1 if new else 0, version number, version JSON}.
  */
 export const deployScript = `${pointAt}
@@ -33,6 +34,7 @@ if not version then
     'image:' .. version, ARGV[6])
   redis.call('SADD', KEYS[2], ARGV[1])
   redis.call('SADD', KEYS[5], ARGV[8])
+  if ARGV[9] ~= '' then redis.call('HSET', KEYS[1], 'secrets:' .. version, ARGV[9]) end
   if ARGV[4] ~= '' then
     redis.call('HSET', KEYS[1], 'layer:' .. version, ARGV[4])
     redis.call('SADD', KEYS[4], ARGV[7])
@@ -110,7 +112,7 @@ for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
 end
 local digest = 'digest:' .. cjson.decode(text).digest
 if redis.call('HGET', KEYS[1], digest) == ARGV[1] then redis.call('HDEL', KEYS[1], digest) end
-redis.call('HDEL', KEYS[1], 'version:' .. ARGV[1], 'image:' .. ARGV[1], 'layer:' .. ARGV[1])
+redis.call('HDEL', KEYS[1], 'version:' .. ARGV[1], 'image:' .. ARGV[1], 'layer:' .. ARGV[1], 'secrets:' .. ARGV[1])
 if layer and not isShared then releaseLayer(layer, ARGV[2], ARGV[3], ARGV[4]) end
 return 'done'`;
 
@@ -152,9 +154,10 @@ return 'done'`;
 
 /**
  * The hot read: a version with what decides how it is called.
- * KEYS: function hash. ARGV: version number, alias, or empty for the current version; a number from 0 to below 1, by which an
+ * KEYS: function hash, tenant's secrets. ARGV: version number, alias, or empty for the current version; a number from 0 to below 1, by which an
  * alias with weights chooses.
- * Returns {version number, version JSON}, or what is not there: nil (the function), 'alias', 'version'.
+ * Returns {version number, version JSON, names of secrets that are not there, each with a blank before it}, or what is not
+ * there: nil (the function), 'alias', 'version'.
  */
 export const resolveScript = `
 local version = ARGV[1]
@@ -170,6 +173,10 @@ elseif not string.find(version, '^%d') then
     if draw < share[2] then version = tostring(share[1]) break end
   end
 end
-local text = redis.call('HGET', KEYS[1], 'version:' .. version)
-if not text then return redis.call('EXISTS', KEYS[1]) == 1 and 'version' or nil end
-return {version, text}`;
+local found = redis.call('HMGET', KEYS[1], 'version:' .. version, 'secrets:' .. version)
+if not found[1] then return redis.call('EXISTS', KEYS[1]) == 1 and 'version' or nil end
+local missing = ''
+for name in string.gmatch(found[2] or '', '[^ ]+') do
+  if redis.call('HEXISTS', KEYS[2], name) == 0 then missing = missing .. ' ' .. name end
+end
+return {version, found[1], missing}`;

@@ -15,6 +15,11 @@ import { parseNetworks } from '../callbacks/address-rules.ts';
 const MiB = 1024 * 1024;
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
 
+const key = z
+  .string()
+  .regex(/^(?:[A-Za-z0-9+/]{43}=)?$/, 'must be 32 bytes in base64')
+  .default('');
+
 /** Every setting: an environment variable, its range and its default. The README's table is checked against it. */
 export const configSchema = z.object({
   ONCEBOX_HOST: z.string().default('127.0.0.1').describe('address the gateway listens on'),
@@ -133,6 +138,12 @@ export const configSchema = z.object({
   ONCEBOX_FILES_MAX_BYTES: integer(0, 512 * MiB)
     .default(16 * MiB)
     .describe("largest archive of an invocation's files that is kept with its record, bytes"),
+  ONCEBOX_SECRETS_KEY: key.describe(
+    'private key of the secrets, 32 bytes in base64, the same on all machines of one Redis; empty: one is made in the data directory',
+  ),
+  ONCEBOX_SECRETS_PUBLIC_KEY: key.describe(
+    'what a gateway without the private key seals secrets with, in base64; npm start sets it',
+  ),
   ONCEBOX_SERVICE_ID: integer(1, 4_294_967_293)
     .default(1_879_113_728)
     .describe(
@@ -168,6 +179,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   // The name that other programs read, for those who set it for all of a machine.
   ours.ONCEBOX_OTLP_ENDPOINT ??= environment.OTEL_EXPORTER_OTLP_ENDPOINT;
   const parsed = configSchema.parse(ours);
+  // What a service starts has it not.
+  if (environment === process.env) delete process.env.ONCEBOX_SECRETS_KEY;
   // What no worker could ever have room for is refused when it is asked for.
   const maxima = parsed.ONCEBOX_MAX_LIMITS;
   maxima.memoryBytes = Math.min(maxima.memoryBytes, parsed.ONCEBOX_MEMORY_BYTES);

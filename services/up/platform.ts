@@ -1,5 +1,6 @@
 import { chmod, chown, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { loadSecretKeys } from '../secrets/key-file.ts';
 import type { Config } from '../shared/config.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack } from '../shared/shutdown.ts';
@@ -73,20 +74,25 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
     const socketUrl = `unix://${encodeURI(join(config.runDir, 'redis.sock'))}`;
     const redisUrl = config.ONCEBOX_REDIS_URL || socketUrl;
     const adminKey = await adminKeyOf(config);
+    const { privateKey, publicKey } = await loadSecretKeys(config);
     const environment = environmentOf({
       ...config,
       // The gateway's alone.
       ONCEBOX_ADMIN_KEY: '',
       ONCEBOX_REDIS_URL: redisUrl,
       ONCEBOX_STORE_DIR: config.storeDir,
+      ONCEBOX_SECRETS_KEY: '',
+      ONCEBOX_SECRETS_PUBLIC_KEY: publicKey,
     });
     const gatewayEnvironment: NodeJS.ProcessEnv = { ...environment, ONCEBOX_ADMIN_KEY: adminKey ?? '' };
+    // Who reads what strangers send can seal secrets and open none.
+    const workerEnvironment = { ...environment, ONCEBOX_SECRETS_KEY: privateKey };
     // Stopped in reverse: gateway, worker, launcher, Redis. Each needs the ones before it until its own end.
     const redis = config.ONCEBOX_REDIS_URL
       ? undefined
       : supervise(new Supervised(redisChild(config, redisUrl, wiring('redis'))));
     const launcher = supervise(new Supervised(launcherChild(config, wiring('launcher'))));
-    const worker = supervise(new Supervised(workerChild(environment, wiring('worker'))));
+    const worker = supervise(new Supervised(workerChild(workerEnvironment, wiring('worker'))));
     const gateway = supervise(new Supervised(gatewayChild(gatewayEnvironment, wiring('gateway'))));
 
     if (redis) {

@@ -37,6 +37,7 @@ import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
 import { createEventWriter } from './events.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
+import { openKeepWarm } from './keep-warm.ts';
 import { listSandboxes } from './list-sandboxes.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { createNodeApi, serveNodeApi } from './node-api.ts';
@@ -46,6 +47,7 @@ import { createJobPreparer } from './prepare-job.ts';
 import { createDiffRecorder } from './record-diff.ts';
 import { cgroupHierarchies, openResidueAudit } from './residue.ts';
 import { Runs } from './runs.ts';
+import { createSecretReader } from './secrets.ts';
 import { settleFinished } from './settle-finished.ts';
 
 /** How long running invocations may go on once the worker is asked to stop. */
@@ -180,6 +182,7 @@ const callbacks = createCallbacks({
   kept: { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS },
 });
 undo.push(() => callbacks.close());
+const ensureCodeLayer = (hex: string) => store.ensureLayer(hex, () => fetchCodeLayer(redis, hex));
 const worker = createInvocationWorker({
   redis,
   callbacks,
@@ -193,7 +196,8 @@ const worker = createInvocationWorker({
     prepare: createJobPreparer({
       bases,
       images,
-      ensureCodeLayer: (hex) => store.ensureLayer(hex, () => fetchCodeLayer(redis, hex)),
+      ensureCodeLayer,
+      readSecrets: createSecretReader(redis, config.ONCEBOX_SECRETS_KEY),
     }),
     recordDiff: createDiffRecorder({
       redis,
@@ -246,6 +250,17 @@ const announcer = await announceImages({
 });
 undo.push(() => announcer.leave());
 store.onChange(() => void announcer.update());
+
+const keepWarm = openKeepWarm({
+  redis,
+  registry,
+  source: openedSource,
+  prepare: createJobPreparer({ bases, images, ensureCodeLayer, readSecrets: async () => [] }),
+  defaults: config.ONCEBOX_DEFAULT_LIMITS,
+  maxima: config.ONCEBOX_MAX_LIMITS,
+  onError: (error) => logger.warn({ err: error }, 'cannot keep a function warm'),
+});
+undo.push(() => keepWarm.close());
 
 const nodeApi = createNodeApi({
   store,

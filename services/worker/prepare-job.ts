@@ -4,16 +4,19 @@ import type {
   OciRequest,
   SandboxRequest,
 } from '../../runtime/pool/sandbox-source.ts';
-import { type SandboxSpec, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
+import { type SandboxSpec, type Secret, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { InvocationJob } from '../queue/job.ts';
 import type { NodeImage, NodeImages } from './node-images.ts';
+import type { ReadSecrets } from './secrets.ts';
 
 /** What a job needs of this node, ready to be leased and run. */
 export interface PreparedJob {
   request: SandboxRequest;
   program: Program;
+  /** Wiped once they are handed over. */
+  secrets?: Secret[];
 }
 
 export type PrepareJob = (job: InvocationJob) => Promise<PreparedJob>;
@@ -24,7 +27,24 @@ export function createJobPreparer(options: {
   images: Pick<NodeImages, 'ensure' | 'userOf'>;
   /** Puts a function version's layer on disk. */
   ensureCodeLayer: (hex: string) => Promise<void>;
+  readSecrets: ReadSecrets;
 }): PrepareJob {
+  const { readSecrets } = options;
+  const prepare = createSecretlessPreparer(options);
+  return async (job) => {
+    const prepared = await prepare(job);
+    const { tenant, secrets: names = [] } = job;
+    if (names.length === 0) return prepared;
+    const { request } = prepared;
+    // Last, so that they are in memory for as short as can be.
+    const secrets = await readSecrets(tenant, names);
+    return { ...prepared, request: { ...request, spec: { ...request.spec, secrets: true } }, secrets };
+  };
+}
+
+function createSecretlessPreparer(
+  options: Omit<Parameters<typeof createJobPreparer>[0], 'readSecrets'>,
+): PrepareJob {
   const { bases, images, ensureCodeLayer } = options;
   return async (job) => {
     const { runtime, codeLayer, program } = job;

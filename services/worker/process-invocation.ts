@@ -126,7 +126,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
     events?.started(lease.start);
     deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
-    const report = await lease.sandbox.run({
+    const running = lease.sandbox.run({
       program: withTrace(withDeadline(program, limits.wallMs), trace.context),
       limits,
       stdin: Buffer.from(stdin),
@@ -135,7 +135,10 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
         onOutput: (stream, bytes) => events.output(stream, bytes),
         onRecords: (records) => events.records(records),
       }),
+      ...(prepared.secrets && { secrets: prepared.secrets }),
     });
+    wipe(prepared);
+    const report = await running;
     const streamed = await events?.close({
       stdout: report.stdoutTruncated,
       stderr: report.stderrTruncated,
@@ -156,11 +159,17 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return end();
   } finally {
     runs.close(run);
+    wipe(prepared);
     // The record has the output, and what it is written as, and told as, is as large again.
     if (releaseOutput) void (job.told ?? Promise.resolve()).then(releaseOutput);
     // Its memory is taken until nothing of the sandbox is left; the reply does not wait for that.
     if (release) void (lease?.sandbox.dead ?? Promise.resolve()).then(release);
   }
+}
+
+/** They have gone to the sandbox, or never will. */
+function wipe(prepared: PreparedJob | undefined): void {
+  for (const { value } of prepared?.secrets ?? []) value.fill(0);
 }
 
 /** With what the wall itself takes, as far as the node has it: what fits without a wall may run behind one. */

@@ -67,7 +67,7 @@ test.each<[string, () => Buffer, RegExp]>([
   ],
   ['no CPU', () => patched(limitsAt + 44, 0), /out of range/],
   ['no time', () => patched(limitsAt + 48, 0), /out of range/],
-  ['unknown flags', () => patched(specAt, 4), /unknown flags/],
+  ['unknown flags', () => patched(specAt, 8), /unknown flags/],
   ['a user who is no id of an image', () => patched(specAt + 4, 65_536), /no id of an image/],
   ['a group that is no id of an image', () => patched(specAt + 8, 65_537), /no id of an image/],
   ['more groups than there may be', () => patched(specAt + 12, 33), /too many groups/],

@@ -341,3 +341,19 @@ test('sandboxes that die as soon as they are parked are made ever more slowly', 
   await pool.close();
   expect(gate.held).toBe(0);
 });
+
+test('what is to be kept is parked whatever the demand, until it is to be no more', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const { pool, made } = await useFullPool(1, { max: 10 });
+  pool.keep(3);
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect([pool.parked, pool.reserved]).toEqual([3, 3]);
+  const lease = await pool.lease();
+  void lease.sandbox.kill();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(pool.parked, 'however long nobody leases').toBe(3);
+  pool.keep(0);
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([pool.parked, pool.reserved]).toEqual([1, 0]);
+  expect(made.length).toBeGreaterThan(3);
+});

@@ -17,6 +17,7 @@ import { cancelledInvocation, lostInvocation } from '../../services/queue/record
 import { publishResult } from '../../services/queue/result-channel.ts';
 import { createRegistry, type Registry } from '../../services/registry/registry.ts';
 import { createSchedules, type Schedules } from '../../services/schedules/schedules.ts';
+import { createSecretStore } from '../../services/secrets/secret-store.ts';
 import { loadConfig } from '../../services/shared/config.ts';
 import { createLogger } from '../../services/shared/logger.ts';
 import { createUndoStack, type UndoStack } from '../../services/shared/shutdown.ts';
@@ -106,10 +107,12 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     const { queue, registry, directory, tenancy, schedules, callbacks } = current;
     const catalogue = createImageCatalogue(redis);
     const logger = createLogger('silent', 'test');
+    const secrets = createSecretStore(redis, config.ONCEBOX_SECRETS_PUBLIC_KEY, queue.room);
     current.app = createApp({
       config,
       queue,
       registry,
+      secrets,
       directory,
       catalogue,
       tenancy,

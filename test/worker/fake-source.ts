@@ -36,6 +36,8 @@ export class FakeSource implements SandboxSource {
     }));
   }
 
+  keepWarm() {}
+
   living() {
     return this.leased;
   }

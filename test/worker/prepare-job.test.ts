@@ -58,6 +58,7 @@ beforeEach(() => {
     bases: { node: base, python: base, bash: base },
     images,
     ensureCodeLayer: async (hex) => void codeLayers.push(hex),
+    readSecrets: async (tenant, names) => names.map((name) => ({ name, value: Buffer.from(`${tenant}'s`) })),
   });
 });
 
@@ -167,4 +168,12 @@ test('a user whom the image does not know is refused with the reason', async () 
 test('a list of sandboxes can ask for an image that has gone', async () => {
   expect(await images.find(digestOf('a'))).toMatchObject({ digest: digestOf('a') });
   expect(await images.find(digestOf('z'))).toBeUndefined();
+});
+
+test("secrets are the tenant's, and ask for a sandbox with a place for them", async () => {
+  const prepared = await prepare(job({ runtime: 'bash', tenant: 'acme', secrets: ['TOKEN'] }));
+  expect(prepared.request.spec.secrets).toBe(true);
+  expect(prepared.secrets).toEqual([{ name: 'TOKEN', value: Buffer.from("acme's") }]);
+  const without = await prepare(job({ runtime: 'bash' }));
+  expect([without.request.spec.secrets, without.secrets]).toEqual([undefined, undefined]);
 });

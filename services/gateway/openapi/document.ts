@@ -17,6 +17,7 @@ import { nodeOperations } from './operations/nodes.ts';
 import { referenceOperations } from './operations/reference.ts';
 import { runOperations } from './operations/run.ts';
 import { scheduleOperations } from './operations/schedules.ts';
+import { secretOperations } from './operations/secrets.ts';
 import { tenantOperations } from './operations/tenants.ts';
 import { versionOperations } from './operations/versions.ts';
 import { addExamples } from './with-examples.ts';
@@ -34,6 +35,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...batchOperations,
     ...scheduleOperations,
     ...callbackOperations,
+    ...secretOperations,
     ...invocationOperations,
     ...eventOperations,
     ...invocationListOperations,

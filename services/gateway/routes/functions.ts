@@ -43,6 +43,7 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
       limits = {},
       zygote,
       isolation,
+      secrets,
       files,
       bundle,
     } = requestSchema.parse(wellFormed(value, text));
@@ -64,6 +65,7 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
       limits: Object.fromEntries(given),
       zygote,
       isolation,
+      secrets,
       files: unpacked,
     });
   }

@@ -98,6 +98,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
           'function_not_found',
           'version_not_found',
           'alias_not_found',
+          'secret_missing',
           'body_too_large',
           'idempotency_mismatch',
           'invocation_not_found',

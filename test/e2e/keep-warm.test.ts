@@ -1,0 +1,79 @@
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { connectRedis, type Redis } from '../../services/shared/redis.ts';
+import { parseMetrics, total } from '../support/prometheus.ts';
+import { usePlatform } from '../support/use-platform.ts';
+
+const running = usePlatform();
+let redis: Redis;
+beforeAll(async () => {
+  redis = connectRedis(`unix://${join(running.config.runDir, 'redis.sock')}`);
+  await once(redis, 'ready');
+});
+afterAll(() => redis.disconnect());
+
+/** A function whose initialisation takes 300 ms, so that it is worth a zygote. */
+async function deploy(name: string, returns: number, zygote?: boolean): Promise<void> {
+  const content = `for (const end = performance.now() + 300; performance.now() < end; ); export const handler = () => ${returns};`;
+  await running.client.deploy(name, {
+    runtime: 'node',
+    handler: 'index.handler',
+    files: [{ path: 'index.mjs', content, encoding: 'utf8' }],
+    ...(zygote === false && { zygote }),
+  });
+}
+
+const keepWarm = (name: string, count: number) =>
+  redis.hset(`oncebox:function:${name}`, 'settings', JSON.stringify({ keepWarm: count }));
+
+async function parked(): Promise<number> {
+  const text = await (await fetch(`${running.platform.url}/metrics`)).text();
+  return total(await parseMetrics(text), 'oncebox_pool_parked', { group: 'function' });
+}
+
+async function call(name: string) {
+  const { result, invocationId } = await running.client.invoke(name);
+  const { start, init } = await running.client.invocation(invocationId);
+  return { result, start, shared: init?.shared };
+}
+
+const untilParked = (count: number) => expect.poll(parked, { timeout: 30_000, interval: 200 }).toBe(count);
+
+test('sandboxes of a function that is kept warm are parked before it is ever called', async () => {
+  await deploy('kept', 1);
+  expect(await parked(), 'the control').toBe(0);
+  await keepWarm('kept', 3);
+  await untilParked(3);
+  expect(await call('kept')).toEqual({ result: 1, start: 'warm', shared: true });
+  await untilParked(3);
+}, 60_000);
+
+test('a redeploy boots the next version, and then the old one is let go', async () => {
+  await deploy('kept', 2);
+  // The old one's are there until the new one's are.
+  await expect.poll(parked, { timeout: 30_000, interval: 100 }).toBeGreaterThan(3);
+  await untilParked(3);
+  expect(await call('kept')).toEqual({ result: 2, start: 'warm', shared: true });
+}, 60_000);
+
+test("a worker's successor restores it", async () => {
+  const before = running.platform.pids().worker as number;
+  process.kill(before, 'SIGKILL');
+  await expect.poll(() => running.platform.pids().worker ?? before, { timeout: 30_000 }).not.toBe(before);
+  await expect.poll(() => parked().catch(() => 0), { timeout: 30_000, interval: 200 }).toBe(3);
+  expect(await call('kept')).toEqual({ result: 2, start: 'warm', shared: true });
+}, 60_000);
+
+test('what is to be kept no more goes', async () => {
+  await keepWarm('kept', 0);
+  // What its use calls for stays.
+  await expect.poll(parked, { timeout: 30_000, interval: 200 }).toBeLessThan(3);
+}, 60_000);
+
+test('a function without a zygote is kept warm too, and initialises in each call', async () => {
+  await deploy('zygoteless', 3, false);
+  await keepWarm('zygoteless', 2);
+  await expect.poll(async () => (await call('zygoteless')).start, { timeout: 30_000 }).toBe('warm');
+  expect(await call('zygoteless')).toMatchObject({ result: 3, shared: false });
+}, 60_000);

@@ -1,0 +1,108 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { usePlatform } from '../support/use-platform.ts';
+
+const running = usePlatform();
+/** Found nowhere but where it was put. */
+const mark = `hush-${process.pid}-${Math.random().toString(36).slice(2)}-${'x'.repeat(40)}`;
+
+const readsIt = {
+  node: 'import { readFileSync } from "node:fs"; const early = seen(); function seen() { try { return readFileSync("/run/secrets/TOKEN", "utf8"); } catch { return "none"; } } for (const end = performance.now() + 300; performance.now() < end; ); export const handler = () => ({ early, late: seen() });',
+  python:
+    'import os, time\ndef seen():\n    try:\n        return open("/run/secrets/TOKEN").read()\n    except OSError:\n        return "none"\nearly = seen()\ntime.sleep(0.3)\ndef handler(event, context):\n    return {"early": early, "late": seen()}\n',
+};
+type Seen = { early: string; late: string };
+
+async function deploy(name: string, runtime: 'node' | 'python', secrets: string[]) {
+  const path = runtime === 'node' ? 'index.mjs' : 'index.py';
+  const files = [{ path, content: readsIt[runtime], encoding: 'utf8' as const }];
+  await running.client.deploy(name, { runtime, handler: 'index.handler', files, secrets });
+}
+
+test.each(['node', 'python'] as const)(
+  'a %s function reads its secrets in each call, with a zygote and without',
+  async (runtime) => {
+    const { client } = running;
+    await client.putSecret('TOKEN', { value: mark });
+    await deploy(`reads-${runtime}`, runtime, ['TOKEN']);
+    const first = (await client.invoke(`reads-${runtime}`)).result as Seen;
+    expect(first, 'it initialises in its own sandbox').toEqual({ early: mark, late: mark });
+    // Until its initialisation has run in a zygote, which has no secrets.
+    await expect
+      .poll(async () => (await client.invoke(`reads-${runtime}`)).result, { timeout: 30_000 })
+      .toEqual({ early: 'none', late: mark });
+    await client.putSecret('TOKEN', { value: `${mark}2` });
+    expect((await client.invoke(`reads-${runtime}`)).result, 'the next call has the new value').toEqual({
+      early: 'none',
+      late: `${mark}2`,
+    });
+    await client.deleteSecret('TOKEN');
+    await expect(client.invoke(`reads-${runtime}`)).rejects.toMatchObject({ code: 'secret_missing' });
+  },
+  60_000,
+);
+
+test('another function that does not name the secret has none', async () => {
+  const { client } = running;
+  await client.putSecret('TOKEN', { value: mark });
+  await deploy('reads-nothing', 'node', []);
+  expect((await client.invoke('reads-nothing')).result).toEqual({ early: 'none', late: 'none' });
+});
+
+test('neither the record nor the files of a run hold a value', async () => {
+  const { client } = running;
+  await client.putSecret('TOKEN', { value: mark });
+  await deploy('reads-node', 'node', ['TOKEN']);
+  const { invocationId } = await client.invoke('reads-node', {}, { diff: 'archive' });
+  const record = await client.invocation(invocationId);
+  // The handler returns it, so that is where it may be: nowhere beside.
+  expect(JSON.stringify({ ...record, outcome: undefined })).not.toContain(mark);
+  const bytes = Buffer.from(await new Response(await client.invocationFiles(invocationId)).arrayBuffer());
+  expect(bytes.includes(mark)).toBe(false);
+});
+
+test('Redis writes no value to its disk', async () => {
+  const { client, config } = running;
+  const own = `only-here-${mark}`;
+  const before = await client.putSecret('UNREAD', { value: own });
+  expect(before.sizeBytes).toBe(own.length);
+  const files = await readdir(config.redisDir, { recursive: true, withFileTypes: true });
+  let found = 0;
+  for (const file of files.filter((entry) => entry.isFile())) {
+    const bytes = await readFile(join(file.parentPath, file.name));
+    found += bytes.includes('oncebox:secrets:default') && bytes.includes('UNREAD') ? 1 : 0;
+    for (const form of [own, Buffer.from(own).toString('base64').slice(0, -4)])
+      expect(bytes.includes(form)).toBe(false);
+  }
+  expect(found, 'that it is written at all').toBeGreaterThan(0);
+});
+
+test("the key is root's alone, and the gateway has none that opens", async () => {
+  const { config, platform } = running;
+  const path = join(config.ONCEBOX_DATA_DIR, 'secrets-key');
+  const { mode, uid } = await stat(path);
+  expect([mode & 0o777, uid]).toEqual([0o600, 0]);
+  const key = (await readFile(path, 'utf8')).trim();
+  const environmentOf = (pid: number | undefined) => readFile(`/proc/${pid}/environ`, 'utf8');
+  const { worker, gateway, redis } = platform.pids();
+  expect(await environmentOf(worker), 'the control').toContain(key);
+  expect(await environmentOf(gateway)).not.toContain(key);
+  expect(await environmentOf(redis)).not.toContain(key);
+});
+
+test('behind another wall, too', async (context) => {
+  const { client } = running;
+  const isolations = (await client.nodes())[0]?.isolations ?? [];
+  if (!isolations.includes('runc')) context.skip('this machine has no runc');
+  await client.putSecret('TOKEN', { value: mark });
+  const files = [{ path: 'index.mjs', content: readsIt.node, encoding: 'utf8' as const }];
+  await client.deploy('walled', {
+    runtime: 'node',
+    handler: 'index.handler',
+    files,
+    secrets: ['TOKEN'],
+    isolation: 'runc',
+  });
+  expect((await client.invoke('walled')).result).toEqual({ early: mark, late: mark });
+});
