@@ -71,6 +71,12 @@ export const commandList: readonly CommandEntry[] = [
     load: async () => (await import('./commands/run.ts')).runCommand,
   },
   {
+    name: 'logs',
+    description: 'print what an invocation has written',
+    group: programs,
+    load: async () => (await import('./commands/logs.ts')).logsCommand,
+  },
+  {
     name: 'ps',
     description: 'list sandboxes',
     group: programs,

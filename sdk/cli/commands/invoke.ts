@@ -1,13 +1,15 @@
 import { Command, Option } from 'commander';
-import { explainFailure, failedInvocation, resultText, showLogs } from '../call.ts';
+import { explainFailure, failedInvocation, resultText } from '../call.ts';
 import { readEvent } from '../event.ts';
 import { invokeBatch } from '../invoke-batch.ts';
+import { invokeLive } from '../invoke-live.ts';
 import type { Session } from '../session.ts';
 
 interface Options {
   data?: string;
   async?: boolean;
   logs?: boolean;
+  stream?: boolean;
   batch?: string;
 }
 
@@ -16,32 +18,32 @@ export const invokeCommand = (session: Session) =>
     .argument('<function>', 'its name; name:alias or name:version for another version than the current one')
     .option('-d, --data <json>', 'the event: JSON, @file, or - for standard input')
     .option('-a, --async', 'do not wait: print the id of the invocation')
-    .option('-l, --logs', 'write what it prints to standard error')
+    .option('-l, --logs', 'write what it prints to standard error, as it prints it')
+    .option('-s, --stream', 'write the result piece by piece, where the function returns it so')
     .addOption(
       new Option(
         '--batch <file>',
         'call it for each line of JSON in a file, without waiting; - is standard input',
-      ).conflicts(['data', 'async', 'logs']),
+      ).conflicts(['data', 'async', 'logs', 'stream']),
     )
     .addHelpText('after', exitCodes)
     .action(async (name: string, options: Options) => {
-      const { data, async: isAsync = false, logs = false, batch } = options;
+      const { data, async: isAsync = false, logs = false, stream = false, batch } = options;
       if (batch !== undefined) return invokeBatch(session, name, batch);
       const event = await readEvent(data, session.io);
       if (isAsync) {
         const invocation = await session.client.invokeAsync(name, event, session.signal);
         return session.print(invocation, ({ id }) => id);
       }
+      if (logs || stream) return invokeLive(session, name, event, { logs, stream });
       try {
         const reply = await session.client.invoke(name, event, session.signal);
-        if (logs) showLogs(session, await session.client.invocation(reply.invocationId, session.signal));
         session.print(reply, ({ result }) => resultText(result));
       } catch (error) {
         const invocation = await failedInvocation(session, error);
         if (invocation === undefined) throw error;
-        if (logs) showLogs(session, invocation);
         if (session.json) session.print(invocation, () => '');
-        session.exitCode = explainFailure(session, invocation, logs);
+        session.exitCode = explainFailure(session, invocation, false);
       }
     });
 

@@ -5,6 +5,7 @@ import { changeLines } from '../change-lines.ts';
 import { exitOf } from '../exit-code.ts';
 import { isolation, keyValue, limit } from '../option-values.ts';
 import { readStdin } from '../read-stdin.ts';
+import { runLive } from '../run-live.ts';
 import { imageOrSnippet, type RunOptions } from '../run-request.ts';
 import type { Session } from '../session.ts';
 
@@ -48,12 +49,10 @@ export const runCommand = (session: Session) =>
         stdin: stdin ? await readStdin(session.io, interactive) : '',
       };
       const { client, signal, json } = session;
-      const invocation = await client.run(request, signal);
+      const invocation = json ? await client.run(request, signal) : await runLive(session, request);
       const { code, message } = exitOf(invocation);
       session.exitCode = code;
       if (json) return session.print(invocation, () => '');
-      session.io.stdout.write(invocation.stdout);
-      session.io.stderr.write(invocation.stderr);
       if (message !== undefined) session.note(`oncebox: ${message}`);
       if (invocation.changes !== undefined) session.note(changeLines(invocation) || 'nothing was changed');
       if (invocation.diffError !== undefined) session.note(`oncebox: ${invocation.diffError}`);
@@ -62,7 +61,7 @@ export const runCommand = (session: Session) =>
     });
 
 const exitCodes = `
-Its output is text: bytes that are no UTF-8 become U+FFFD. Ctrl-C cancels it.
+Its output comes as it is written, as text: bytes that are no UTF-8 become U+FFFD. Ctrl-C cancels it.
 Ends with the program's own code; with 124 after a timeout, 128 and the number
 after a signal, 137 when out of memory, and 125 when the platform stopped or
 refused it.`;

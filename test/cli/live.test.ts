@@ -1,0 +1,237 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
+import { usePlatform } from '../support/use-platform.ts';
+import { useCli, useRunningCli } from './use-cli.ts';
+import { useDirectory } from './use-directory.ts';
+
+const running = usePlatform();
+const cli = useCli(() => running.platform.url);
+const start = useRunningCli(() => running.platform.url);
+const oncebox = resolve(import.meta.dirname, '../../bin/oncebox');
+
+beforeAll(async () => {
+  await running.client.deploy('talker', {
+    runtime: 'node',
+    handler: 'index.handler',
+    limits: { wallMs: 60_000 },
+    files: [
+      {
+        path: 'index.mjs',
+        content: `export const handler = async ({ waits, fails } = {}) => {
+          console.log('first'); console.error('second');
+          if (waits) await new Promise((done) => setTimeout(done, 50_000));
+          if (fails) throw new Error('boo');
+          return 'result';
+        };`,
+      },
+    ],
+  });
+});
+
+async function script(name: string, content: string): Promise<string> {
+  const directory = await useDirectory({});
+  await writeFile(join(directory, name), content);
+  return join(directory, name);
+}
+
+/** Resolves when nothing of a run or a call is left on the platform. */
+async function nothingRuns(): Promise<void> {
+  const isRunning = async () =>
+    (await running.client.sandboxes()).sandboxes.some(({ state }) => state !== 'created');
+  await expect.poll(isRunning, { timeout: 20_000 }).toBe(false);
+}
+
+describe('run', () => {
+  test('what a program writes is there while it runs, and an interrupt cancels it and ends with 130', async () => {
+    const file = await script(
+      'main.py',
+      'import sys, time\nprint("out", flush=True)\nprint("err", file=sys.stderr)\ntime.sleep(9)',
+    );
+    const run = start(['run', '--limit', 'wallMs=60000', file]);
+    await run.stdout.until(/^out\n$/);
+    await run.stderr.until(/^err\n$/);
+    run.interrupt();
+    expect(await run.ended).toEqual({ code: 130, stdout: 'out\n', stderr: 'err\n' });
+    await nothingRuns();
+  });
+
+  test('exit code, input and characters of several bytes pass through whole', async () => {
+    const file = await script(
+      'main.py',
+      'import sys\nsys.stdout.write(sys.stdin.read() * 20000)\nsys.exit(7)',
+    );
+    const { code, stdout, stderr } = await cli(['run', file], { stdin: 'añ→😀' });
+    expect({ code, stderr }).toEqual({ code: 7, stderr: '' });
+    expect(stdout === 'añ→😀'.repeat(20_000)).toBe(true);
+  });
+
+  test('what the platform stops is said, behind what the program wrote', async () => {
+    const file = await script('main.sh', 'echo 123456789');
+    expect(await cli(['run', '--limit', 'stdoutBytes=4', file])).toEqual({
+      code: 125,
+      stdout: '1234',
+      stderr: 'oncebox: stopped: the cap on output, 4, was reached\n',
+    });
+  });
+
+  test('an interrupt ends it while it waits for input, too', async () => {
+    const file = await script('main.sh', 'cat');
+    const endless = new Readable({ read: () => void endless.emit('asked') });
+    const run = start(['run', file], { stdin: endless });
+    await once(endless, 'asked');
+    run.interrupt();
+    expect((await run.ended).code).toBe(130);
+  });
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('the process ends by %s with %i, and its program with it', async (signal, code) => {
+    const file = await script('main.sh', 'echo ready; sleep 50');
+    const child = spawnCli(['run', '--limit', 'wallMs=60000', file]);
+    await child.shown(/ready\n/);
+    child.process.kill(signal);
+    expect(await child.ended).toBe(code);
+    await nothingRuns();
+  });
+
+  test('a reader who leaves ends it quietly, and its program with it', async () => {
+    const file = await script('main.sh', 'while echo line; do sleep 0.05; done');
+    const child = spawnCli(['run', '--limit', 'wallMs=60000', file]);
+    await child.shown(/line\n/);
+    child.process.stdout.destroy();
+    expect(await child.ended).toBe(0);
+    expect(child.errors()).toBe('');
+    await nothingRuns();
+  });
+
+  test("a terminal's input is read with -i only", async () => {
+    const file = await script('main.sh', 'cat; echo end');
+    const onTerminal = (...args: string[]) => {
+      const line = [oncebox, 'run', ...args, file].join(' ');
+      return spawnCli(['-q', '-e', '-c', line, '/dev/null'], { file: 'script', input: 'open' });
+    };
+    const without = onTerminal();
+    await without.shown(/^end\r\n$/);
+    expect(await without.ended).toBe(0);
+    const interactive = onTerminal('-i');
+    interactive.process.stdin.write('typed\n\x04');
+    await interactive.shown(/typed\r\n[\s\S]*typed\r\nend\r\n$/);
+    expect(await interactive.ended).toBe(0);
+  });
+});
+
+describe('invoke', () => {
+  test('--logs writes what is printed while the call runs', async () => {
+    const call = start(['invoke', 'talker', '--logs', '-d', '{"waits":true}']);
+    await call.stderr.until(/first\n/);
+    await call.stderr.until(/second\n/);
+    call.interrupt();
+    expect(await call.ended).toMatchObject({ code: 130, stdout: '' });
+    await nothingRuns();
+  });
+
+  test('--logs keeps the result, and the failure, apart', async () => {
+    const ended = await cli(['invoke', 'talker', '--logs', '-d', '{}']);
+    expect(ended).toMatchObject({ code: 0, stdout: 'result\n' });
+    expect(ended.stderr.split('\n').sort()).toEqual(['', 'first', 'second']);
+    const failed = await cli(['invoke', 'talker', '--logs', '-d', '{"fails":true}']);
+    expect(failed).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringMatching(/Error: boo\n {4}at handler/),
+    });
+  });
+
+  test('--stream prints an ordinary result as it is, and with --json each event as a line', async () => {
+    expect(await cli(['invoke', 'talker', '--stream', '-d', '{}'])).toEqual({
+      code: 0,
+      stdout: 'result\n',
+      stderr: '',
+    });
+    const { stdout } = await cli(['invoke', 'talker', '--stream', '--json', '-d', '{}']);
+    const types = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).type);
+    expect([types.at(0), types.at(-1)]).toEqual(['started', 'end']);
+  });
+});
+
+describe('logs', () => {
+  test('of an invocation that has ended: all of it, its last lines, one of the two, as JSON', async () => {
+    const [id = ''] = (await cli(['invoke', '--async', 'talker', '-d', '{}'])).stdout.split('\n');
+    await finished(id);
+    expect((await cli(['logs', id])).stdout.split('\n').sort()).toEqual(['', 'first', 'second']);
+    expect(await cli(['logs', id, '--stream', 'stderr'])).toEqual({
+      code: 0,
+      stdout: 'second\n',
+      stderr: '',
+    });
+    expect((await cli(['logs', id, '--tail', '1'])).stdout.split('\n')).toHaveLength(2);
+    expect(JSON.parse((await cli(['logs', '--json', id])).stdout)).toMatchObject({ id, stdout: 'first\n' });
+  });
+
+  test('followed, they come while it runs, and the end of following cancels nothing', async () => {
+    const [id = ''] = (await cli(['invoke', '--async', 'talker', '-d', '{"waits":true}'])).stdout.split('\n');
+    const logs = start(['logs', '-f', id]);
+    await logs.stdout.until(/first\n/);
+    logs.interrupt();
+    expect(await logs.ended).toMatchObject({ code: 130 });
+    expect((await running.client.invocation(id)).status).toBe('running');
+    const followed = start(['logs', '--follow', '--json', id]);
+    await followed.stdout.until(/"type":"stderr"/);
+    expect((await cli(['cancel', id])).code).toBe(0);
+    const lines = (await followed.ended).stdout.trim().split('\n');
+    expect(JSON.parse(lines.at(-1) ?? '')).toMatchObject({
+      type: 'end',
+      invocation: { outcome: { status: 'cancelled' } },
+    });
+  });
+
+  test('of nothing there is, is refused', async () => {
+    expect(await cli(['logs', 'inv_missing'])).toMatchObject({ code: 1, stdout: '' });
+  });
+});
+
+async function finished(id: string) {
+  const done = async () => {
+    const invocation = await running.client.invocation(id);
+    return invocation.outcome ? invocation : undefined;
+  };
+  await expect.poll(done, { timeout: 20_000 }).toBeDefined();
+  return running.client.invocation(id);
+}
+
+/** The command as a process of its own. */
+function spawnCli(args: string[], { file = oncebox, input = 'none' } = {}) {
+  const env = { PATH: process.env.PATH, ONCEBOX_URL: running.platform.url };
+  const child = spawn(file, args, { env });
+  if (input === 'none') child.stdin.end();
+  const ended = new Promise<number | null>((done) => child.once('close', done));
+  onTestFinished(async () => {
+    child.kill('SIGKILL');
+    await ended;
+  });
+  let output = '';
+  let errors = '';
+  child.stdout.on('data', (chunk) => {
+    output += chunk;
+    child.emit('shown');
+  });
+  child.stderr.on('data', (chunk) => {
+    errors += chunk;
+  });
+  return {
+    process: child,
+    ended,
+    errors: () => errors,
+    async shown(pattern: RegExp): Promise<void> {
+      while (!pattern.test(output)) await new Promise<void>((done) => child.once('shown', done));
+    },
+  };
+}
