@@ -6,6 +6,8 @@ export {
   type InvokeOptions,
   type InvokeResult,
 } from './client.ts';
+export type { Alias, AliasRequest } from './contract/alias.ts';
+export type { BatchItem } from './contract/batch.ts';
 export { type ErrorCode, errorStatus } from './contract/error.ts';
 export type {
   DeployedFunction,
@@ -28,14 +30,18 @@ export type {
 } from './contract/image.ts';
 export { type Invocation, invocationSchema, type StartKind, type Timings } from './contract/invocation.ts';
 export type { Isolation } from './contract/isolation.ts';
+export type { ApiKey, CreatedKey, CreateKeyRequest, Scope } from './contract/key.ts';
 export type { LimitName, Limits } from './contract/limits.ts';
 export type { NodeInfo, SandboxList, SandboxRecord } from './contract/node.ts';
 export type { Outcome } from './contract/outcome.ts';
 export type { SourceFile } from './contract/program.ts';
 export type { RunRequest } from './contract/run-request.ts';
 export type { RuntimeName } from './contract/runtime-name.ts';
+export type { Schedule, ScheduleRequest } from './contract/schedule.ts';
+export type { Quotas, Tenant, TenantRecord, TenantRequest } from './contract/tenant.ts';
 export type { BuildOptions, ImageClient, TaskOptions } from './image-client.ts';
 export type { AsyncInvocationOptions, InvocationOptions } from './invocation-headers.ts';
 export { isOnceboxError, OnceboxError } from './oncebox-error.ts';
 export type { RetryOptions } from './retry.ts';
 export type { CallOptions, ClientOptions, Upload } from './send.ts';
+export type { FollowedEvent, FollowOptions, LogOptions } from './stream-client.ts';
