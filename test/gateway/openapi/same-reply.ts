@@ -6,7 +6,7 @@ const varying = new Set([
   ...['start', 'init', 'stack', 'node', 'pid', 'concurrency', 'isolations', 'sizeBytes', 'freedBytes'],
   ...['sharedBytes', 'uniqueBytes', 'sandboxes', 'virtualBytes', 'writableBytes', 'memoryBytes', 'ageMs'],
   ...['memoryPeakBytes', 'diffId', 'blobDigest', 'blobBytes', 'layer', 'manifest', 'count', 'bytes'],
-  ...['reclaimableBytes', 'freeBytes'],
+  ...['reclaimableBytes', 'freeBytes', 'updatedAt', 'nextRunAt', 'previousUntil', 'secret', 'key'],
 ]);
 /** What others add to while we look: all that the example has is to be there. */
 const lists = new Set([

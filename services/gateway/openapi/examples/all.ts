@@ -2,14 +2,20 @@ import type { Examples } from './example.ts';
 import { functionExamples } from './functions.ts';
 import { imageExamples } from './images.ts';
 import { invocationExamples } from './invocations.ts';
+import { modeExamples } from './modes.ts';
 import { nodeExamples } from './nodes.ts';
 import { runExamples } from './run.ts';
+import { tenantExamples } from './tenants.ts';
+import { versionExamples } from './versions.ts';
 
 /** In the order in which they can be asked. */
 export const allExamples: Examples = {
   ...runExamples,
   ...functionExamples,
+  ...versionExamples,
+  ...modeExamples,
   ...invocationExamples,
   ...nodeExamples,
   ...imageExamples,
+  ...tenantExamples,
 };

@@ -1,4 +1,5 @@
 import type { Example, Examples } from './example.ts';
+import { greetDeploys } from './versions.ts';
 
 const hello = {
   name: 'hello',
@@ -75,6 +76,7 @@ const deployFunction: Example[] = [
       sizeBytes: 152,
     },
   },
+  ...greetDeploys,
 ];
 
 export const functionExamples: Examples = {
@@ -95,7 +97,7 @@ export const functionExamples: Examples = {
       after: ['deployFunction/files'],
       parameters: { name: 'hello' },
       status: 200,
-      reply: { name: 'hello', current: 1, versions: [helloVersion] },
+      reply: { name: 'hello', current: 1, versions: [helloVersion], aliases: [] },
     },
     {
       name: 'unknown',

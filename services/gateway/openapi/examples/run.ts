@@ -118,7 +118,7 @@ const invokeFunction: Example[] = [
     name: 'event',
     summary: 'The handler is called with the body',
     after: ['deployFunction/files'],
-    parameters: { name: 'hello' },
+    parameters: { ref: 'hello' },
     body: { name: 'Ada' },
     status: 200,
     reply: { greeting: 'Hello, Ada!' },
@@ -127,7 +127,7 @@ const invokeFunction: Example[] = [
     name: 'failing',
     summary: 'A handler that throws',
     after: ['deployFunction/files'],
-    parameters: { name: 'hello' },
+    parameters: { ref: 'hello' },
     body: null,
     status: 500,
     reply: {
@@ -148,7 +148,7 @@ const invokeFunction: Example[] = [
     name: 'without-waiting',
     summary: 'Without waiting for its end',
     after: ['deployFunction/files'],
-    parameters: { name: 'hello', prefer: 'respond-async' },
+    parameters: { ref: 'hello', prefer: 'respond-async' },
     body: { name: 'Ada' },
     status: 202,
     reply: {
