@@ -1,4 +1,6 @@
 /** What `@oncebox/sdk` exports. */
+
+export type { BatchOptions } from './batch-client.ts';
 export {
   type Client,
   createClient,

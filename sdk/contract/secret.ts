@@ -50,5 +50,6 @@ export const secretListSchema = z.object({ secrets: z.array(secretSchema) });
 export type SecretList = z.infer<typeof secretListSchema>;
 
 export function secretBytes({ value, base64 }: SecretRequest): Uint8Array {
-  return value === undefined ? Buffer.from(base64 ?? '', 'base64') : Buffer.from(value);
+  if (value !== undefined) return new TextEncoder().encode(value);
+  return Uint8Array.from(atob(base64 ?? ''), (char) => char.charCodeAt(0));
 }
