@@ -7,8 +7,9 @@ import { heldKey, slotKeys } from './slots.ts';
 
 /**
  * Takes a job off what waits and records it as cancelled, atomically: whoever removes it from there owns it, so a worker
- * either never sees it or keeps it. Its flow gets its turn back.
- * KEYS: cancelled record, index of these, flows, prioritized, delayed, wait, all held, held of the function. ARGV: job id, record JSON, time to keep it in ms,
+ * either never sees it or keeps it. Its flow gets its turn back. The job itself goes in the same step: one that nothing
+ * lists and that never ends would have its slot and its place for ever.
+ * KEYS: cancelled record, index of these, flows, prioritized, delayed, wait, all held, held of the function, job. ARGV: job id, record JSON, time to keep it in ms,
  * Unix time in ms, prefix of cancelled records, how many are kept, flow, its cost. Returns 1 if taken.
  */
 const script = `
@@ -21,6 +22,7 @@ elseif redis.call('ZREM', KEYS[7], ARGV[1]) == 1 then
 elseif redis.call('ZREM', KEYS[5], ARGV[1]) == 0 and redis.call('LREM', KEYS[6], 1, ARGV[1]) == 0 then
   return 0
 end
+redis.call('DEL', KEYS[9], KEYS[9] .. ':logs')
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[4] - ARGV[3])
 redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
@@ -33,7 +35,7 @@ if tooMany > 0 then
 end
 return 1`;
 
-/** False where it does not wait (any more). Its job is still to be removed. */
+/** False where it does not wait (any more). Else its job is gone; a slot that it had is found by whoever sweeps these. */
 export async function claimWaiting(
   redis: Redis,
   { job, record, kept, keptMs }: { job: InvocationJob; record: Invocation; kept: number; keptMs: number },
@@ -46,6 +48,7 @@ export async function claimWaiting(
     ...['prioritized', 'delayed', 'wait'].map(queueKey),
     heldKey,
     slotKeys(job)[2] ?? '',
+    queueKey(id),
   ];
   const claimed = await redis.eval(
     script,

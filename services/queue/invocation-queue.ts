@@ -227,7 +227,6 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     if (!isOf(tenant, job.data)) return undefined;
     const record = cancelledInvocation(id, job.data);
     if (await claimWaiting(redis, { job: job.data, record, kept: recordsKept, keptMs: recordsKeptMs })) {
-      await queue.remove(id);
       await releaseSlot(redis, id, job.data);
       await publishResult(redis, job.data.replyTo, record);
       return record;
