@@ -24,7 +24,7 @@ export const secretNamesSchema = z
 
 /** Body of `PUT /v1/secrets/:name`: a text, or bytes in base64. */
 export const secretRequestSchema = z
-  .strictObject({ value: z.string().optional(), base64: z.base64().optional() })
+  .strictObject({ value: z.string().optional(), base64: z.base64({ abort: true }).optional() })
   .superRefine((request, context) => {
     const refuse = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
     if ((request.value === undefined) === (request.base64 === undefined))

@@ -42,7 +42,8 @@ async function allow(quotas: Quotas) {
 function run(headers: Record<string, string> = {}): Promise<Response> {
   return gateway.postJson('/v1/run', snippet, { headers: { 'x-api-key': key, ...headers } });
 }
-const accept = (by = key) => run({ prefer: 'respond-async', 'x-api-key': by });
+const accept = (by = key, headers: Record<string, string> = {}) =>
+  run({ prefer: 'respond-async', 'x-api-key': by, ...headers });
 
 async function errorOf(response: Response) {
   const { error } = (await response.json()) as { error: { code: string; message: string } };
@@ -154,6 +155,8 @@ describe('a quota of concurrency', () => {
   test('is not used up by what the queue refuses', async () => {
     await allow({ concurrency: 1 });
     for (let n = 0; n < queueMax; n++) expect((await accept(adminKey)).status).toBe(202);
+    // The place beyond the end, for one that has nothing waiting.
+    expect((await accept(adminKey, { 'oncebox-priority': 'high' })).status).toBe(202);
     expect(await errorOf(await accept())).toMatchObject({ status: 429, code: 'queue_full' });
     expect((await usage()).concurrency).toBe(0);
   });

@@ -7,7 +7,7 @@ interface Exampled {
 }
 interface Operation {
   operationId?: string;
-  parameters?: (Exampled & { name: string })[];
+  parameters?: (Exampled & { name: string; schema?: { type?: string } })[];
   requestBody?: { content: Record<string, Exampled> };
   responses: Record<string, { content?: Record<string, Exampled> }>;
 }
@@ -25,7 +25,7 @@ function show(operation: Operation, example: Example): void {
   const { parameters = {}, body, mediaType = 'application/json', status, reply } = example;
   for (const parameter of operation.parameters ?? []) {
     const value = parameters[parameter.name];
-    if (value !== undefined) add(parameter, example, typed(value));
+    if (value !== undefined) add(parameter, example, typed(value, parameter.schema?.type));
   }
   const content = operation.requestBody?.content[mediaType];
   // A file is no value that a document could hold.
@@ -40,7 +40,7 @@ function add(place: Exampled, { name, summary }: Example, value: unknown) {
   place.examples = { ...place.examples, [name]: { summary, value } };
 }
 
-/** A number in a path or a query is one for its schema. */
-function typed(value: string): string | number {
-  return /^\d+$/.test(value) ? Number(value) : value;
+/** A path or a query is text; that it is a number there, its schema says. */
+function typed(value: string, type: string | undefined): string | number {
+  return type === 'integer' || type === 'number' ? Number(value) : value;
 }
