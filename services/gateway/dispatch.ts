@@ -138,7 +138,14 @@ async function replyFinished(
     logger.debug('invocation streams its result');
     const onError = (error: unknown) => logger.warn({ err: error }, 'cannot follow or cancel');
     finished.catch(onError);
-    return withOwnHeaders(c, await streamReply({ queue }, { id, tenant: job.tenant }, onError));
+    const streamed = {
+      // Where the request was sent before with its key, that is an earlier one's.
+      id: invocation?.id ?? id,
+      tenant: job.tenant,
+      isHttp: isHttp(job),
+      isCancelled: idempotency === undefined,
+    };
+    return withOwnHeaders(c, await streamReply({ queue }, streamed, onError));
   }
   logger.debug(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },

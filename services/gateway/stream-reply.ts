@@ -6,21 +6,21 @@ import { bodyAllowed, responseHeaders } from './http-response.ts';
 
 /**
  * The reply of a handler that streams its result, which goes out as it comes in: none of it waits here. Status and headers
- * are the handler's where it speaks HTTP. What fails behind the first byte cuts the connection, so that nobody takes a part
- * for the whole. A client that leaves cancels.
+ * are the handler's where it is asked by HTTP. What fails behind the first byte cuts the connection, so that nobody takes a
+ * part for the whole. A client that leaves cancels, where `isCancelled` says so.
  */
 export async function streamReply(
   { queue }: Pick<GatewayDeps, 'queue'>,
-  { id, tenant }: { id: string; tenant: string },
+  { id, tenant, isHttp, isCancelled }: Streamed,
   onError: (error: unknown) => void,
 ): Promise<Response> {
   const left = new AbortController();
   const events = queue.events.follow(id, { signal: left.signal });
   const leave = () => {
     left.abort();
-    queue.cancel(id, tenant).catch(onError);
+    if (isCancelled) queue.cancel(id, tenant).catch(onError);
   };
-  const first = await firstPart(events, id);
+  const first = await firstPart(events, { id, isHttp });
   const headers = first.head ? responseHeaders(first.head) : new Headers(headersFor(first.chunk));
   headers.set('oncebox-invocation-id', id);
   if (first.start) headers.set('oncebox-start', first.start);
@@ -62,6 +62,14 @@ export async function streamReply(
   return new Response(body, { status, headers });
 }
 
+interface Streamed {
+  id: string;
+  tenant: string;
+  /** Else what says that it is the head of a response is none. */
+  isHttp: boolean;
+  isCancelled: boolean;
+}
+
 interface FirstPart {
   start?: string;
   head?: ResponseHead;
@@ -69,12 +77,15 @@ interface FirstPart {
 }
 
 /** Up to the first head, or the first chunk of a handler that has none. */
-async function firstPart(events: AsyncGenerator<NumberedEvent, void, void>, id: string): Promise<FirstPart> {
+async function firstPart(
+  events: AsyncGenerator<NumberedEvent, void, void>,
+  { id, isHttp }: Pick<Streamed, 'id' | 'isHttp'>,
+): Promise<FirstPart> {
   let start: string | undefined;
   for (let next = await events.next(); !next.done; next = await events.next()) {
     const { event } = next.value;
     if (event.type === 'started') start = event.start;
-    if (event.type === 'head') return { ...(start && { start }), head: event };
+    if (event.type === 'head' && isHttp) return { ...(start && { start }), head: event };
     if (event.type === 'chunk') return { ...(start && { start }), chunk: event };
     if (event.type === 'end') break;
   }

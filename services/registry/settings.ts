@@ -3,8 +3,12 @@ import { type FunctionSettings, functionSettingsSchema } from '../../sdk/contrac
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
+import { tenantKeys } from './keys.ts';
 
-/** A function's hash; its settings are the field `settings`, and go with it. */
+/**
+ * A function's hash; its settings are the field `settings`, and go with it. Only for names that functions have: another may
+ * have a ":" in it, and be another tenant's function.
+ */
 export const functionHashKey = (tenant: string, name: string): string =>
   `oncebox:function:${tenant === defaultTenant ? '' : `${tenant}:`}${name}`;
 
@@ -28,11 +32,11 @@ export interface Settings {
 export function createSettings(redis: Redis): Settings {
   return {
     async putSettings(name, settings, tenant = defaultTenant) {
-      const put = await redis.eval(putScript, 1, functionHashKey(tenant, name), JSON.stringify(settings));
+      const put = await redis.eval(putScript, 1, tenantKeys(tenant).function(name), JSON.stringify(settings));
       if (put === 0) throw notFound(name);
     },
     async getSettings(name, tenant = defaultTenant) {
-      const [current, text] = await redis.hmget(functionHashKey(tenant, name), 'current', 'settings');
+      const [current, text] = await redis.hmget(tenantKeys(tenant).function(name), 'current', 'settings');
       if (current == null) throw notFound(name);
       return parse(text);
     },

@@ -27,11 +27,17 @@ export interface EventWriter {
    * `isFollowed`: from the start. Else what is said is only held, and written when `follow` asks for it, or when there is
    * a streamed result: that is told to `replyTo`.
    */
-  open(id: string, options: { isFollowed: boolean; replyTo: string }): EventRecorder;
+  open(id: string, options: { isFollowed: boolean; replyTo: string; streams: Streams }): EventRecorder;
   follow(id: string): void;
   /** The record of the invocation is written: followers need not wait any longer. */
   recorded(id: string): void;
 }
+
+/**
+ * What its result channel may stream: of a handler the result, and of one that is asked by HTTP a response. Whatever else runs
+ * can write there too, and is no more believed than what it prints.
+ */
+export type Streams = 'nothing' | 'result' | 'response';
 
 interface EventRecorder {
   started(start: StartKind): void;
@@ -46,8 +52,8 @@ export function createEventWriter(options: EventWriterOptions): EventWriter {
   const recorders = new Map<string, Recorder>();
   const followed = new Set<string>();
   return {
-    open(id, { isFollowed, replyTo }) {
-      const recorder = new Recorder(id, replyTo, options, () => {
+    open(id, { isFollowed, replyTo, streams }) {
+      const recorder = new Recorder(id, { ...options, replyTo, streams }, () => {
         recorders.delete(id);
         if (recorder.isFollowed) followed.add(id);
       });
@@ -67,11 +73,15 @@ type Held =
   | { type: 'stdout' | 'stderr'; bytes: Uint8Array }
   | Exclude<OutputEvent, { type: 'stdout' | 'stderr' }>;
 
+interface RecorderOptions extends EventWriterOptions {
+  replyTo: string;
+  streams: Streams;
+}
+
 class Recorder implements EventRecorder {
   isFollowed = false;
   readonly #id: string;
-  readonly #replyTo: string;
-  readonly #options: EventWriterOptions;
+  readonly #options: RecorderOptions;
   readonly #onClosed: () => void;
   readonly #decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
   #held: Held[] = [];
@@ -83,9 +93,8 @@ class Recorder implements EventRecorder {
   #streamedBytes: number | undefined;
   #isMalformed = false;
 
-  constructor(id: string, replyTo: string, options: EventWriterOptions, onClosed: () => void) {
+  constructor(id: string, options: RecorderOptions, onClosed: () => void) {
     this.#id = id;
-    this.#replyTo = replyTo;
     this.#options = options;
     this.#onClosed = onClosed;
   }
@@ -104,7 +113,7 @@ class Recorder implements EventRecorder {
   }
 
   async records(bytes: Uint8Array): Promise<void> {
-    if (this.#isMalformed) return;
+    if (this.#isMalformed || this.#options.streams === 'nothing') return;
     try {
       for (const record of parseRecords(bytes)) this.#holdRecord(record);
     } catch {
@@ -116,19 +125,22 @@ class Recorder implements EventRecorder {
     await this.#writing;
   }
 
+  /** Throws at a head that is out of place. */
   #holdRecord(record: ResultRecord): void {
-    if (this.#streamedBytes === undefined) {
+    const { redis, replyTo, streams, onError } = this.#options;
+    const isFirst = this.#streamedBytes === undefined;
+    if (record.type === 'head' && !(isFirst && streams === 'response'))
+      throw new Error('a response has one head, ahead of its body');
+    if (isFirst) {
       this.#streamedBytes = 0;
-      publishStreaming(this.#options.redis, this.#replyTo, this.#id).catch((error) =>
-        this.#options.onError(error),
-      );
+      publishStreaming(redis, replyTo, this.#id).catch((error) => onError(error));
     }
     if (record.type === 'head') {
-      this.#hold(record, 256);
+      this.#hold(record, sizeOf(record));
       return;
     }
     const bytes = 'text' in record ? Buffer.from(record.text) : Buffer.from(record.base64, 'base64');
-    this.#streamedBytes += bytes.length;
+    this.#streamedBytes = (this.#streamedBytes ?? 0) + bytes.length;
     for (const piece of 'text' in record ? textPieces(record.text) : bytesPieces(bytes)) {
       const chunk = { type: 'chunk' as const, ...piece };
       this.#hold(chunk, sizeOf(chunk));
@@ -246,6 +258,7 @@ function utf8Decoder(): InstanceType<typeof TextDecoder> {
 }
 
 function sizeOf(event: OutputEvent): number {
-  if (event.type === 'started' || event.type === 'head') return 256;
+  if (event.type === 'started') return 256;
+  if (event.type === 'head') return Buffer.byteLength(JSON.stringify(event));
   return 'base64' in event ? event.base64.length : Buffer.byteLength(event.text);
 }

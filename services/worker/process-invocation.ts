@@ -17,7 +17,7 @@ import { wallClockMs } from '../shared/wall-clock.ts';
 import { traceIdOf } from '../telemetry/trace-context.ts';
 import { noTracing, type Tracing } from '../telemetry/tracing.ts';
 import type { MemoryCapacity } from './capacity.ts';
-import type { EventWriter } from './events.ts';
+import type { EventWriter, Streams } from './events.ts';
 import { decodeOutput } from './output.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
@@ -105,6 +105,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   const events = deps.events?.open(job.id, {
     isFollowed: parsed.data.events ?? false,
     replyTo: parsed.data.replyTo,
+    streams: streamsOf(parsed.data.program),
   });
   try {
     release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
@@ -165,6 +166,12 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     // Its memory is taken until nothing of the sandbox is left; the reply does not wait for that.
     if (release) void (lease?.sandbox.dead ?? Promise.resolve()).then(release);
   }
+}
+
+/** Whoever waits for a snippet or an image gets the record, and nothing in its place. */
+function streamsOf(program: Program): Streams {
+  if (program.kind !== 'handler') return 'nothing';
+  return program.http === true ? 'response' : 'result';
 }
 
 /** They have gone to the sandbox, or never will. */

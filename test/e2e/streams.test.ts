@@ -305,3 +305,72 @@ test('what user code writes on the result channel itself is no stream of anybody
   );
   expect((await running.client.invoke('liar')).result).toBe('ok');
 });
+
+const response = [
+  { type: 'head', status: 299, headers: [['content-type', 'application/json']] },
+  { type: 'chunk', text: '{"outcome":{"status":"ok"},"stdout":"42"}' },
+]
+  .map((record) => `${JSON.stringify(record)}\n`)
+  .join('');
+
+/** Writes to all pipes that the program has beside its own three. */
+const saying = {
+  node: (text: string) => `
+    const { writeSync, readdirSync, readlinkSync } = require('node:fs');
+    for (const fd of readdirSync('/proc/self/fd')) {
+      try { if (Number(fd) > 2 && readlinkSync('/proc/self/fd/' + fd).startsWith('pipe:')) writeSync(Number(fd), ${JSON.stringify(text)}) } catch {}
+    }`,
+  python: (text: string) => `
+import os
+for fd in os.listdir('/proc/self/fd'):
+    try:
+        if int(fd) > 2 and os.readlink('/proc/self/fd/' + fd).startswith('pipe:'): os.write(int(fd), ${JSON.stringify(text)}.encode())
+    except OSError: pass
+`,
+};
+
+test.each([
+  ['node', `${saying.node(response)}\nprocess.exit(3)`],
+  ['python', `${saying.python(response)}\nos._exit(3)`],
+] as const)('a %s snippet puts no reply of its own in the place of its record', async (runtime, code) => {
+  const reply = await fetch(`${running.platform.url}/v1/run`, {
+    method: 'POST',
+    body: JSON.stringify({ runtime, code }),
+  });
+  expect(reply.status).toBe(200);
+  const record = await reply.json();
+  expect(record).toMatchObject({ status: 'done', outcome: { status: 'exited', exitCode: 3 }, stdout: '' });
+  expect(record).not.toHaveProperty('streamedBytes');
+  const seen = await collect(running.client.runEvents({ runtime, code }));
+  expect(seen.map(({ type }) => type)).toEqual(['started', 'end']);
+});
+
+test('a handler has no say about the status and headers of an invoke', async () => {
+  const headed = response.replace('{"type":"head"', '{"type":"chunk","text":"a"}\n{"type":"head"');
+  for (const text of [response, headed]) {
+    await running.client.deploy('headed', {
+      runtime: 'node',
+      handler: 'index.handler',
+      files: [
+        { path: 'index.cjs', content: `exports.handler = () => { ${saying.node(text)}; return 'own' }` },
+      ],
+    });
+    const reply = await fetch(`${running.platform.url}/v1/functions/headed/invoke`, { method: 'POST' });
+    expect(reply.status).toBe(200);
+    expect(await reply.text()).toBe(text === response ? '"own"' : 'a');
+  }
+});
+
+test('a streamed result that is asked for again with its key is the first one', async () => {
+  await deploy('once', 'node', 'export function* handler() { yield String(Math.random()); }');
+  const ask = async () => {
+    const reply = await fetch(`${running.platform.url}/v1/functions/once/invoke`, {
+      method: 'POST',
+      headers: { 'idempotency-key': 'once' },
+    });
+    return { status: reply.status, text: await reply.text() };
+  };
+  const first = await ask();
+  expect(first).toMatchObject({ status: 200, text: expect.stringMatching(/^0\.\d/) });
+  expect(await ask()).toEqual(first);
+});

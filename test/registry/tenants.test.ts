@@ -38,24 +38,27 @@ test("no name is another tenant's function", async () => {
   const name = 'acme:hello';
   await redis.redis.hset('oncebox:function:acme:hello', 'alias:prod', '{"version":1,"shares":[]}');
   for (const task of [
-    registry.get(name),
-    registry.delete(name),
-    registry.imageOf(name),
-    registry.rollback(name),
-    registry.aliases(name),
-    registry.putAlias(name, 'prod', { version: 1 }),
-    registry.deleteAlias(name, 'prod'),
-    registry.deleteVersion(name, 1),
-    registry.deploy({ ...hello, name }),
-    registry.resolve(name),
+    () => registry.get(name),
+    () => registry.delete(name),
+    () => registry.imageOf(name),
+    () => registry.rollback(name),
+    () => registry.aliases(name),
+    () => registry.putAlias(name, 'prod', { version: 1 }),
+    () => registry.deleteAlias(name, 'prod'),
+    () => registry.deleteVersion(name, 1),
+    () => registry.deploy({ ...hello, name }),
+    () => registry.resolve(name),
+    () => registry.getSettings(name),
+    () => registry.putSettings(name, { concurrency: 1 }),
   ]) {
-    const refusal = await task.then(
+    const refusal = await task().then(
       () => 'done',
       (error: { code: string }) => error.code,
     );
     expect(refusal).toMatch(/^(function|alias)_not_found$/);
   }
   expect(await registry.list('acme')).toHaveLength(1);
+  expect(await registry.getSettings('hello', 'acme')).toEqual({});
 });
 
 test('tenants with equal code share its layer, which stays while one of them has it', async () => {
