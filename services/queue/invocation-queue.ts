@@ -42,7 +42,8 @@ export interface InvocationQueue {
    * Enqueues and resolves with the finished invocation. Throws as `enqueue` does, or `result_pending` after
    * `timeoutMs`, when the invocation goes on without us. An aborted `signal` cancels the invocation, unless it
    * has an idempotency key: then the caller is expected to come back for it. `onStreaming` is told
-   * when its result comes as events, which are there to be followed then, `added` when the job is on Redis.
+   * when its result comes as events, which are there to be followed then, `added` when the job is on Redis: its own, or
+   * the earlier one that the idempotency key stands for.
    */
   enqueueAndWait(id: string, request: InvocationRequest, options: WaitOptions): Promise<Invocation>;
   /** The record as it is now, or undefined if there is none (any more) of this tenant's, the default one unless given. */
@@ -79,7 +80,7 @@ interface WaitOptions {
   timeoutMs: number;
   signal?: AbortSignal;
   onStreaming?: () => void;
-  added?: () => void;
+  added?: (acceptedId: string) => void;
   idempotency?: Idempotency | undefined;
 }
 
@@ -158,9 +159,9 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     const abort = () => void cancel(id, request.tenant).catch(onError);
     try {
       const addedId = await add(id, { ...request, isAwaited: true }, idempotency);
+      added?.(addedId);
       if (addedId !== id) return await waitForKnown(addedId, timeout.passed, timeoutMs);
       expected.added();
-      added?.();
       // Only now: before the job is added there is nothing to cancel.
       if (idempotency === undefined && signal?.aborted) abort();
       else if (idempotency === undefined) signal?.addEventListener('abort', abort, { once: true });

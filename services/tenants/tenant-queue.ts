@@ -1,3 +1,4 @@
+import type { Idempotency } from '../queue/idempotency.ts';
 import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { TenantBook } from './tenant-book.ts';
@@ -15,10 +16,17 @@ export function limitByTenant<Queue extends InvocationQueue>(
   { book, ledger, onError }: { book: TenantBook; ledger: UsageLedger; onError: (error: unknown) => void },
 ): Queue {
   /** Resolves with what gives the place back, or undefined where none was taken. */
-  async function claim(tenant: string, id: string): Promise<(() => Promise<void>) | undefined> {
+  async function claim(
+    tenant: string,
+    id: string,
+    idempotency: Idempotency | undefined,
+  ): Promise<(() => Promise<void>) | undefined> {
     const { concurrency, cpuSecondsPerDay } = book.quotasOf(tenant);
     if (concurrency === undefined && cpuSecondsPerDay === undefined) return undefined;
     const claimed = await ledger.claim(tenant, id, { concurrency, cpuSecondsPerDay });
+    // Who asks for what he has asked for before needs no second place.
+    if (claimed.status !== 'ok' && idempotency && (await queue.knownTo(idempotency)) !== undefined)
+      return undefined;
     if (claimed.status === 'concurrency') throw tooMany(claimed.count, concurrency ?? 0);
     if (claimed.status === 'cpu') throw cpuUsedUp(claimed.usedSeconds, cpuSecondsPerDay ?? 0);
     if (concurrency === undefined) return undefined;
@@ -27,36 +35,55 @@ export function limitByTenant<Queue extends InvocationQueue>(
   }
 
   async function within<T>(
-    tenant: string,
-    id: string,
-    enqueue: () => Promise<T>,
+    { tenant, id, idempotency }: { tenant: string; id: string; idempotency: Idempotency | undefined },
+    enqueue: (added: (acceptedId: string) => void) => Promise<T>,
     endsWithIt: boolean,
   ): Promise<T> {
-    const giveBack = await claim(tenant, id);
+    const giveBack = await claim(tenant, id, idempotency);
+    let given: Promise<void> | undefined;
+    const giveBackOnce = () => {
+      given ??= giveBack?.();
+      return given;
+    };
     try {
-      const result = await enqueue();
+      // An earlier request's has a place of its own, however long it is waited for.
+      const result = await enqueue((acceptedId) => void (acceptedId !== id && giveBackOnce()));
       // Before the caller is told: who waits for one reply before he asks again needs no second place.
-      if (endsWithIt) await giveBack?.();
+      await (endsWithIt ? giveBackOnce() : given);
       return result;
     } catch (error) {
-      // With an id in the error the invocation goes on, or may do so.
-      const goesOn = error instanceof PlatformError && error.details.invocationId !== undefined;
-      if (!goesOn) await giveBack?.();
+      // With its id in the error the invocation goes on, or may do so.
+      const goesOn = error instanceof PlatformError && error.details.invocationId === id;
+      if (!goesOn) await giveBackOnce();
       throw error;
     }
   }
 
   return {
     ...queue,
-    async enqueue(id, request, idempotency) {
-      const enqueue = () => queue.enqueue(id, request, idempotency);
-      const acceptedId = await within(request.tenant, id, enqueue, false);
-      // It is an earlier request's, which has a place of its own.
-      if (acceptedId !== id) await ledger.release(request.tenant, id).catch(onError);
-      return acceptedId;
-    },
+    enqueue: (id, request, idempotency) =>
+      within(
+        { tenant: request.tenant, id, idempotency },
+        async (added) => {
+          const acceptedId = await queue.enqueue(id, request, idempotency);
+          added(acceptedId);
+          return acceptedId;
+        },
+        false,
+      ),
     enqueueAndWait: (id, request, options) =>
-      within(request.tenant, id, () => queue.enqueueAndWait(id, request, options), true),
+      within(
+        { tenant: request.tenant, id, idempotency: options.idempotency },
+        (added) =>
+          queue.enqueueAndWait(id, request, {
+            ...options,
+            added(acceptedId) {
+              added(acceptedId);
+              options.added?.(acceptedId);
+            },
+          }),
+        true,
+      ),
     async cancel(id, tenant) {
       const record = await queue.cancel(id, tenant);
       if (record && tenant !== undefined && book.quotasOf(tenant).concurrency !== undefined)

@@ -173,6 +173,47 @@ describe('a quota of concurrency', () => {
     expect(statuses.filter((status) => status === 202)).toHaveLength(5);
     expect(statuses.filter((status) => status === 429)).toHaveLength(25);
   });
+
+  test('counts no repeat of a request with an idempotency key, and lets it in', async () => {
+    await allow({ concurrency: 1 });
+    const mayEnd = gate();
+    await gateway.startWorker(async (job) => {
+      await mayEnd.opened;
+      return finished(job, { stdout: 'once' });
+    });
+    const headers = { 'idempotency-key': 'k' };
+    const first = run(headers);
+    await expect.poll(async () => (await usage()).concurrency).toBe(1);
+    const repeated = run(headers);
+    expect((await run({ ...headers, prefer: 'respond-async' })).status).toBe(202);
+    expect((await usage()).concurrency).toBe(1);
+    mayEnd.open();
+    const texts = (await Promise.all([(await first).json(), (await repeated).json()])) as object[];
+    expect(texts).toMatchObject([{ stdout: 'once' }, { stdout: 'once' }]);
+  });
+
+  test.each([
+    ['who waits', {}],
+    ['who does not wait', { prefer: 'respond-async' }],
+  ])('gives the place back at once of a repeat and of a mismatch, of %s', async (_who, mode) => {
+    await allow({ concurrency: 3 });
+    const headers = { 'idempotency-key': 'k', ...mode };
+    const left = new AbortController();
+    const send = (code: string) =>
+      gateway.postJson(
+        '/v1/run',
+        { runtime: 'node', code },
+        { headers: { 'x-api-key': key, ...headers }, signal: left.signal },
+      );
+    const first = send('1');
+    await expect.poll(async () => (await usage()).concurrency).toBe(1);
+    expect((await send('2')).status).toBe(422);
+    expect((await usage()).concurrency).toBe(1);
+    const repeated = send('1');
+    await expect.poll(async () => (await usage()).concurrency).toBe(1);
+    await gateway.startWorker(async (job) => finished(job));
+    await Promise.all([first, repeated]);
+  });
 });
 
 test('a quota of CPU time refuses new invocations until the next day, and reading goes on', async () => {

@@ -41,7 +41,7 @@ test('a gateway that is killed while it cancels leaves no slot, no place and no 
 
   await cancelAndDie(first);
   await sweepSlots(redis.redis);
-  expect(await redis.redis.zrange(queueKey('prioritized'), 0, -1)).toEqual([second]);
+  expect(await redis.redis.zrange(queueKey('prioritized'), '0', '-1')).toEqual([second]);
   await ledger.settle('default', first);
   expect(await ledger.concurrency('default')).toBe(0);
   const cancelled = { id: first, status: 'done', outcome: { status: 'cancelled' } };
