@@ -138,7 +138,9 @@ async function replyFinished(
     logger.debug('invocation streams its result');
     const onError = (error: unknown) => logger.warn({ err: error }, 'cannot follow or cancel');
     finished.catch(onError);
-    return withOwnHeaders(c, await streamReply({ queue }, { id, tenant: job.tenant }, onError));
+    // Another one's where the key stands for that.
+    const followed = invocation?.id ?? id;
+    return withOwnHeaders(c, await streamReply({ queue }, { id: followed, tenant: job.tenant }, onError));
   }
   logger.debug(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },

@@ -1,3 +1,4 @@
+import type { Idempotency } from '../queue/idempotency.ts';
 import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { TenantBook } from './tenant-book.ts';
@@ -15,10 +16,16 @@ export function limitByTenant<Queue extends InvocationQueue>(
   { book, ledger, onError }: { book: TenantBook; ledger: UsageLedger; onError: (error: unknown) => void },
 ): Queue {
   /** Resolves with what gives the place back, or undefined where none was taken. */
-  async function claim(tenant: string, id: string): Promise<(() => Promise<void>) | undefined> {
+  async function claim(
+    tenant: string,
+    id: string,
+    idempotency: Idempotency | undefined,
+  ): Promise<(() => Promise<void>) | undefined> {
     const { concurrency, cpuSecondsPerDay } = book.quotasOf(tenant);
     if (concurrency === undefined && cpuSecondsPerDay === undefined) return undefined;
     const claimed = await ledger.claim(tenant, id, { concurrency, cpuSecondsPerDay });
+    // What the key stands for has a place already.
+    if (claimed.status !== 'ok' && idempotency && (await queue.knownTo(idempotency))) return undefined;
     if (claimed.status === 'concurrency') throw tooMany(claimed.count, concurrency ?? 0);
     if (claimed.status === 'cpu') throw cpuUsedUp(claimed.usedSeconds, cpuSecondsPerDay ?? 0);
     if (concurrency === undefined) return undefined;
@@ -29,10 +36,11 @@ export function limitByTenant<Queue extends InvocationQueue>(
   async function within<T>(
     tenant: string,
     id: string,
+    idempotency: Idempotency | undefined,
     enqueue: () => Promise<T>,
     endsWithIt: boolean,
   ): Promise<T> {
-    const giveBack = await claim(tenant, id);
+    const giveBack = await claim(tenant, id, idempotency);
     try {
       const result = await enqueue();
       // Before the caller is told: who waits for one reply before he asks again needs no second place.
@@ -50,13 +58,13 @@ export function limitByTenant<Queue extends InvocationQueue>(
     ...queue,
     async enqueue(id, request, idempotency) {
       const enqueue = () => queue.enqueue(id, request, idempotency);
-      const acceptedId = await within(request.tenant, id, enqueue, false);
+      const acceptedId = await within(request.tenant, id, idempotency, enqueue, false);
       // It is an earlier request's, which has a place of its own.
       if (acceptedId !== id) await ledger.release(request.tenant, id).catch(onError);
       return acceptedId;
     },
     enqueueAndWait: (id, request, options) =>
-      within(request.tenant, id, () => queue.enqueueAndWait(id, request, options), true),
+      within(request.tenant, id, options.idempotency, () => queue.enqueueAndWait(id, request, options), true),
     async cancel(id, tenant) {
       const record = await queue.cancel(id, tenant);
       if (record && tenant !== undefined && book.quotasOf(tenant).concurrency !== undefined)
