@@ -18,6 +18,7 @@ import {
   type InvocationOptions,
   invocationRequest,
 } from './invocation-headers.ts';
+import { invokeAndWait } from './invoke-and-wait.ts';
 import { createKeyClient, type KeyClient } from './key-client.ts';
 import { createQueueClient, type QueueClient } from './queue-client.ts';
 import { pause } from './retry.ts';
@@ -105,7 +106,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createQueueClient(send),
     ...createScheduleClient(send),
     run: (json, options) =>
-      call(send, invocationSchema, 'POST', '/v1/run', { ...invocationRequest(options), json }),
+      call(() => invokeAndWait(send, '/v1/run', json, options), invocationSchema, 'POST', '/v1/run'),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...withoutWaiting(options), json }),
     deploy: (name, json, options) =>
@@ -115,8 +116,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     getFunction: (name, options) => call(send, functionRecordSchema, 'GET', functionPath(name), options),
     deleteFunction: async (name, options) => void (await send('DELETE', functionPath(name), options)),
     async invoke<Result>(name: string, json?: unknown, { diff, ...options }: InvokeOptions = {}) {
-      const request = { ...invocationRequest(options), json };
-      const response = await send('POST', invokePath(name, diff), request);
+      const response = await invokeAndWait(send, invokePath(name, diff), json, options);
       const version = response.headers.get('oncebox-function-version');
       return {
         result: (await response.json()) as Result,

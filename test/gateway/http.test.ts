@@ -63,6 +63,26 @@ test('a client that hangs up cancels its invocation', async () => {
   await ended.opened;
 });
 
+test("a client that hangs up leaves an invocation with the caller's own key running", async () => {
+  const started = gate();
+  const mayEnd = gate();
+  await gateway.startWorker(async (job, cancelled) => {
+    started.open();
+    await mayEnd.opened;
+    return finished(job, { outcome: { status: cancelled.aborted ? 'cancelled' : 'ok' } });
+  });
+  const leaving = new AbortController();
+  const request = { runtime: 'node', code: '' } as const;
+  const options = { idempotencyKey: 'order-7' };
+  const run = client().run(request, { ...options, signal: leaving.signal });
+  const aborted = expect(run).rejects.toThrow(/abort/);
+  await started.opened;
+  leaving.abort();
+  await aborted;
+  mayEnd.open();
+  expect(await client().run(request, options)).toMatchObject({ outcome: { status: 'ok' } });
+});
+
 test('a body that is longer than announced limits is refused while it is sent', async () => {
   const status = await new Promise<number | undefined>((resolve, reject) => {
     const request = httpRequest({ port: server.port, path: '/v1/run', method: 'POST' }, (response) => {

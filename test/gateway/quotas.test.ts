@@ -161,6 +161,17 @@ describe('a quota of concurrency', () => {
     expect((await usage()).concurrency).toBe(0);
   });
 
+  test('has room for a request whose key stands for what has a place already', async () => {
+    await allow({ concurrency: 1 });
+    const first = await accept(key, { 'idempotency-key': 'k' });
+    expect(first.status).toBe(202);
+    const again = await accept(key, { 'idempotency-key': 'k' });
+    expect(again.status).toBe(202);
+    expect(await again.json()).toMatchObject({ id: first.headers.get('oncebox-invocation-id') });
+    expect(await errorOf(await accept())).toMatchObject({ status: 429, code: 'quota_exceeded' });
+    expect((await usage()).concurrency).toBe(1);
+  });
+
   test('is exact when many ask at once', async () => {
     const started = gate();
     await gateway.startWorker(async (job) => {
