@@ -15,6 +15,7 @@ import { createFunctionClient, type FunctionClient } from './function-client.ts'
 import { createImageClient, type ImageClient } from './image-client.ts';
 import {
   type AsyncInvocationOptions,
+  awaitedRequest,
   type InvocationOptions,
   invocationRequest,
 } from './invocation-headers.ts';
@@ -105,7 +106,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createQueueClient(send),
     ...createScheduleClient(send),
     run: (json, options) =>
-      call(send, invocationSchema, 'POST', '/v1/run', { ...invocationRequest(options), json }),
+      call(send, invocationSchema, 'POST', '/v1/run', { ...awaitedRequest(options), json }),
     runAsync: (json, options) =>
       call(send, invocationSchema, 'POST', '/v1/run', { ...withoutWaiting(options), json }),
     deploy: (name, json, options) =>
@@ -115,7 +116,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     getFunction: (name, options) => call(send, functionRecordSchema, 'GET', functionPath(name), options),
     deleteFunction: async (name, options) => void (await send('DELETE', functionPath(name), options)),
     async invoke<Result>(name: string, json?: unknown, { diff, ...options }: InvokeOptions = {}) {
-      const request = { ...invocationRequest(options), json };
+      const request = { ...awaitedRequest(options), json };
       const response = await send('POST', invokePath(name, diff), request);
       const version = response.headers.get('oncebox-function-version');
       return {
