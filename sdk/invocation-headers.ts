@@ -6,7 +6,8 @@ export interface InvocationOptions extends CallOptions {
   priority?: 'high' | 'normal' | 'low';
   /**
    * A second call with the same key gets the invocation of the first, for a day. One is made for each call unless given,
-   * so that trying again runs nothing twice; null: none.
+   * so that trying again runs nothing twice, but for one that is waited for and has a `signal`: aborting cancels only what
+   * has no key. null: none.
    */
   idempotencyKey?: string | null;
   /** W3C trace context, of the span that calls. */
@@ -38,6 +39,14 @@ export function invocationRequest({
   };
   const given = Object.entries(headers).filter((pair): pair is [string, string] => pair[1] != null);
   return { headers: Object.fromEntries(given), ...(signal && { signal }) };
+}
+
+/**
+ * Of one whose end is waited for: aborting it is to cancel it, and what has a key outlives its caller's connection. So one
+ * that can be aborted has none unless given.
+ */
+export function awaitedRequest(options: InvocationOptions = {}) {
+  return invocationRequest({ ...(options.signal && { idempotencyKey: null }), ...options });
 }
 
 /** 128 random bits. `crypto.randomUUID` is not there for pages that came by plain HTTP. */

@@ -6,7 +6,7 @@ import { type RetryOptions, retryAfterMs, retryPolicy, withRetries } from './ret
 export type Upload = Blob | Uint8Array | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array>;
 
 export interface CallOptions {
-  /** Aborting a call that waits cancels its invocation or task. */
+  /** Aborting a call that waits cancels its task, or its invocation where that has no idempotency key. */
   signal?: AbortSignal;
 }
 

@@ -47,7 +47,8 @@ export async function runAttacks({ ground, only = [], onRow }: RunAttacksOptions
     const tried = await attempt(attack, ground);
     add(attack, rowOf(attack, { ...tried, cleaned: await tryOut(() => cleanliness.check()) }));
   }
-  const together = await inParallel(of('together'), togetherMax, (attack) => attempt(attack, ground));
+  const atOnce = ground.patience > 1 ? togetherMaxPatiently : togetherMax;
+  const together = await inParallel(of('together'), atOnce, (attack) => attempt(attack, ground));
   const cleaned = together.length > 0 ? await tryOut(() => cleanliness.check()) : nothingLeft;
   for (const [attack, tried] of together) add(attack, rowOf(attack, { ...tried, cleaned }));
   for (const { attack, trying } of begun)
@@ -57,6 +58,8 @@ export async function runAttacks({ ground, only = [], onRow }: RunAttacksOptions
 
 /** What runs at once of those that may: zygotes boot two at a time, and a machine has few cores. */
 const togetherMax = 5;
+/** Where all is slow, as in an emulator, a zygote's boot is late when others boot beside it. */
+const togetherMaxPatiently = 1;
 const nothingLeft: Tried = { result: true, detail: '' };
 
 interface Attempt {
