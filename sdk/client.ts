@@ -23,6 +23,7 @@ import { createKeyClient, type KeyClient } from './key-client.ts';
 import { createQueueClient, type QueueClient } from './queue-client.ts';
 import { pause } from './retry.ts';
 import { createScheduleClient, type ScheduleClient } from './schedule-client.ts';
+import { createSecretClient, type SecretClient } from './secret-client.ts';
 import { type CallOptions, type ClientOptions, call, createSend } from './send.ts';
 import { createStreamClient, type StreamClient } from './stream-client.ts';
 
@@ -57,6 +58,7 @@ export interface Client
     KeyClient,
     ScheduleClient,
     QueueClient,
+    SecretClient,
     StreamClient {
   /** Resolves with the record whatever the program did. */
   run(request: RunRequest, options?: InvocationOptions): Promise<Invocation>;
@@ -105,6 +107,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createStreamClient(send),
     ...createQueueClient(send),
     ...createScheduleClient(send),
+    ...createSecretClient(send),
     run: (json, options) =>
       call(() => invokeAndWait(send, '/v1/run', json, options), invocationSchema, 'POST', '/v1/run'),
     runAsync: (json, options) =>

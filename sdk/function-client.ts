@@ -1,6 +1,5 @@
 import { type Alias, type AliasRequest, aliasListSchema, aliasSchema } from './contract/alias.ts';
 import { type DeployedFunction, deployedFunctionSchema } from './contract/function.ts';
-import { type SecretRequest, type SecretSummary, secretListSchema, secretSchema } from './contract/secret.ts';
 import { type CallOptions, call, type Send } from './send.ts';
 
 /** What can be done with a function's versions once they are deployed. */
@@ -14,18 +13,12 @@ export interface FunctionClient {
   rollback(name: string, options?: CallOptions & { version?: number }): Promise<DeployedFunction>;
   /** Rejects with `version_in_use` when the name or an alias points at it. */
   deleteVersion(name: string, version: number, options?: CallOptions): Promise<void>;
-  /** Keeps a secret, which nobody can read back: functions that name it in `secrets` find it in `/run/secrets`. */
-  putSecret(name: string, request: SecretRequest, options?: CallOptions): Promise<SecretSummary>;
-  /** Names, sizes and times. */
-  secrets(options?: CallOptions): Promise<SecretSummary[]>;
-  deleteSecret(name: string, options?: CallOptions): Promise<void>;
 }
 
 export function createFunctionClient(send: Send): FunctionClient {
   const functionPath = (name: string) => `/v1/functions/${encodeURIComponent(name)}`;
   const aliasPath = (name: string, alias: string) =>
     `${functionPath(name)}/aliases/${encodeURIComponent(alias)}`;
-  const secretPath = (name: string) => `/v1/secrets/${encodeURIComponent(name)}`;
   return {
     putAlias: (name, alias, json, options) =>
       call(send, aliasSchema, 'PUT', aliasPath(name, alias), { ...options, json }),
@@ -39,9 +32,5 @@ export function createFunctionClient(send: Send): FunctionClient {
       }),
     deleteVersion: async (name, version, options) =>
       void (await send('DELETE', `${functionPath(name)}/versions/${version}`, options)),
-    putSecret: (name, json, options) =>
-      call(send, secretSchema, 'PUT', secretPath(name), { ...options, json }),
-    secrets: async (options) => (await call(send, secretListSchema, 'GET', '/v1/secrets', options)).secrets,
-    deleteSecret: async (name, options) => void (await send('DELETE', secretPath(name), options)),
   };
 }

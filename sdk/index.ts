@@ -10,6 +10,8 @@ export {
 } from './client.ts';
 export type { Alias, AliasRequest } from './contract/alias.ts';
 export type { BatchItem } from './contract/batch.ts';
+export type { CallbackSecret, CallbackState } from './contract/callback.ts';
+export type { DeadLetter, InvocationSummary } from './contract/dead-letter.ts';
 export { type ErrorCode, errorStatus } from './contract/error.ts';
 export type {
   DeployedFunction,
@@ -17,6 +19,7 @@ export type {
   FunctionRecord,
   FunctionVersion,
 } from './contract/function.ts';
+export type { FunctionSettings } from './contract/function-settings.ts';
 export type {
   Change,
   DiskUsage,
@@ -31,6 +34,8 @@ export type {
   PushRequest,
 } from './contract/image.ts';
 export { type Invocation, invocationSchema, type StartKind, type Timings } from './contract/invocation.ts';
+export type { InvocationListQuery } from './contract/invocation-list.ts';
+export type { Priority } from './contract/invocation-options.ts';
 export type { Isolation } from './contract/isolation.ts';
 export type { ApiKey, CreatedKey, CreateKeyRequest, Scope } from './contract/key.ts';
 export type { LimitName, Limits } from './contract/limits.ts';
@@ -40,6 +45,7 @@ export type { SourceFile } from './contract/program.ts';
 export type { RunRequest } from './contract/run-request.ts';
 export type { RuntimeName } from './contract/runtime-name.ts';
 export type { Schedule, ScheduleRequest } from './contract/schedule.ts';
+export type { SecretRequest, SecretSummary } from './contract/secret.ts';
 export type { Quotas, Tenant, TenantRecord, TenantRequest } from './contract/tenant.ts';
 export type { BuildOptions, ImageClient, TaskOptions } from './image-client.ts';
 export type { AsyncInvocationOptions, InvocationOptions } from './invocation-headers.ts';

@@ -65,6 +65,24 @@ export const commandList: readonly CommandEntry[] = [
     load: async () => (await import('./commands/schedule.ts')).scheduleCommand,
   },
   {
+    name: 'settings',
+    description: 'show or change what holds for all versions of a function',
+    group: functions,
+    load: async () => (await import('./commands/settings.ts')).settingsCommand,
+  },
+  {
+    name: 'secret',
+    description: 'keep what functions need and nobody else may read',
+    group: functions,
+    load: async () => (await import('./commands/secret.ts')).secretCommand,
+  },
+  {
+    name: 'dead-letters',
+    description: 'calls that failed for good: list, show, run again, remove',
+    group: functions,
+    load: async () => (await import('./commands/dead-letters.ts')).deadLettersCommand,
+  },
+  {
     name: 'run',
     description: 'run an image or a program in a fresh sandbox; ends as the program did',
     group: programs,
@@ -72,15 +90,21 @@ export const commandList: readonly CommandEntry[] = [
   },
   {
     name: 'logs',
-    description: 'print what an invocation has written',
+    description: 'print what an invocation has written, or the newest of a function',
     group: programs,
     load: async () => (await import('./commands/logs.ts')).logsCommand,
   },
   {
     name: 'ps',
-    description: 'list sandboxes',
+    description: 'list sandboxes, or invocations',
     group: programs,
     load: async () => (await import('./commands/ps.ts')).psCommand,
+  },
+  {
+    name: 'invocations',
+    description: 'list invocations, newest first',
+    group: programs,
+    load: async () => (await import('./commands/invocations.ts')).invocationsCommand,
   },
   {
     name: 'cancel',
@@ -166,6 +190,12 @@ export const commandList: readonly CommandEntry[] = [
     description: 'list, make or take away what programs prove who they are with',
     group: others,
     load: async () => (await import('./commands/keys.ts')).keysCommand,
+  },
+  {
+    name: 'tenants',
+    description: 'list tenants, or say what they may use',
+    group: others,
+    load: async () => (await import('./commands/tenants.ts')).tenantsCommand,
   },
   {
     name: 'completion',

@@ -1,3 +1,4 @@
+import type { InvocationOptions } from '../invocation-headers.ts';
 import { explainFailure, resultText } from './call.ts';
 import type { Session } from './session.ts';
 import { write } from './write.ts';
@@ -7,6 +8,7 @@ interface Shown {
   logs: boolean;
   /** The pieces of its result, on standard output. */
   stream: boolean;
+  treated: InvocationOptions;
 }
 
 /**
@@ -17,11 +19,11 @@ export async function invokeLive(
   session: Session,
   name: string,
   event: unknown,
-  { logs, stream }: Shown,
+  { logs, stream, treated }: Shown,
 ): Promise<void> {
-  const { client, signal, io, json } = session;
+  const { client, io, json } = session;
   let isStreamed = false;
-  for await (const { eventId, ...told } of client.invokeEvents(name, event, signal)) {
+  for await (const { eventId, ...told } of client.invokeEvents(name, event, treated)) {
     if (json && stream) session.printLine(told, () => '');
     switch (told.type) {
       case 'stdout':

@@ -22,6 +22,11 @@ export function limit(text: string, collected: Record<string, number> = {}): Rec
   return { ...collected, [name]: Number(value) };
 }
 
+/** Collects an option that is repeated. */
+export function several(text: string, collected: string[] = []): string[] {
+  return [...collected, text];
+}
+
 export function isolation(text: string): Isolation {
   const parsed = isolationSchema.safeParse(text);
   if (!parsed.success)
@@ -46,6 +51,19 @@ export function weight(text: string, collected: Record<string, number> = {}): Re
   if (version === '' || Number(share) > 1)
     throw new InvalidArgumentError('It must look like VERSION=SHARE, with a share of 0 to 1.');
   return { ...collected, [version]: Number(share) };
+}
+
+export function wholeNumber(text: string): number {
+  const number = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!Number.isSafeInteger(number)) throw new InvalidArgumentError('It must be 0 or more.');
+  return number;
+}
+
+/** A number of 1 to 100, as lists take it. */
+export function listLimit(text: string): number {
+  const number = positiveInteger(text);
+  if (number > 100) throw new InvalidArgumentError('It must be 100 or less.');
+  return number;
 }
 
 const unitsMs = { ms: 1, s: 1_000, min: 60_000, h: 3_600_000, d: 86_400_000 };

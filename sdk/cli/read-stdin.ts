@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import type { Io } from './session.ts';
 
 /** What is piped or redirected to us; /dev/null is nothing, and so is a terminal unless `isInteractive`. */
@@ -13,9 +13,14 @@ export async function readStdin(io: Io, isInteractive: boolean): Promise<string>
   return readText(io);
 }
 
+/** Standard input to its end, as text. */
+export async function readText(io: Pick<Io, 'stdin' | 'signal'>): Promise<string> {
+  return new TextDecoder().decode(await readBytes(io));
+}
+
 /** Standard input to its end. Rejects when interrupted: whoever writes to us may never end. */
-export async function readText({ stdin, signal }: Pick<Io, 'stdin' | 'signal'>): Promise<string> {
-  const whole = text(stdin);
+export async function readBytes({ stdin, signal }: Pick<Io, 'stdin' | 'signal'>): Promise<Buffer> {
+  const whole = buffer(stdin);
   whole.catch(() => {});
   const interrupted = new Promise<never>((_, reject) => {
     if (signal.aborted) reject(signal.reason);

@@ -1,13 +1,18 @@
 import type { Invocation } from '../contract/invocation.ts';
 import type { RunRequest } from '../contract/run-request.ts';
+import type { InvocationOptions } from '../invocation-headers.ts';
 import { CliError } from './cli-error.ts';
 import type { Session } from './session.ts';
 import { write } from './write.ts';
 
 /** Runs a program and writes what it writes while it does; resolves with the record. To stop is to cancel it. */
-export async function runLive(session: Session, request: RunRequest): Promise<Invocation> {
+export async function runLive(
+  session: Session,
+  request: RunRequest,
+  options: InvocationOptions,
+): Promise<Invocation> {
   const { stdout, stderr } = session.io;
-  for await (const event of session.client.runEvents(request, session.signal)) {
+  for await (const event of session.client.runEvents(request, options)) {
     if (event.type === 'stdout') await write(stdout, event.text);
     else if (event.type === 'stderr') await write(stderr, event.text);
     else if (event.type === 'end') return event.invocation;

@@ -16,6 +16,9 @@ export interface Io {
 
 export const defaultUrl = 'http://127.0.0.1:8080';
 
+/** Whoever waits at a terminal is told at once that nothing listens there; a refusal of seconds is waited for. */
+const retries = { count: 1, withinMs: 5_000, backoffMs: 100 };
+
 interface GlobalOptions {
   url?: string;
   key?: string;
@@ -58,7 +61,7 @@ export class Session {
     }
     const apiKey = options.key ?? environment.ONCEBOX_API_KEY;
     this.#connect = ({ fetch = patientFetch } = {}) =>
-      createClient(this.url, { fetch, ...(apiKey !== undefined && { apiKey }) });
+      createClient(this.url, { fetch, retries, ...(apiKey !== undefined && { apiKey }) });
   }
 
   get environment(): Environment {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** Outcomes that a function may ask to be run again after. */
-const retriedOutcomeSchema = z.enum([
+export const retriedOutcomeSchema = z.enum([
   'function_error',
   'exited',
   'timeout',

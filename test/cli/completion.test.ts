@@ -24,15 +24,19 @@ async function complete(...words: string[]): Promise<string[]> {
 
 describe('what may stand at the cursor', () => {
   test('commands, and those below them', async () => {
-    expect(await complete('de')).toEqual(['deploy', 'dev']);
+    expect(await complete('dep')).toEqual(['deploy']);
     expect(await complete('functions', '')).toEqual(['ls', 'show', 'rm']);
-    expect(await complete('--url', 'deploy', 'inv')).toEqual(['invoke']);
-    expect(await complete('--url', standIn.url(), 'inv')).toEqual(['invoke']);
+    expect(await complete('secret', '')).toEqual(['ls', 'set', 'rm']);
+    expect(await complete('dead-letters', 're')).toEqual(['redrive']);
+    expect(await complete('--url', 'deploy', 'invok')).toEqual(['invoke']);
+    expect(await complete('--url', standIn.url(), 'inv')).toEqual(['invoke', 'invocations']);
   });
 
   test('options, and what their values may be', async () => {
     expect(await complete('deploy', '--li')).toEqual(['--limit']);
     expect(await complete('deploy', '--limit', 'wall')).toEqual(['wallMs=']);
+    expect(await complete('invocations', '--limit', '')).toEqual([]);
+    expect(await complete('invocations', '--status', '')).toEqual(['queued', 'running', 'done', 'failed']);
     expect(await complete('deploy', '--runtime', '')).toEqual(['node', 'python']);
     expect(await complete('completion', '')).toEqual(['bash', 'zsh']);
   });
@@ -42,6 +46,8 @@ describe('what may stand at the cursor', () => {
     expect(await complete('invoke', '--async', '')).toEqual(['hello', 'other']);
     expect(await complete('functions', 'rm', 'hello', 'o')).toEqual(['other']);
     expect(await complete('rm', 'a')).toEqual(['app']);
+    expect(await complete('invocations', '--function', 'h')).toEqual(['hello']);
+    expect(await complete('logs', 'hel')).toEqual(['hello']);
   });
 
   test('files and directories, where the shell knows better', async () => {
@@ -79,7 +85,7 @@ describe('in real shells', () => {
       standIn.images = ['1.2', '1.3'].map((tag) => ({ ...anImage, reference: `localhost/tool:${tag}` }));
       const shell = await useShell(`${name} ${args}`);
       await shell.type(`${first}source <(oncebox completion ${name})\n`, /completion[\s\S]*> $/);
-      await shell.type('oncebox inv\t', /oncebox invoke $/);
+      await shell.type('oncebox invok\t', /oncebox invoke $/);
       await shell.type('hel\t', /invoke hello $/);
       await shell.type('\x15oncebox run too\t', /run tool:1\.$/);
       await shell.type('3\t', /run tool:1\.3 $/);

@@ -1,6 +1,8 @@
+import { Readable } from 'node:stream';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { usePlatform } from '../support/use-platform.ts';
 import { useCli } from './use-cli.ts';
+import { useDirectory } from './use-directory.ts';
 
 const running = usePlatform();
 const cli = useCli(() => running.platform.url);
@@ -77,6 +79,73 @@ describe('keys', () => {
     ['keys', 'create', 'x', '--scope', 'read', '--expires', 'soon'],
   ])('%s %s is a wrong command line', async (...argv) => {
     expect((await cli(argv)).code).toBe(2);
+  });
+});
+
+describe('secret', () => {
+  const content = `import { readFileSync } from 'node:fs';
+export const handler = (name) => readFileSync('/run/secrets/' + name).toString('base64');`;
+  const inSandbox = async (name: string) => {
+    const { stdout } = await cli(['invoke', 'reader', '-d', JSON.stringify(name)]);
+    return Buffer.from(stdout, 'base64');
+  };
+
+  test('a secret is set from standard input, found by the functions that name it, listed and removed', async () => {
+    const set = await cli(['secret', 'set', 'API_TOKEN'], { stdin: 'swordfish\n' });
+    expect(set).toEqual({ code: 0, stdout: 'API_TOKEN, version 1: 9 B\n', stderr: '' });
+    const bytes = Buffer.from([0xff, 0x00, 0x0a]);
+    expect((await cli(['secret', 'set', 'key.bin'], { stdin: bytes })).stdout).toContain(': 3 B');
+
+    const settings = '{"name":"reader","secrets":["key.bin"]}';
+    const directory = await useDirectory({ 'index.mjs': content, 'oncebox.json': settings });
+    expect((await cli(['deploy', directory, '--secret', 'API_TOKEN', '--secret', 'key.bin'])).code).toBe(0);
+    expect((await inSandbox('API_TOKEN')).toString()).toBe('swordfish');
+    expect(await inSandbox('key.bin')).toEqual(bytes);
+
+    const again = await cli(['secret', 'set', 'API_TOKEN', '--keep-newline'], { stdin: 'tuna\n' });
+    expect(again.stdout).toBe('API_TOKEN, version 2: 5 B\n');
+    expect((await inSandbox('API_TOKEN')).toString()).toBe('tuna\n');
+
+    const listed = await cli(['secret', 'ls']);
+    expect(listed.stdout).toMatch(/^SECRET .*\nAPI_TOKEN +5 B +2 .*\nkey\.bin +3 B +1 /);
+    expect(listed.stdout).not.toContain('tuna');
+    expect(await cli(['secret', 'rm', 'API_TOKEN', 'missing'])).toMatchObject({
+      code: 1,
+      stdout: 'removed API_TOKEN\n',
+    });
+    expect(await cli(['invoke', 'reader'])).toMatchObject({
+      code: 125,
+      stderr: expect.stringContaining('oncebox secret set'),
+    });
+  });
+
+  test('nothing, and what is typed where others can see it, are no secrets', async () => {
+    expect(await cli(['secret', 'set', 'EMPTY'], { stdin: '\n' })).toMatchObject({ code: 2 });
+    const terminal = Object.assign(Readable.from(['typed']), { isTTY: true });
+    expect(await cli(['secret', 'set', 'TYPED'], { stdin: terminal })).toMatchObject({ code: 2 });
+    expect((await cli(['secret', 'ls', '--json'])).stdout).not.toMatch(/EMPTY|TYPED/);
+  });
+});
+
+describe('tenants', () => {
+  test('quotas are set one by one, listed, shown with what is used, and lifted', async () => {
+    const set = (...options: string[]) => cli(['tenants', 'set', 'team-a', ...options]);
+    const first = await set('--requests-per-minute', '600', '--storage-bytes', '5000000');
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(first.stdout).toMatch(/^team-a: requests\/minute 600, concurrency -, .* storage 5 MB\n$/);
+    await set('--concurrency', '7', '--no-requests-per-minute');
+    const quotas = { concurrency: 7, storageBytes: 5_000_000 };
+    expect(JSON.parse((await cli(['tenants', '--json'])).stdout)).toContainEqual({ name: 'team-a', quotas });
+    expect((await cli(['tenants', 'ls'])).stdout).toMatch(/\nteam-a +- +7 +- +5 MB/);
+    expect((await cli(['tenants', 'show', 'team-a'])).stdout).toMatch(/\nstorage +0 B +5 MB/);
+    expect((await set('--storage-bytes', '0')).stdout).toMatch(/storage 0 B/);
+  });
+
+  test('a tenant that is not there, and names and numbers that cannot be', async () => {
+    expect((await cli(['tenants', 'show', 'team-z'])).code).toBe(1);
+    expect((await cli(['tenants', 'set', 'Team Z'])).code).toBe(1);
+    expect((await cli(['tenants', 'set', 'team-z', '--concurrency', '0'])).code).toBe(2);
+    expect((await cli(['tenants', 'set', 'team-z', '--storage-bytes', '-1'])).code).toBe(2);
   });
 });
 

@@ -3,13 +3,19 @@ import type { Isolation } from '../../contract/isolation.ts';
 import type { RunRequest } from '../../contract/run-request.ts';
 import { changeLines } from '../change-lines.ts';
 import { exitOf } from '../exit-code.ts';
+import {
+  addInvocationOptions,
+  checkCallback,
+  type InvocationFlags,
+  invocationOptions,
+} from '../invocation-options.ts';
 import { isolation, keyValue, limit } from '../option-values.ts';
 import { readStdin } from '../read-stdin.ts';
 import { runLive } from '../run-live.ts';
 import { imageOrSnippet, type RunOptions } from '../run-request.ts';
 import type { Session } from '../session.ts';
 
-interface Options extends RunOptions {
+interface Options extends RunOptions, InvocationFlags {
   env?: Record<string, string>;
   limit?: Record<string, number>;
   isolation?: Isolation;
@@ -20,7 +26,7 @@ interface Options extends RunOptions {
 }
 
 export const runCommand = (session: Session) =>
-  new Command('run')
+  addInvocationOptions(new Command('run'))
     .argument('<image|file>', 'an image; or a program, such as main.py')
     .argument('[arguments...]', "the program's own")
     .option(
@@ -40,6 +46,8 @@ export const runCommand = (session: Session) =>
     .passThroughOptions()
     .addHelpText('after', exitCodes)
     .action(async (subject: string, args: string[], options: Options) => {
+      const { async: isAsync = false } = options;
+      checkCallback(options, isAsync);
       const { env = {}, limit: limits = {}, stdin, interactive = false } = options;
       const diff = options.keepFiles ? 'archive' : (options.diff ?? false);
       const request: RunRequest = {
@@ -48,8 +56,10 @@ export const runCommand = (session: Session) =>
         ...(options.isolation && { isolation: options.isolation }),
         stdin: stdin ? await readStdin(session.io, interactive) : '',
       };
-      const { client, signal, json } = session;
-      const invocation = json ? await client.run(request, signal) : await runLive(session, request);
+      const { client, json } = session;
+      const treated = invocationOptions(session, options);
+      if (isAsync) return session.print(await client.runAsync(request, treated), ({ id }) => id);
+      const invocation = json ? await client.run(request, treated) : await runLive(session, request, treated);
       const { code, message } = exitOf(invocation);
       session.exitCode = code;
       if (json) return session.print(invocation, () => '');

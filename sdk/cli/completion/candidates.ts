@@ -41,6 +41,38 @@ const keys: Source = {
     (await client.keys(options)).map(({ id, name }) => ({ value: id, about: name })),
 };
 
+const secrets: Source = {
+  list: async (client, options) => (await client.secrets(options)).map(({ name }) => ({ value: name })),
+};
+
+const deadLetters: Source = {
+  list: async (client, options) =>
+    (await client.deadLetters({ limit: 100 }, options)).map((one) => ({
+      value: one.id,
+      about: `${one.function}: ${one.invocation.outcome?.status ?? ''}`,
+    })),
+};
+
+const invocations: Source = {
+  list: async (client, options) =>
+    (await client.invocations({ limit: 100 }, options)).map((one) => ({
+      value: one.id,
+      about: `${one.function?.name ?? 'run'}: ${one.outcome?.status ?? one.status}`,
+    })),
+};
+
+const invocationsOrFunctions: Source = {
+  async list(client, options) {
+    const lists = [functions, invocations].map(async (source) => source.list?.(client, options) ?? []);
+    // One of the two is better than nothing.
+    return (await Promise.all(lists.map((list) => list.catch(() => [])))).flat();
+  },
+};
+
+const tenants: Source = {
+  list: async (client, options) => (await client.tenants(options)).map(({ name }) => ({ value: name })),
+};
+
 const files: Source = { offer: 'files' };
 const directories: Source = { offer: 'directories' };
 
@@ -55,16 +87,30 @@ export const argumentSources: Readonly<Record<string, Source>> = {
   schedule: schedules,
   schedules,
   keys,
+  secret: secrets,
+  secrets,
+  'dead-letter': deadLetters,
+  'dead-letters': deadLetters,
+  invocation: invocations,
+  invocations,
+  'invocation|function': invocationsOrFunctions,
+  tenant: tenants,
   file: files,
   directory: directories,
 };
 
-/** By the long name of an option that takes a value. */
+/** By an option that takes a value, as its command declares it, without its short name. */
 export const optionSources: Readonly<Record<string, Source>> = {
-  '--file': files,
-  '--output': files,
-  '--invoke': files,
-  '--image': images,
-  '--data-dir': directories,
-  '--limit': { list: async () => Object.keys(limitTable).map((name) => ({ value: `${name}=` })) },
+  '--file <path>': files,
+  '--output <file>': files,
+  '--invoke <file>': files,
+  '--batch <file>': files,
+  '--image <reference>': images,
+  '--function <name>': functions,
+  '--secret <name>': secrets,
+  '--tenant <name>': tenants,
+  '--data-dir <path>': directories,
+  '--limit <name=value>': {
+    list: async () => Object.keys(limitTable).map((name) => ({ value: `${name}=` })),
+  },
 };

@@ -104,7 +104,7 @@ async function candidatesAt(
   { command, current, option, argument, isFirst, isForeign, global }: Place,
 ): Promise<{ candidates: Candidate[]; offer?: ShellOffer | undefined }> {
   if (option !== undefined)
-    return valuesOf(session, global, option.argChoices, optionSources[option.long ?? '']);
+    return valuesOf(session, global, option.argChoices, optionSources[option.flags.replace(/^-\w, /, '')]);
   if (isForeign && !isFirst) return { candidates: [], offer: 'files' };
   if (current.startsWith('-') && !isForeign) return { candidates: optionsOf(command) };
   const below = isFirst

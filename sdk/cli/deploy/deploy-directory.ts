@@ -16,6 +16,7 @@ export interface DeployOptions {
   limit?: Record<string, number>;
   zygote?: boolean;
   isolation?: Isolation;
+  secret?: string[];
 }
 
 export interface Preparation {
@@ -38,6 +39,7 @@ export async function prepareDeployment(directory: string, options: DeployOption
   const bundle = await packFunction(directory, files);
   const image = options.image ?? settings.image;
   const isolation = options.isolation ?? settings.isolation;
+  const secrets = [...new Set([...(settings.secrets ?? []), ...(options.secret ?? [])])];
   // `--no-zygote` is the only way to say it: without it the option is true.
   const zygote = options.zygote === false ? false : settings.zygote;
   const request: DeployRequest = {
@@ -49,6 +51,7 @@ export async function prepareDeployment(directory: string, options: DeployOption
     ...(image !== undefined && { image }),
     ...(isolation !== undefined && { isolation }),
     ...(zygote !== undefined && { zygote }),
+    ...(secrets.length > 0 && { secrets }),
   };
   return { name, request, fileCount: files.length, bundleBytes: bundle.length };
 }

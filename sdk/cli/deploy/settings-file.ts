@@ -6,6 +6,7 @@ import { imageReferenceSchema } from '../../contract/image.ts';
 import { isolationSchema } from '../../contract/isolation.ts';
 import { limitsInput } from '../../contract/limits.ts';
 import { envSchema, handlerSchema } from '../../contract/program.ts';
+import { secretNamesSchema } from '../../contract/secret.ts';
 import { CliError } from '../cli-error.ts';
 
 export const settingsFileName = 'oncebox.json';
@@ -22,6 +23,7 @@ const settingsFileSchema = z.strictObject({
   limits: limitsInput().optional(),
   zygote: z.boolean().optional(),
   isolation: isolationSchema.optional(),
+  secrets: secretNamesSchema.optional(),
 });
 export type SettingsFile = z.infer<typeof settingsFileSchema>;
 
