@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { isIPv4 } from 'node:net';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -11,6 +10,7 @@ import {
   wireMaxima,
 } from '../../sdk/contract/limits.ts';
 import { parseNetworks } from '../callbacks/address-rules.ts';
+import { isLoopback } from './loopback.ts';
 
 const MiB = 1024 * 1024;
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
@@ -200,11 +200,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   };
 }
 
-/** By name or address, as it is written: a name that resolves to a loopback address may resolve to another tomorrow. */
 function needsKeys({ ONCEBOX_AUTH: auth, ONCEBOX_HOST: host }: Environment): boolean {
   if (auth !== 'auto') return auth === 'required';
-  const isLoopback = host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
-  return !isLoopback;
+  return !isLoopback(host);
 }
 
 function refuseOtherThanNetworks(text: string, context: z.RefinementCtx): void {
