@@ -20,7 +20,7 @@ const key = z
   .regex(/^(?:[A-Za-z0-9+/]{43}=)?$/, 'must be 32 bytes in base64')
   .default('');
 
-/** Every setting: an environment variable, its range and its default. The README's table is checked against it. */
+/** Every setting: an environment variable, its range and its default. The table of docs/reference.md is checked against it. */
 export const configSchema = z.object({
   ONCEBOX_HOST: z.string().default('127.0.0.1').describe('address the gateway listens on'),
   ONCEBOX_PORT: integer(0, 65_535).default(8080).describe('port the gateway listens on; 0 picks one'),
