@@ -9,7 +9,7 @@ export const errorStatus = {
   unsupported: 400,
   /** No key, or one that opens nothing: unknown, wrong, expired or deleted. */
   unauthorized: 401,
-  /** The key has not the scope that this needs; the message names it. */
+  /** The key has not the scope that this needs; the message names it. Without keys: a page of elsewhere calls. */
   forbidden: 403,
   route_not_found: 404,
   function_not_found: 404,

@@ -10,6 +10,7 @@ import { authenticate } from './middleware/authenticate.ts';
 import { onError } from './middleware/on-error.ts';
 import { onNotFound } from './middleware/on-not-found.ts';
 import { limitRate } from './middleware/rate-limit.ts';
+import { refuseForeignPages } from './middleware/refuse-foreign-pages.ts';
 import { requireScope } from './middleware/require-scope.ts';
 import { aliasRoutes } from './routes/aliases.ts';
 import { batchRoutes } from './routes/batch.ts';
@@ -60,6 +61,8 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   // Before whoever asks for a key: the browser's own question has none.
   if (origins !== '') app.use(allowOrigins(origins));
   const { authenticator } = deps.tenancy;
+  // A page has no key of its own; where all may call, it is all that can be told of who does.
+  if (!authenticator && origins !== '*') app.use(refuseForeignPages(deps.config));
   app.use(authenticate(authenticator));
   app.use(limitRate(deps.tenancy));
   if (authenticator) app.use(requireScope());

@@ -17,6 +17,7 @@ export interface GatewayDeps {
     Config,
     | 'ONCEBOX_BODY_MAX_BYTES'
     | 'ONCEBOX_CORS_ORIGINS'
+    | 'ONCEBOX_HOST'
     | 'ONCEBOX_IMAGE_MAX_BYTES'
     | 'ONCEBOX_DEFAULT_LIMITS'
     | 'ONCEBOX_MAX_LIMITS'

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { isIPv4 } from 'node:net';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -11,6 +10,7 @@ import {
   wireMaxima,
 } from '../../sdk/contract/limits.ts';
 import { parseNetworks } from '../callbacks/address-rules.ts';
+import { isLoopback } from './loopback.ts';
 
 const MiB = 1024 * 1024;
 const integer = (min: number, max: number) => z.coerce.number().int().min(min).max(max);
@@ -20,7 +20,7 @@ const key = z
   .regex(/^(?:[A-Za-z0-9+/]{43}=)?$/, 'must be 32 bytes in base64')
   .default('');
 
-/** Every setting: an environment variable, its range and its default. The README's table is checked against it. */
+/** Every setting: an environment variable, its range and its default. The table of docs/reference.md is checked against it. */
 export const configSchema = z.object({
   ONCEBOX_HOST: z.string().default('127.0.0.1').describe('address the gateway listens on'),
   ONCEBOX_PORT: integer(0, 65_535).default(8080).describe('port the gateway listens on; 0 picks one'),
@@ -200,11 +200,9 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   };
 }
 
-/** By name or address, as it is written: a name that resolves to a loopback address may resolve to another tomorrow. */
 function needsKeys({ ONCEBOX_AUTH: auth, ONCEBOX_HOST: host }: Environment): boolean {
   if (auth !== 'auto') return auth === 'required';
-  const isLoopback = host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
-  return !isLoopback;
+  return !isLoopback(host);
 }
 
 function refuseOtherThanNetworks(text: string, context: z.RefinementCtx): void {

@@ -21,7 +21,7 @@ export const upCommand = (session: Session) =>
       'after',
       `
 As root. Installs what is missing first, as "npm run setup" does. Ctrl-C drains and ends it; a second Ctrl-C does not
-wait. The README lists the other variables of the configuration.`,
+wait. docs/reference.md lists the other variables of the configuration.`,
     )
     .action(async ({ host, port, dataDir }: Options) => {
       const settings = {

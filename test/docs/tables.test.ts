@@ -10,8 +10,10 @@ import { configSchema } from '../../services/shared/config.ts';
 import { createWorkerMetrics } from '../../services/worker/metrics.ts';
 import { tableOf } from './markdown.ts';
 
-test("the README's configuration table and the schema name the same variables, with the same words", () => {
-  const rows = tableOf('README.md', 'Variable').map(([name, , meaning]) => [name, meaning]);
+const reference = 'docs/reference.md';
+
+test("the reference's configuration table and the schema name the same variables, with the same words", () => {
+  const rows = tableOf(reference, 'Variable').map(([name, , meaning]) => [name, meaning]);
   const schema = Object.entries(configSchema.shape).map(([name, field]) => [
     name,
     field.description?.replaceAll('`', ''),
@@ -19,7 +21,7 @@ test("the README's configuration table and the schema name the same variables, w
   expect(rows).toEqual(schema);
 });
 
-test("the README's defaults of the configuration are the schema's", () => {
+test("the reference's defaults of the configuration are the schema's", () => {
   // What follows the machine or another table is put in words there.
   const inWords = [
     'ONCEBOX_STORE_DIR',
@@ -33,12 +35,12 @@ test("the README's defaults of the configuration are the schema's", () => {
   const defaults = Object.entries(configSchema.parse({}))
     .filter(([name]) => !inWords.includes(name))
     .map(([name, value]) => [name, value === '' ? '(empty)' : String(value)]);
-  const rows = tableOf('README.md', 'Variable').map(([name, value]) => [name, value]);
+  const rows = tableOf(reference, 'Variable').map(([name, value]) => [name, value]);
   expect(rows.filter(([name = '']) => !inWords.includes(name))).toEqual(defaults);
 });
 
-test("the README's limits are those of the contract, with defaults and ranges", () => {
-  const rows = tableOf('README.md', 'Limit').map(([name, , ...range]) => [
+test("the reference's limits are those of the contract, with defaults and ranges", () => {
+  const rows = tableOf(reference, 'Limit').map(([name, , ...range]) => [
     name,
     ...range.slice(0, 3).map(Number),
   ]);
@@ -51,8 +53,8 @@ test("the README's limits are those of the contract, with defaults and ranges", 
   expect(rows).toEqual(table);
 });
 
-test("the README's outcomes are those of the contract, with their fields", () => {
-  const rows = tableOf('README.md', 'Outcome').map(([status, , , fields = '']) => [
+test("the reference's outcomes are those of the contract, with their fields", () => {
+  const rows = tableOf(reference, 'Outcome').map(([status, , , fields = '']) => [
     status,
     fields.split(', ').filter((field) => field !== ''),
   ]);
@@ -63,9 +65,9 @@ test("the README's outcomes are those of the contract, with their fields", () =>
   expect(rows).toEqual(outcomes);
 });
 
-test("the README's error codes and outcomes together are the closed table of codes, with their statuses", () => {
-  const outcomes = tableOf('README.md', 'Outcome').filter(([status]) => status !== 'ok');
-  const rows = [...tableOf('README.md', 'Code'), ...outcomes].map(([code, status]) => [code, Number(status)]);
+test("the reference's error codes and outcomes together are the closed table of codes, with their statuses", () => {
+  const outcomes = tableOf(reference, 'Outcome').filter(([status]) => status !== 'ok');
+  const rows = [...tableOf(reference, 'Code'), ...outcomes].map(([code, status]) => [code, Number(status)]);
   expect(Object.fromEntries(rows)).toEqual(errorStatus);
 });
 
@@ -82,7 +84,7 @@ test("the README's walls are those of the contract, with the memory that each ta
   expect(rows).toEqual(walls);
 });
 
-test("the README's metrics are there, of the type that it says", async () => {
+test("the reference's metrics are there, of the type that it says", async () => {
   const gateway = createGatewayMetrics();
   const stats = { groups: {}, parkedHeld: 0, parkedMax: 0 } as never;
   const worker = createWorkerMetrics({
@@ -92,6 +94,6 @@ test("the README's metrics are there, of the type that it says", async () => {
   });
   const queue = { waiting: 0, active: 0, delayed: 0, oldestWaitingMs: 0 };
   const text = (await gateway.text({ queue, isNodeUp: true })) + (await worker.text());
-  for (const [name, type] of tableOf('README.md', 'Metric'))
+  for (const [name, type] of tableOf(reference, 'Metric'))
     expect(text.split('\n')).toContain(`# TYPE ${name} ${type}`);
 });

@@ -66,7 +66,7 @@ describe('without', () => {
 
   test('no page may call, and there is no answer to the question', async () => {
     const { status, headers } = await gateway.app.request('/v1/run', preflight(ours));
-    expect(status).toBe(405);
+    expect(status).toBe(403);
     expect([...headers.keys()].filter((name) => name.startsWith('access-control'))).toEqual([]);
   });
 });

@@ -95,7 +95,11 @@ test('a body that is too large is a 413', async () => {
 
 test('bytes that are not UTF-8 are refused, and so is half of a surrogate pair', async () => {
   const post = (body: string | Buffer<ArrayBuffer>) =>
-    gateway.app.request('/v1/run', { method: 'POST', body });
+    gateway.app.request('/v1/run', {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+    });
   expect(await refusal(post(Buffer.from(Buffer.from('{"runtime":"node","code":"\xff"}', 'latin1'))))).toEqual(
     invalid('body'),
   );

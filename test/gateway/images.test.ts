@@ -79,7 +79,8 @@ describe('requests are checked and reach the store', () => {
     ['GET', '/v1/images/history?reference=', undefined, 'reference'],
     ['DELETE', '/v1/images?reference=a&force=maybe', undefined, 'force'],
   ])('%s %s with %o is refused', async (method, path, body, field) => {
-    const reply = await call(path, { method, ...(body && { body: JSON.stringify(body) }) });
+    const headers = { 'content-type': 'application/json' };
+    const reply = await call(path, { method, ...(body && { body: JSON.stringify(body), headers }) });
     expect(reply).toMatchObject({ status: 400, body: { error: { code: 'invalid_request', field } } });
     expect(node.calls).toEqual([]);
   });
@@ -172,7 +173,7 @@ describe('a task', () => {
       const leaving = new AbortController();
       const reply = fetch(`${url}/v1/images`, {
         method: 'POST',
-        headers: { accept },
+        headers: { accept, 'content-type': 'application/json' },
         body: '{"reference":"app"}',
         signal: leaving.signal,
       }).then((response) => response.text());

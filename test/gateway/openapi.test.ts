@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { errorStatus } from '../../sdk/contract/error.ts';
+import { triggerMethods } from '../../services/gateway/openapi/operations/http-trigger.ts';
 import { useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
 import { pythonToolsDir } from '../support/tools.ts';
@@ -34,8 +35,14 @@ test('the document and the routes name the same operations', async () => {
   const routes = gateway.app.routes
     .filter(({ method }) => method !== 'ALL')
     .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`);
+  // A route of all methods has an operation for each of the usual ones.
+  const ofAllMethods = gateway.app.routes
+    .filter(({ method, path }) => method === 'ALL' && path.startsWith('/fn/'))
+    .flatMap(({ path }) => triggerMethods.map((method) => ({ method: method.toUpperCase(), path })))
+    .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}').replace('*', '{path}')}`);
   expect(openapi).toBe('3.1.0');
-  expect(documented.sort()).toEqual(routes.sort());
+  expect(documented.sort()).toEqual([...routes, ...ofAllMethods].sort());
+  expect(ofAllMethods.length).toBe(2 * triggerMethods.length);
   expect(routes.length).toBeGreaterThan(20);
 });
 
@@ -61,7 +68,9 @@ test('every error reply names the codes of its status and no others', async () =
   const { paths } = await served();
   for (const [path, operations] of Object.entries(paths)) {
     for (const { responses } of Object.values(operations)) {
-      for (const [status, { content }] of Object.entries(responses).filter(([status]) => status >= '400')) {
+      for (const [status, { content }] of Object.entries(responses).filter(
+        ([status]) => Number(status) >= 400,
+      )) {
         const text = JSON.stringify(content?.['application/json']?.schema);
         const codes = JSON.parse(
           /"enum":(\[[^\]]*\])/.exec(text)?.[1] ?? '[]',

@@ -32,7 +32,8 @@ function ask(path: string, init: RequestInit = {}, by = key): Promise<Response> 
 }
 
 function put(name: string, body: unknown, by = adminKey): Promise<Response> {
-  return ask(`/v1/tenants/${name}`, { method: 'PUT', body: JSON.stringify(body) }, by);
+  const headers = { 'content-type': 'application/json' };
+  return ask(`/v1/tenants/${name}`, { method: 'PUT', body: JSON.stringify(body), headers }, by);
 }
 
 async function allow(quotas: Quotas) {

@@ -109,8 +109,9 @@ describe('a run that is taken', () => {
           return untilCancelled(job, cancelled);
         });
       }
-      const request = new Request('http://gateway/v1/run', {
+      const request = new Request('http://localhost/v1/run', {
         method: 'POST',
+        headers: { 'content-type': 'application/json' },
         body: '{"runtime":"node","code":""}',
         signal: leaving.signal,
       });

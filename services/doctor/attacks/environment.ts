@@ -163,7 +163,7 @@ const headers: Attack = {
         ground,
         (socket) =>
           socket.write(
-            `GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-Id: ${value}\r\nConnection: close\r\n\r\n`,
+            `GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: ${value}\r\nConnection: close\r\n\r\n`,
           ),
         ground.ms(8_000),
       );

@@ -59,7 +59,7 @@ const large: Attack = {
       ground,
       (socket) =>
         socket.write(
-          `POST /v1/run HTTP/1.1\r\nHost: x\r\nContent-Length: ${most * 100}\r\nConnection: close\r\n\r\nx`,
+          `POST /v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${most * 100}\r\nConnection: close\r\n\r\nx`,
         ),
       ground.ms(8_000),
     );
@@ -75,7 +75,8 @@ const large: Attack = {
     must(streamed === 413, 'never ending', streamed);
     const headers = await rawExchange(
       ground,
-      (socket) => socket.write(`GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(MiB)}\r\n\r\n`),
+      (socket) =>
+        socket.write(`GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(MiB)}\r\n\r\n`),
       ground.ms(8_000),
     );
     must(headers.status === 431 || headers.status === 0, 'headers', headers.status);
@@ -120,7 +121,7 @@ function slow(id: string, title: string, head: string, withinMs: number): Attack
     },
     async control(ground) {
       const body = '{"runtime":"bash","code":"true"}';
-      const whole = `POST /v1/run HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`;
+      const whole = `POST /v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: ${body.length}\r\n\r\n`;
       // Slow, but not for ever: a second in the middle.
       const patient = await rawExchange(
         ground,
@@ -142,7 +143,7 @@ const smuggling: Attack = {
   title: 'two requests in one: lengths that contradict, chunks that are none, bare line feeds',
   must: '400; the second is never answered',
   async attack(ground) {
-    const inner = 'DELETE /v1/functions/smuggled HTTP/1.1\r\nHost: x\r\n\r\n';
+    const inner = 'DELETE /v1/functions/smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n';
     const heads = [
       `Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${inner}`,
       `Content-Length: 2\r\nContent-Length: 40\r\n\r\n{}${inner}`,
@@ -152,7 +153,7 @@ const smuggling: Attack = {
       `X: a\nContent-Length: 0\r\n\r\n${inner}`,
     ];
     for (const head of heads) {
-      const send = (socket: Socket) => socket.write(`POST /v1/run HTTP/1.1\r\nHost: x\r\n${head}`);
+      const send = (socket: Socket) => socket.write(`POST /v1/run HTTP/1.1\r\nHost: localhost\r\n${head}`);
       const reply = await rawExchange(ground, send, ground.ms(1_500));
       const answers = reply.text.match(/^HTTP\/1\.1 /gm)?.length ?? 0;
       must(answers <= 1 && reply.status === 400, 'it was taken for something', {
@@ -165,7 +166,7 @@ const smuggling: Attack = {
     // In order, two requests on one connection are two.
     const send = (socket: Socket) =>
       socket.write(
-        'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n',
+        'GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n',
       );
     const { text } = await rawExchange(ground, send, ground.ms(8_000));
     must(text.match(/HTTP\/1\.1 200/g)?.length === 2, 'two requests are not answered', text);
@@ -293,7 +294,7 @@ const cancelled: Attack = {
 };
 
 const postHead =
-  'POST /v1/run HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{';
+  'POST /v1/run HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n{';
 
 export const requestAttacks: readonly Attack[] = [
   deep,

@@ -9,6 +9,7 @@ import { deadLetterOperations } from './operations/dead-letters.ts';
 import { eventOperations } from './operations/events.ts';
 import { functionSettingsOperations } from './operations/function-settings.ts';
 import { functionOperations } from './operations/functions.ts';
+import { httpTriggerOperations } from './operations/http-trigger.ts';
 import { imageOperations } from './operations/images.ts';
 import { invocationListOperations } from './operations/invocation-list.ts';
 import { invocationOperations } from './operations/invocations.ts';
@@ -30,6 +31,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
   const operations = [
     ...runOperations(maxima),
     ...functionOperations(maxima),
+    ...httpTriggerOperations,
     ...aliasOperations,
     ...versionOperations,
     ...batchOperations,

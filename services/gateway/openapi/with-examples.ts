@@ -30,7 +30,8 @@ function show(operation: Operation, example: Example): void {
   const content = operation.requestBody?.content[mediaType];
   // A file is no value that a document could hold.
   if (content && body !== undefined) add(content, example, body);
-  const [replied] = Object.values(operation.responses[status]?.content ?? {});
+  const { [status]: ofStatus = operation.responses.default } = operation.responses;
+  const [replied] = Object.values(ofStatus?.content ?? {});
   if (replied && reply !== undefined) add(replied, example, reply);
 }
 

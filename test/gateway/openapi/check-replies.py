@@ -15,13 +15,14 @@ operations = {
 
 
 def complaints(reply):
-    documented = operations[reply["operationId"]]["responses"].get(str(reply["status"]))
+    responses = operations[reply["operationId"]]["responses"]
+    documented = responses.get(str(reply["status"]), responses.get("default"))
     if documented is None:
         return [f"status {reply['status']} is not documented"]
     content = documented.get("content")
     if content is None:
         return [] if reply["mediaType"] is None else [f"{reply['mediaType']} where no body is documented"]
-    media = content.get(reply["mediaType"])
+    media = content.get(reply["mediaType"], content.get("*/*"))
     if media is None:
         return [f"{reply['mediaType']} is not documented"]
     if "schema" not in media or "body" not in reply:

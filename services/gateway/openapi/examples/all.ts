@@ -1,10 +1,15 @@
+import { deadLetterExamples } from './dead-letters.ts';
+import { eventExamples } from './events.ts';
 import type { Examples } from './example.ts';
 import { functionExamples } from './functions.ts';
+import { httpTriggerExamples } from './http-trigger.ts';
 import { imageExamples } from './images.ts';
 import { invocationExamples } from './invocations.ts';
 import { modeExamples } from './modes.ts';
 import { nodeExamples } from './nodes.ts';
 import { runExamples } from './run.ts';
+import { secretExamples } from './secrets.ts';
+import { settingsExamples } from './settings.ts';
 import { tenantExamples } from './tenants.ts';
 import { versionExamples } from './versions.ts';
 
@@ -12,9 +17,14 @@ import { versionExamples } from './versions.ts';
 export const allExamples: Examples = {
   ...runExamples,
   ...functionExamples,
+  ...httpTriggerExamples,
   ...versionExamples,
+  ...settingsExamples,
+  ...secretExamples,
   ...modeExamples,
   ...invocationExamples,
+  ...eventExamples,
+  ...deadLetterExamples,
   ...nodeExamples,
   ...imageExamples,
   ...tenantExamples,

@@ -1,4 +1,6 @@
+import { failingDeploy } from './dead-letters.ts';
 import type { Example, Examples } from './example.ts';
+import { webDeploy } from './http-trigger.ts';
 import { greetDeploys } from './versions.ts';
 
 const hello = {
@@ -77,6 +79,8 @@ const deployFunction: Example[] = [
     },
   },
   ...greetDeploys,
+  webDeploy,
+  failingDeploy,
 ];
 
 export const functionExamples: Examples = {

@@ -1,3 +1,4 @@
+import { failedRecords } from './dead-letters.ts';
 import type { Examples } from './example.ts';
 import { snippetRecord } from './run.ts';
 
@@ -18,6 +19,7 @@ export const invocationExamples: Examples = {
       status: 404,
       reply: { error: { code: 'invocation_not_found', message: 'there is no record of this invocation' } },
     },
+    ...failedRecords,
   ],
   cancelInvocation: [
     {
@@ -30,6 +32,8 @@ export const invocationExamples: Examples = {
       reply: {
         id: 'inv_h7y5kqmzt4bd2w6ra3pndohjei',
         status: 'running',
+        attempt: 1,
+        priority: 'normal',
         ...{ stdout: '', stderr: '', stdoutTruncated: false, stderrTruncated: false },
       },
     },

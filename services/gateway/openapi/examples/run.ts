@@ -1,3 +1,4 @@
+import { failingCalls } from './dead-letters.ts';
 import type { Example, Examples } from './example.ts';
 
 const base = {
@@ -20,10 +21,12 @@ export const snippetRecord = {
   status: 'done',
   outcome: { status: 'ok' },
   start: 'warm',
+  attempt: 1,
+  priority: 'normal',
   ...base,
   stdout: '2\n',
 };
-const queued = { stdout: '', stderr: '', stdoutTruncated: false, stderrTruncated: false };
+const queued = { priority: 'normal', stdout: '', stderr: '', stdoutTruncated: false, stderrTruncated: false };
 
 const run: Example[] = [
   {
@@ -107,7 +110,7 @@ const run: Example[] = [
     name: 'without-waiting',
     summary: 'Without waiting for its end',
     parameters: { prefer: 'respond-async' },
-    body: { runtime: 'bash', code: 'sleep 8' },
+    body: { runtime: 'bash', code: 'sleep 50', limits: { wallMs: 60_000 } },
     status: 202,
     reply: { id: 'inv_h7y5kqmzt4bd2w6ra3pndohjei', status: 'queued', ...queued },
   },
@@ -163,6 +166,7 @@ const invokeFunction: Example[] = [
       ...queued,
     },
   },
+  ...failingCalls,
 ];
 
 export const runExamples: Examples = { run, invokeFunction };
