@@ -24,7 +24,8 @@ export type StoredDeadLetter = z.infer<typeof storedSchema>;
 
 /**
  * KEYS: index, tenant's index, dead letter. ARGV: id, JSON, Unix time in ms, time to keep it in ms, how many are kept, tenant,
- * prefix of dead letters, prefix of tenants' indexes.
+ * prefix of dead letters, prefix of tenants' indexes. Where there are too many, a tenant that has more than half of them loses its
+ * own oldest: its failures push out nobody else's.
  */
 const keepScript = `
 redis.call('SET', KEYS[3], ARGV[2], 'PX', ARGV[4])
@@ -40,7 +41,15 @@ local function drop(members)
 end
 drop(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[3] - ARGV[4], 'LIMIT', 0, 100))
 local tooMany = redis.call('ZCARD', KEYS[1]) - ARGV[5]
-if tooMany > 0 then drop(redis.call('ZRANGE', KEYS[1], 0, math.min(tooMany, 100) - 1)) end
+if tooMany > 0 then
+  local most, oldest = math.min(tooMany, 100) - 1, {}
+  if redis.call('ZCARD', KEYS[2]) * 2 > tonumber(ARGV[5]) then
+    for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, most)) do table.insert(oldest, ARGV[6] .. ' ' .. id) end
+  else
+    oldest = redis.call('ZRANGE', KEYS[1], 0, most)
+  end
+  drop(oldest)
+end
 return 1`;
 
 export interface DeadLetterBounds {

@@ -6,6 +6,7 @@ import { countNodes } from '../queue/node-directory.ts';
 import type { KeptFunction, Registry } from '../registry/registry.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { PrepareJob } from './prepare-job.ts';
+import { shareKept } from './share-kept.ts';
 
 /** How often it is looked what is to be kept; less often where looking takes long, milliseconds. */
 const everyMs = 1_000;
@@ -26,11 +27,13 @@ export function openKeepWarm(options: {
   source: Pick<SandboxSource, 'keepWarm'>;
   /** Without secrets: they come with a run. */
   prepare: PrepareJob;
+  /** What of all tenants together is kept here: each may ask for more than the node has memory for. */
+  places: number;
   defaults: Limits;
   maxima: Limits;
   onError: (error: unknown) => void;
 }): { close(): void } {
-  const { redis, registry, source, prepare, onError } = options;
+  const { redis, registry, source, prepare, places, onError } = options;
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
   /** Whether there was something to keep: else nothing need be told. */
@@ -41,10 +44,11 @@ export function openKeepWarm(options: {
     if (found.length === 0 && !hasKept) return;
     const nodes = Math.max(1, await countNodes(redis));
     const wanted = [];
-    for (const kept of found) {
+    const parts = found.map((kept) => ({ ...kept, count: Math.ceil(kept.count / nodes) }));
+    for (const kept of shareKept(parts, places)) {
       try {
         const { request } = await prepare(jobOf(kept, options));
-        wanted.push({ request, count: Math.ceil(kept.count / nodes) });
+        wanted.push({ request, count: kept.count });
       } catch (error) {
         // Its image or its layer is not to be had; others are kept all the same.
         onError(error);

@@ -256,6 +256,7 @@ const keepWarm = openKeepWarm({
   registry,
   source: openedSource,
   prepare: createJobPreparer({ bases, images, ensureCodeLayer, readSecrets: async () => [] }),
+  places: Math.floor(config.ONCEBOX_POOL_MAX / 2),
   defaults: config.ONCEBOX_DEFAULT_LIMITS,
   maxima: config.ONCEBOX_MAX_LIMITS,
   onError: (error) => logger.warn({ err: error }, 'cannot keep a function warm'),

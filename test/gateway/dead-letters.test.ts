@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { keepDeadLetter } from '../../services/queue/dead-letters.ts';
+import { newInvocationId } from '../../services/queue/invocation-id.ts';
 import { invocationJobSchema } from '../../services/queue/job.ts';
 import { finished, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
@@ -84,6 +85,39 @@ test('a dead letter that is deleted is gone', async () => {
   expect(await again.json()).toMatchObject({ error: { code: 'dead_letter_not_found' } });
   expect((await redrive(id)).status).toBe(404);
   expect((await gateway.app.request('/v1/dead-letters/..%2f')).status).toBe(404);
+});
+
+test("a tenant's many dead letters push out its own, and not another's", async () => {
+  await deploy('f');
+  const mine = await die('f');
+  const letter = await gateway.queue.deadLetters.get('default', mine);
+  if (!letter) throw new Error('no dead letter');
+  const kept: string[] = [];
+  for (let count = 0; count < 20; count++) {
+    const id = newInvocationId();
+    kept.push(id);
+    const job = { ...letter.job, tenant: 'noisy' };
+    const theirs = { ...letter, job, invocation: { ...letter.invocation, id }, diedAtMs: Date.now() + count };
+    await keepDeadLetter(redis.redis, theirs, { kept: 10, keptMs: 60_000 });
+  }
+  expect((await letters()).deadLetters.map(({ id }) => id)).toEqual([mine]);
+  const noisy = await gateway.queue.deadLetters.list('noisy', { limit: 100 });
+  expect(noisy.map(({ id }) => id)).toEqual(kept.slice(-9).toReversed());
+});
+
+test('a dead letter is run again with the secrets of the version of now', async () => {
+  await deploy('f');
+  const id = await die('f');
+  const stored = JSON.parse((await redis.redis.get(`oncebox:dead:${id}`)) ?? '');
+  stored.job.secrets = ['OF_THEN'];
+  await redis.redis.set(`oncebox:dead:${id}`, JSON.stringify(stored));
+  expect((await redrive(id)).status).toBe(202);
+  let secrets: string[] | undefined = ['unread'];
+  await gateway.startWorker(async (job) => {
+    secrets = job.data.secrets;
+    return finished(job);
+  });
+  await expect.poll(() => secrets).toBeUndefined();
 });
 
 test('invocations are listed newest first, without output, by function and by status', async () => {

@@ -22,11 +22,12 @@ export function deadLetterRoutes({ queue, registry }: GatewayDeps): Hono<Gateway
     const { replyTo: _replyTo, enqueuedAtMs: _enqueuedAtMs, function: called, program, ...rest } = job;
     if (!called || program.kind !== 'handler') throw noDeadLetter();
     const current = await registry.resolve(called.name, job.tenant);
-    const { name, version, digest, runtime, handler, image, user, codeLayer, zygote, isolation } = current;
+    const { name, version, digest, runtime, handler, image, user, codeLayer, zygote, isolation, secrets } =
+      current;
     const context = { ...program.context, invocationId: id, functionVersion: version };
     return {
       ...rest,
-      ...{ runtime, image, user, codeLayer, zygote, isolation },
+      ...{ runtime, image, user, codeLayer, zygote, isolation, secrets },
       function: { name, version, digest },
       imageDigest: digest,
       program: { ...program, handler, env: current.programEnv, context },
