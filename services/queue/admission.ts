@@ -114,6 +114,7 @@ else
   local counter = (tonumber(redis.call('GET', KEYS[5])) or 0) % unit
   redis.call('ZADD', KEYS[1], string.format('%.0f', tag * unit + counter), id)
   redis.call('HSET', KEYS[6], 'priority', tag, 'about', ARGV[9])
+  if cap then redis.call('HSET', KEYS[6], 'progress', 1) end
   redis.call('HSET', KEYS[4], ARGV[3], tag, 'top', math.max(top, tag))
 end
 redis.call('ZADD', KEYS[10], ARGV[8], id)
