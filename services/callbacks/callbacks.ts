@@ -42,9 +42,11 @@ return due`;
 
 /**
  * KEYS: state, settled. ARGV: status, time to keep it in ms, Unix time in ms, invocation, how many are kept, prefix of
- * states, HTTP status of the answer that delivered it or empty.
+ * states, HTTP status of the answer that delivered it or empty. A script that has written something is not refused for want of
+ * memory: what was delivered is not sent again because Redis is full.
  */
 const settleScript = `
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('HSET', KEYS[1], 'status', ARGV[1])
 if ARGV[7] ~= '' then
   redis.call('HDEL', KEYS[1], 'lastError')

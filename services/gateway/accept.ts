@@ -23,9 +23,10 @@ export async function accept(
     if (isRefused) await callbacks.forget(id).catch(() => {});
     throw error;
   }
-  // An earlier request's, which said itself who is to be called back.
-  if (acceptedId === id) await callbacks.accepted(id);
-  else await callbacks.forget(id);
+  // An earlier request's said itself who is to be called back. What cannot be noted now does not undo the acceptance: the end
+  // of what was enqueued is told all the same, and what was not is forgotten in time.
+  const noted = acceptedId === id ? callbacks.accepted(id) : callbacks.forget(id);
+  await noted.catch(() => {});
   return acceptedId;
 }
 

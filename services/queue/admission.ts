@@ -31,7 +31,7 @@ const untagged = 2_097_151;
  * KEYS: prioritized, wait, delayed, flows, priority counter, job, its record if it was cancelled, idempotency key, index of
  * these, tenant's list, those of slots. ARGV: prefix of job keys, id, flow, cost, the most that may wait, digest of the request or empty where it has no
  * idempotency key, how long that holds in ms, Unix time in ms, JSON of what
- * a list says of it, how long a list may be, name among the capped functions, 1 where the caller waits.
+ * a list says of it, how long a list may be, name among the capped functions, 1 where the caller waits, how long a list names what was accepted, ms.
  * An id that had been added before is not added again, whatever became of it. Returns {what became of it, how many wait, what its key stands for}: `accepted`, `full`, `capped`, `known` to its key, or `absent`
  * when Redis did not take it.
  */
@@ -114,10 +114,13 @@ else
   local counter = (tonumber(redis.call('GET', KEYS[5])) or 0) % unit
   redis.call('ZADD', KEYS[1], string.format('%.0f', tag * unit + counter), id)
   redis.call('HSET', KEYS[6], 'priority', tag, 'about', ARGV[9])
+  if cap then redis.call('HSET', KEYS[6], 'progress', 1) end
   redis.call('HSET', KEYS[4], ARGV[3], tag, 'top', math.max(top, tag))
 end
 redis.call('ZADD', KEYS[10], ARGV[8], id)
 redis.call('ZREMRANGEBYRANK', KEYS[10], 0, -1 - ARGV[10])
+redis.call('ZREMRANGEBYSCORE', KEYS[10], '-inf', ARGV[8] - ARGV[13])
+redis.call('PEXPIRE', KEYS[10], ARGV[13])
 if ARGV[6] ~= '' then
   redis.call('SET', KEYS[8], id .. ' ' .. ARGV[6], 'PX', ARGV[7])
   redis.call('ZREMRANGEBYSCORE', KEYS[9], '-inf', ARGV[8] - ARGV[7])
@@ -139,8 +142,9 @@ interface Addition {
   id: string;
   data: InvocationJob;
   queueMax: number;
-  /** How many of a tenant's ids its list has at most. */
+  /** How many of a tenant's ids its list has at most, and for how long: what is older has no record, as a rule. */
   listMax: number;
+  listMs: number;
   idempotency?: Idempotency | undefined;
 }
 
@@ -167,7 +171,7 @@ export function openBullQueue(
 /** Adds a job and says at once whether there was room: one transaction, one round trip. */
 export async function admit(
   queue: InvocationBullQueue,
-  { id, data, queueMax, idempotency, listMax }: Addition,
+  { id, data, queueMax, idempotency, listMax, listMs }: Addition,
 ): Promise<Admission> {
   const client = await queue.backend.client;
   const transaction = client.multi();
@@ -197,6 +201,7 @@ export async function admit(
     listMax,
     cappedName(data),
     data.isAwaited ? '1' : '0',
+    listMs,
   ]);
   const replies = await transaction.exec().catch((error: { previousErrors?: Error[] }) => {
     // Redis says what for with the commands that it did not queue.

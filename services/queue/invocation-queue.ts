@@ -84,6 +84,8 @@ interface WaitOptions {
   idempotency?: Idempotency | undefined;
 }
 
+/** What waits for longer than that, as nothing but many retries make it, may be missing in a list. */
+const waitsAtMostMs = 86_400_000;
 /** So long after a refusal the next request of its flow asks for a place before it is sent. */
 const refusalHoldsMs = 1_000;
 
@@ -136,6 +138,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       queueMax,
       idempotency,
       listMax: recordsKept + queueMax,
+      listMs: recordsKeptMs + waitsAtMostMs,
     }).catch((error: unknown) => {
       throw refusal(error) ?? uncertain(id, error);
     });

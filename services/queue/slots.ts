@@ -9,6 +9,7 @@ import { flowsKey, type InvocationJob, queueKey } from './job.ts';
  *   oncebox:held:<tenant>:<name>    sorted set of ids that are held, by when they came
  *   oncebox:held                    all that are held
  *   oncebox:capped                  set of `<tenant>:<name>` that have either
+ * A job that has a slot says so: its `progress` is 1, which of BullMQ's fields is the one that nobody else uses and workers get.
  */
 const slotsKey = (name: string) => `oncebox:slots:${name}`;
 const heldOfKey = (name: string) => `oncebox:held:${name}`;
@@ -72,7 +73,7 @@ while count < free and count < 100 do
     local now = head[2] and math.floor(tonumber(head[2]) / unit) - 1 or top
     local tag = math.min(math.max(now, last) + cost, 0x1ffffe)
     redis.call('HSET', KEYS[6], flow, tag, 'top', math.max(top, tag))
-    redis.call('HSET', ARGV[2] .. id, 'priority', tag)
+    redis.call('HSET', ARGV[2] .. id, 'priority', tag, 'progress', 1)
     redis.call('ZADD', KEYS[2], ARGV[4], id)
     redis.call('ZADD', KEYS[7], string.format('%.0f', tag * unit + redis.call('INCR', KEYS[9]) % unit), id)
     redis.call('ZADD', KEYS[8], 0, '0')
@@ -96,6 +97,9 @@ async function letIn(redis: Redis, job: Called, overId: string): Promise<void> {
     overId,
   );
 }
+
+/** As its worker was told when it took it. */
+export const hasSlot = ({ progress }: { progress: unknown }): boolean => progress === 1;
 
 /** An invocation is over: its slot, if it had one, goes to who is held. */
 export async function releaseSlot(redis: Redis, id: string, job: Called): Promise<void> {

@@ -8,7 +8,7 @@ import { giveBack, jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
 import { isRedisFull, makeRoom } from '../queue/make-room.ts';
 import { lostInvocation, lostReason } from '../queue/record.ts';
 import { publishResult } from '../queue/result-channel.ts';
-import { releaseSlot, sweepSlots } from '../queue/slots.ts';
+import { hasSlot, releaseSlot, sweepSlots } from '../queue/slots.ts';
 import type { Redis } from '../shared/redis.ts';
 import {
   type InvocationDeps,
@@ -104,7 +104,8 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         if (recorded) {
           telling = publish(this, invocation);
           void callBack(this, invocation);
-          void releaseSlot(redis, invocation.id, this.data).catch(warn);
+          // Most have none, and cost no round trip.
+          if (hasSlot(this)) void releaseSlot(redis, invocation.id, this.data).catch(warn);
         } else
           deps.logger.error(
             { invocationId: invocation.id },

@@ -1,12 +1,16 @@
 import { DelayedError, type Job } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
-import { type DeadLetterBounds, keepDeadLetter } from '../queue/dead-letters.ts';
+import { type DeadLetterBounds, keepDeadLetter, type StoredDeadLetter } from '../queue/dead-letters.ts';
 import { type InvocationJob, invocationJobSchema, queueKey } from '../queue/job.ts';
+import { isRedisFull, makeRoom } from '../queue/make-room.ts';
 import { type PutOff, putOff } from '../queue/put-off.ts';
 import { settingsOf } from '../registry/settings.ts';
 import type { Redis } from '../shared/redis.ts';
 import { recordResult } from './record-result.ts';
 import { hasSettings, runAgainAfterMs, startRetriesMax, startRetryDelayMs } from './run-again.ts';
+
+/** So often room is made for a dead letter. */
+const roundsMax = 20;
 
 export interface SettlerOptions {
   redis: Redis;
@@ -36,6 +40,17 @@ export function createSettler({ redis, lockMs, deadLetters, onError }: SettlerOp
     if (done?.next !== false) throw new DelayedError();
   }
 
+  /** When Redis is full, what is older gives way to it. */
+  async function keep(letter: StoredDeadLetter): Promise<void> {
+    for (let rounds = 1; ; rounds++) {
+      try {
+        return await keepDeadLetter(redis, letter, deadLetters);
+      } catch (error) {
+        if (!isRedisFull(error) || rounds > roundsMax || (await makeRoom(redis)) === 0) throw error;
+      }
+    }
+  }
+
   return {
     async settle(job, token, invocation) {
       const status = invocation.outcome?.status;
@@ -57,7 +72,7 @@ export function createSettler({ redis, lockMs, deadLetters, onError }: SettlerOp
         });
       if (settings.deadLetter === false) return;
       const letter = { job: data, invocation, diedAtMs: Date.now(), attempts: attempt };
-      await keepDeadLetter(redis, letter, deadLetters).catch(onError);
+      await keep(letter).catch(onError);
     },
 
     async startLater(job, token) {

@@ -248,3 +248,17 @@ test("a tenant's callbacks are signed with that tenant's secret", async () => {
   const [delivery] = receiver.received as [Received];
   expect([ours, theirs].map(({ secret }) => isSignedWith(secret, delivery))).toEqual([false, true]);
 });
+
+test('what was delivered is noted though Redis is full, and not sent again', async () => {
+  const id = 'inv_full';
+  await callbacks.expect(id, 'default', receiver.url());
+  await redis.redis.config('SET', 'maxmemory', '1');
+  try {
+    await expect(redis.redis.set('x', 'y')).rejects.toThrow(/OOM/);
+    await callbacks.settle(id, 'delivered', 200);
+  } finally {
+    await redis.redis.config('SET', 'maxmemory', '0');
+  }
+  expect(await callbacks.state(id)).toMatchObject({ status: 'delivered', lastStatus: 200 });
+  expect(await callbacks.begin(id)).toBe(false);
+});

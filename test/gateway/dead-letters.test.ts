@@ -24,8 +24,12 @@ async function deploy(name: string, code = 'exports.handler = () => 1;') {
 }
 
 /** An invocation of the function as a worker leaves it that gives it up. */
-async function die(name: string): Promise<string> {
-  const response = await gateway.postJson(`/v1/functions/${name}/invoke`, { n: 7 }, asynchronous);
+async function die(name: string, headers = {}): Promise<string> {
+  const response = await gateway.postJson(
+    `/v1/functions/${name}/invoke`,
+    { n: 7 },
+    { headers: { ...asynchronous.headers, ...headers } },
+  );
   const invocation = (await response.json()) as Invocation;
   const data = await redis.redis.hget(`oncebox:invocations:${invocation.id}`, 'data');
   const job = invocationJobSchema.parse(JSON.parse(data ?? ''));
@@ -73,6 +77,14 @@ test('a dead letter is run again once, however often that is asked for, by the v
   await expect.poll(() => gateway.queue.get(again)).toMatchObject({ status: 'done', redriveOf: id });
   expect(JSON.parse(event)).toEqual({ n: 7 });
   expect((await gateway.queue.get(again))?.function?.version).toBe(2);
+});
+
+test('who was to be called back of what died is called back of what runs in its place', async () => {
+  await deploy('f');
+  const url = 'https://example.com/end';
+  const id = await die('f', { 'oncebox-callback': url });
+  const { id: again } = (await (await redrive(id)).json()) as Invocation;
+  expect(await gateway.callbacks.state(again)).toMatchObject({ url, status: 'pending', attempts: 0 });
 });
 
 test('a dead letter that is deleted is gone', async () => {

@@ -5,6 +5,7 @@ import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { Priority } from '../../sdk/contract/invocation-options.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { newInvocationId } from '../../services/queue/invocation-id.ts';
+import { tenantListKey } from '../../services/queue/invocation-list.ts';
 import { createInvocationQueue, type InvocationRequest } from '../../services/queue/invocation-queue.ts';
 import {
   flowsKey,
@@ -153,6 +154,14 @@ test('what is refused leaves nothing behind', async () => {
   await expect(gateway.queue.enqueue(id, request)).rejects.toMatchObject({ code: 'queue_full' });
   expect((await redis.redis.keys('*')).sort()).toEqual(before);
   expect(await gateway.queue.get(id, 'a')).toBeUndefined();
+});
+
+test("a tenant's list names nothing that has long had no record, and goes when the tenant has called nothing for long", async () => {
+  const list = tenantListKey('a');
+  await redis.redis.zadd(list, Date.now() - 30 * 86_400_000, 'old');
+  const [id] = await add('a', 1);
+  expect(await redis.redis.zrange(list, '0', '-1')).toEqual([id]);
+  expect(await redis.redis.pttl(list)).toBeGreaterThan(86_400_000);
 });
 
 test('two gateways together do not overshoot the bound', async () => {

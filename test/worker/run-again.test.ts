@@ -10,6 +10,7 @@ import {
   type InvocationQueue,
   type InvocationRequest,
 } from '../../services/queue/invocation-queue.ts';
+import { cancelledIndexKey, cancelledKey } from '../../services/queue/job.ts';
 import { functionHashKey } from '../../services/registry/settings.ts';
 import { MemoryCapacity } from '../../services/worker/capacity.ts';
 import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
@@ -41,7 +42,7 @@ afterEach(async () => {
   for (let step = undo.pop(); step; step = undo.pop()) await step();
 });
 
-function startWorker() {
+function startWorker({ intervalMs = 100 } = {}) {
   const runs = new Runs();
   const worker = createInvocationWorker({
     redis: redis.redis,
@@ -52,7 +53,7 @@ function startWorker() {
       recordDiff: async () => ({}),
       logger: pino({ level: 'silent' }),
     },
-    stalled: { lockDurationMs: 300, intervalMs: 100 },
+    stalled: { lockDurationMs: 3 * intervalMs, intervalMs },
   });
   void worker.run();
   undo.push(async () => {
@@ -128,6 +129,49 @@ test('after the last run the outcome is the record, and the invocation a dead le
   expect(letters).toMatchObject([
     { id, function: 'f', attempts: 3, invocation: { outcome: { status: 'exited' } } },
   ]);
+});
+
+test('who ends lets in who is held, before anybody sweeps, and costs nothing where there is no cap', async () => {
+  await set({ concurrency: 1 });
+  startWorker({ intervalMs: 60_000 });
+  const ids = [newInvocationId(), newInvocationId(), newInvocationId()];
+  const ok = () => report({ result: Buffer.from('{"type":"result","value":7}') });
+  let running = source.running();
+  for (const id of ids) await queue.enqueue(id, request);
+  for (const id of ids) {
+    const sandbox = await running;
+    running = source.running();
+    sandbox.end(ok());
+    await settled(id).toBe('ok');
+  }
+  expect(await redis.redis.keys('oncebox:slots:*')).toEqual([]);
+
+  const scripts = async () => /cmdstat_eval:calls=(\d+)/.exec(await redis.redis.info('commandstats'))?.[1];
+  await set({});
+  const before = await scripts();
+  const id = newInvocationId();
+  await queue.enqueue(id, request);
+  (await running).end(ok());
+  await settled(id).toBe('ok');
+  expect(await scripts()).toBe(before);
+});
+
+test('a full Redis keeps the dead letter, and drops what is older', async () => {
+  startWorker();
+  const id = newInvocationId();
+  const running = source.running();
+  await queue.enqueue(id, request);
+  const sandbox = await running;
+  const { redis: connection } = redis;
+  await connection.set(cancelledKey('old'), Buffer.alloc(16 * 1024 * 1024));
+  await connection.zadd(cancelledIndexKey, 1, 'old');
+  const used = Number(/^used_memory:(\d+)/m.exec(await connection.info('memory'))?.[1]);
+  await connection.config('SET', 'maxmemory', String(used - 8 * 1024 * 1024));
+  undo.push(() => connection.config('SET', 'maxmemory', '0'));
+  await expect(connection.set('x', 'y')).rejects.toThrow(/OOM/);
+  sandbox.end(report({ exitCode: 3, result: Buffer.alloc(0) }));
+  await settled(id).toBe('exited');
+  expect(await queue.deadLetters.list('default', { limit: 10 })).toMatchObject([{ id }]);
 });
 
 test('a caller who waits gets the first outcome, and it is no dead letter', async () => {

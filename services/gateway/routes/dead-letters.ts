@@ -5,10 +5,12 @@ import { redriveOnce } from '../../queue/idempotency.ts';
 import { isInvocationId, newInvocationId } from '../../queue/invocation-id.ts';
 import type { InvocationRequest } from '../../queue/invocation-queue.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
+import { accept } from '../accept.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 
 /** `GET /v1/dead-letters`, and `GET`, `DELETE` and `POST …/redrive` of one. */
-export function deadLetterRoutes({ queue, registry }: GatewayDeps): Hono<GatewayEnv> {
+export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
+  const { queue, registry } = deps;
   const { deadLetters } = queue;
 
   async function known(tenant: string, id: string): Promise<StoredDeadLetter> {
@@ -65,7 +67,9 @@ export function deadLetterRoutes({ queue, registry }: GatewayDeps): Hono<Gateway
       if (before !== undefined) return accepted(c, before);
       const letter = await known(tenant, deadId);
       const id = newInvocationId();
-      const acceptedId = await queue.enqueue(id, await request(letter, id), once);
+      const job = { ...(await request(letter, id)), receivedAtMs: c.get('receivedAtMs') };
+      // Who was to be told of the first one's end is told of this one's.
+      const acceptedId = await accept(deps, id, job, once);
       await deadLetters.remove(tenant, deadId);
       return accepted(c, acceptedId);
     });
