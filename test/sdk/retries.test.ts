@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { createClient, isOnceboxError, OnceboxError } from '../../sdk/index.ts';
 import { retryAfterMs } from '../../sdk/retry.ts';
 import { useScriptedServer } from './use-scripted-server.ts';
@@ -125,6 +125,34 @@ test('aborting ends the pause between two attempts', async () => {
   await expect(client({ fetch }).run(request, { signal: abort.signal })).rejects.toThrow('enough');
   expect(performance.now() - beganAtMs).toBeLessThan(15_000);
   expect(server.seen).toHaveLength(1);
+});
+
+test('who gives up after a connection that failed has what it may have begun cancelled', async () => {
+  const abort = new AbortController();
+  server.answer('cut', { ...ok, status: 202 }, ok);
+  const fetch = async (url: string, init: RequestInit) => {
+    try {
+      return await globalThis.fetch(url, init);
+    } finally {
+      abort.abort();
+    }
+  };
+  await expect(client({ fetch }).run(request, { signal: abort.signal })).rejects.toThrow('fetch failed');
+  await vi.waitFor(() => expect(server.seen).toHaveLength(3), 10_000);
+  expect(server.seen.map(({ method, path, headers }) => [method, path, headers.prefer])).toEqual([
+    ['POST', '/v1/run', undefined],
+    ['POST', '/v1/run', 'respond-async'],
+    ['DELETE', '/v1/invocations/inv_1', undefined],
+  ]);
+  const [first, second] = server.seen.map(({ headers }) => headers['idempotency-key']);
+  expect(second).toBe(first);
+});
+
+test('who gives up before anything is sent sends nothing', async () => {
+  await expect(client().run(request, { signal: AbortSignal.abort(new Error('enough')) })).rejects.toThrow(
+    'enough',
+  );
+  expect(server.seen).toEqual([]);
 });
 
 test('an upload that can be sent again is, and a stream is not', async () => {
