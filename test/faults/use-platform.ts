@@ -28,7 +28,8 @@ export function useFaultyPlatform(options: FaultyPlatformOptions = {}): Platform
 
   beforeAll(async () => {
     platform = await startFaultyPlatform(options);
-    client = createClient(platform.url);
+    // What is refused is the matter here, and not what comes of trying again.
+    client = createClient(platform.url, { retries: 0 });
   });
 
   afterAll(async () => {
