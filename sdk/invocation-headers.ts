@@ -41,14 +41,6 @@ export function invocationRequest({
   return { headers: Object.fromEntries(given), ...(signal && { signal }) };
 }
 
-/**
- * Of one whose end is waited for: aborting it is to cancel it, and what has a key outlives its caller's connection. So one
- * that can be aborted has none unless given.
- */
-export function awaitedRequest(options: InvocationOptions = {}) {
-  return invocationRequest({ ...(options.signal && { idempotencyKey: null }), ...options });
-}
-
 /** 128 random bits. `crypto.randomUUID` is not there for pages that came by plain HTTP. */
 function newKey(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
