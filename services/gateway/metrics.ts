@@ -20,6 +20,7 @@ const queueGauges: readonly (readonly [string, string, (queue: QueueFigures) => 
     'For how long the invocation that waits longest has; 0 when none waits.',
     ({ oldestWaitingMs }) => oldestWaitingMs / 1000,
   ],
+  ['oncebox_dead_letters', 'Dead letters that are kept, of all tenants.', ({ deadLetters }) => deadLetters],
 ];
 
 /** The gateway's own figures. Labels come from closed sets: a client cannot make new ones. */

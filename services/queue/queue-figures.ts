@@ -1,4 +1,5 @@
 import type { Redis } from '../shared/redis.ts';
+import { deadIndexKey } from './dead-letters.ts';
 import { invocationQueueName, queuePrefix } from './job.ts';
 
 /** The queue at one moment. */
@@ -11,6 +12,8 @@ export interface QueueFigures {
   delayed: number;
   /** For how long the one that waits longest has; 0 when none waits. */
   oldestWaitingMs: number;
+  /** That are kept to be run again, of all tenants; one that has expired counts until the next one comes. */
+  deadLetters: number;
 }
 
 /** So many of the next ones are looked at for the oldest: who looks holds up Redis. */
@@ -19,8 +22,8 @@ const lookedAt = 10_000;
 /**
  * Counts, and looks for the job that was added first: of the list it is the last, of those with a priority the one with the
  * least counter, the low 32 bits of BullMQ's scores.
- * KEYS: wait, prioritized, active, delayed. ARGV: prefix of job keys, how many are looked at. Returns the four counts and the
- * Unix time in ms of the oldest, or an empty text.
+ * KEYS: wait, prioritized, active, delayed, dead letters. ARGV: prefix of job keys, how many are looked at. Returns the five counts
+ * and the Unix time in ms of the oldest, or an empty text.
  */
 const figuresScript = `
 local oldest = redis.call('LINDEX', KEYS[1], -1)
@@ -34,23 +37,25 @@ if not oldest then
 end
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[2]), redis.call('LLEN', KEYS[3]), redis.call('ZCARD', KEYS[4]),
+  redis.call('ZCARD', KEYS[5]),
   oldest and redis.call('HGET', ARGV[1] .. oldest, 'timestamp') or ''
 }`;
 
 export async function readQueueFigures(redis: Redis): Promise<QueueFigures> {
   const prefix = `${queuePrefix}:${invocationQueueName}:`;
-  const keys = ['wait', 'prioritized', 'active', 'delayed'].map((name) => prefix + name);
-  const [waiting, prioritized, active, delayed, addedAtMs] = (await redis.eval(
+  const keys = [...['wait', 'prioritized', 'active', 'delayed'].map((name) => prefix + name), deadIndexKey];
+  const [waiting, prioritized, active, delayed, deadLetters, addedAtMs] = (await redis.eval(
     figuresScript,
     keys.length,
     ...keys,
     prefix,
     lookedAt,
-  )) as [number, number, number, number, string];
+  )) as [number, number, number, number, number, string];
   return {
     waiting: waiting + prioritized,
     active,
     delayed,
+    deadLetters,
     // The clock is the one of the gateway that added it.
     oldestWaitingMs: addedAtMs === '' ? 0 : Math.max(0, Date.now() - Number(addedAtMs)),
   };

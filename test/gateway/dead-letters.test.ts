@@ -4,6 +4,7 @@ import { keepDeadLetter } from '../../services/queue/dead-letters.ts';
 import { newInvocationId } from '../../services/queue/invocation-id.ts';
 import { invocationJobSchema } from '../../services/queue/job.ts';
 import { finished, useGateway } from '../support/gateway.ts';
+import { parseMetrics, total } from '../support/prometheus.ts';
 import { useRedis } from '../support/redis.ts';
 
 const redis = useRedis();
@@ -54,6 +55,17 @@ test('dead letters are listed newest first, and by function', async () => {
   expect((await letters('?limit=1')).deadLetters).toHaveLength(1);
   const one = await (await gateway.app.request(`/v1/dead-letters/${ids[0]}`)).json();
   expect(one).toMatchObject({ id: ids[0], function: 'f', attempts: 1, invocation: { priority: 'normal' } });
+});
+
+test('how many there are is a figure', async () => {
+  const figure = async () =>
+    total(await parseMetrics(await (await gateway.app.request('/metrics')).text()), 'oncebox_dead_letters');
+  expect(await figure()).toBe(0);
+  await deploy('f');
+  const [id = ''] = [await die('f'), await die('f')];
+  expect(await figure()).toBe(2);
+  await gateway.app.request(`/v1/dead-letters/${id}`, { method: 'DELETE' });
+  expect(await figure()).toBe(1);
 });
 
 test('a dead letter is run again once, however often that is asked for, by the version of now', async () => {

@@ -125,7 +125,7 @@ export const deadLetterExamples: Examples = {
       after: ['listDeadLetters/of-a-function', 'getDeadLetter/one'],
       parameters: { id: died },
       status: 202,
-      reply: { id: 'inv_s3pndohjeic7y5kqmzt4bd2w6r', ...queued },
+      reply: { id: 'inv_s3pndohjeic7y5kqmzt4bd2w6r', redriveOf: died, ...queued },
     },
   ],
   deleteDeadLetter: [
