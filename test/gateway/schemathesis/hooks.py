@@ -31,6 +31,8 @@ RULES_IN_WORDS = (
     'names starting with ".wh." are reserved',
     "an image gets its digest by itself",
     "is not a version of a function",
+    "weights",
+    " has no version ",
     "cannot read image reference",
     "it names no registry",
     "lies in the past",

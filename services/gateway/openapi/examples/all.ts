@@ -16,13 +16,14 @@ import { versionExamples } from './versions.ts';
 /** In the order in which they can be asked. */
 export const allExamples: Examples = {
   ...runExamples,
+  // One of those is still running.
+  ...invocationExamples,
   ...functionExamples,
   ...httpTriggerExamples,
   ...versionExamples,
   ...settingsExamples,
   ...secretExamples,
   ...modeExamples,
-  ...invocationExamples,
   ...eventExamples,
   ...deadLetterExamples,
   ...nodeExamples,

@@ -3,24 +3,6 @@ import type { Examples } from './example.ts';
 import { snippetRecord } from './run.ts';
 
 export const invocationExamples: Examples = {
-  getInvocation: [
-    {
-      name: 'finished',
-      summary: 'The record of an invocation that has ended',
-      after: ['run/code'],
-      parameters: { id: snippetRecord.id },
-      status: 200,
-      reply: snippetRecord,
-    },
-    {
-      name: 'unknown',
-      summary: 'An invocation whose record has expired, or that never was',
-      parameters: { id: 'inv_aaaaaaaaaaaaaaaaaaaaaaaaaa' },
-      status: 404,
-      reply: { error: { code: 'invocation_not_found', message: 'there is no record of this invocation' } },
-    },
-    ...failedRecords,
-  ],
   cancelInvocation: [
     {
       name: 'running',
@@ -45,6 +27,24 @@ export const invocationExamples: Examples = {
       status: 200,
       reply: snippetRecord,
     },
+  ],
+  getInvocation: [
+    {
+      name: 'finished',
+      summary: 'The record of an invocation that has ended',
+      after: ['run/code'],
+      parameters: { id: snippetRecord.id },
+      status: 200,
+      reply: snippetRecord,
+    },
+    {
+      name: 'unknown',
+      summary: 'An invocation whose record has expired, or that never was',
+      parameters: { id: 'inv_aaaaaaaaaaaaaaaaaaaaaaaaaa' },
+      status: 404,
+      reply: { error: { code: 'invocation_not_found', message: 'there is no record of this invocation' } },
+    },
+    ...failedRecords,
   ],
   getInvocationFiles: [
     {

@@ -110,7 +110,7 @@ const run: Example[] = [
     name: 'without-waiting',
     summary: 'Without waiting for its end',
     parameters: { prefer: 'respond-async' },
-    body: { runtime: 'bash', code: 'sleep 50', limits: { wallMs: 60_000 } },
+    body: { runtime: 'bash', code: 'sleep 9' },
     status: 202,
     reply: { id: 'inv_h7y5kqmzt4bd2w6ra3pndohjei', status: 'queued', ...queued },
   },
