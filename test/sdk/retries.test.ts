@@ -41,17 +41,6 @@ test('every attempt of a call has the same idempotency key, and every call one o
   expect(new Set(keys).size).toBe(2);
 });
 
-test('what can be aborted has a key only when it is not waited for, or is given one: a key outlives the connection', async () => {
-  server.answer(ok);
-  const { signal } = new AbortController();
-  await client().run(request, { signal });
-  await client().invoke('hello', null, { signal });
-  await client().run(request, { signal, idempotencyKey: 'order-7' });
-  await client().runAsync(request, { signal });
-  const keys = server.seen.map(({ headers }) => headers['idempotency-key']);
-  expect(keys).toEqual([undefined, undefined, 'order-7', expect.stringMatching(/^[0-9a-f]{32}$/)]);
-});
-
 test("the caller's own key goes along, and none where that is asked for", async () => {
   server.answer(ok);
   await client().run(request, { idempotencyKey: 'order-7' });
