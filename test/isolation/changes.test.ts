@@ -142,7 +142,8 @@ test('a sparse file within the disk cap is sent', async () => {
 });
 
 test('too deep a tree is given up, and the zone goes on', async () => {
-  const { report } = await changesOf('for i in {1..600}; do mkdir d; cd d; done');
+  const fifty = 'd/'.repeat(50);
+  const { report } = await changesOf(`for i in {1..12}; do mkdir -p ${fifty}; cd ${fifty}; done`);
   expect(report.changes).toBeUndefined();
   expect((await changesOf('echo 1 > /x')).entries).toHaveLength(1);
 });
