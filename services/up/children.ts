@@ -9,7 +9,7 @@ import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import type { ChildSpec } from './supervised.ts';
 
-type Wiring<T> = Pick<ChildSpec<T>, 'onLine' | 'onEvent'>;
+type Wiring<T> = Pick<ChildSpec<T>, 'onLine' | 'onEvent' | 'patience'>;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /** By path: a child's working directory need not be this tree. */

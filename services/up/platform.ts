@@ -24,6 +24,8 @@ export interface StartOptions {
   log: PlatformLog;
   /** Aborted, the start is given up and what runs already is ended. */
   signal?: AbortSignal;
+  /** On a machine so many times as slow as others its parts have so many times as long; 1 unless given. */
+  patience?: number;
 }
 
 export interface Platform {
@@ -43,7 +45,10 @@ export interface Platform {
  * Rejects with nothing left running when a part does not start. Restarts each part that goes by itself: the
  * others reconnect.
  */
-export async function startPlatform(config: Config, { log, signal }: StartOptions): Promise<Platform> {
+export async function startPlatform(
+  config: Config,
+  { log, signal, patience }: StartOptions,
+): Promise<Platform> {
   if (process.getuid?.() !== 0) {
     throw new Error('cannot start: root is needed, for namespaces with mapped ids and for cgroups; try sudo');
   }
@@ -51,6 +56,7 @@ export async function startPlatform(config: Config, { log, signal }: StartOption
   const wiring = (service: string) => ({
     onLine: (line: string) => log.line(service, line),
     onEvent: log.event,
+    patience,
   });
   async function step<T>(text: string, work: Promise<T>): Promise<T> {
     const startedAt = performance.now();

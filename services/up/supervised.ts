@@ -28,6 +28,8 @@ export interface ChildSpec<T> {
   onLine: (line: string) => void;
   /** Told of crashes and restarts. */
   onEvent: (text: string) => void;
+  /** How many times as long as usual it may take to start, and to show that it moves; 1 unless given. */
+  patience?: number | undefined;
 }
 
 /**
@@ -54,7 +56,7 @@ export class Supervised<T> {
 
   /** Resolves with what `ready` gave. Rejects, with the child's last words, when it ends before. */
   async start(): Promise<T> {
-    const { name, command, hasIpc, ready } = this.#spec;
+    const { name, command, hasIpc, ready, patience = 1 } = this.#spec;
     if (this.#isStopping) throw new Error(`cannot start ${name}: it is being stopped`);
     const { file, args, env } = command();
     const stdio: StdioOptions = ['pipe', 'pipe', 'pipe', ...(hasIpc ? (['ipc'] as const) : [])];
@@ -86,8 +88,9 @@ export class Supervised<T> {
     });
     failed.catch(() => {});
     const deadline = new AbortController();
-    const late = delay(readyWithinMs, undefined, { signal: deadline.signal }).then((): never => {
-      throw words(`it was not ready within ${readyWithinMs} ms`);
+    const withinMs = readyWithinMs * patience;
+    const late = delay(withinMs, undefined, { signal: deadline.signal }).then((): never => {
+      throw words(`it was not ready within ${withinMs} ms`);
     });
     late.catch(() => {});
     try {
@@ -106,7 +109,8 @@ export class Supervised<T> {
   }
 
   async #watchPulse(child: ChildProcess): Promise<void> {
-    const { name, pulse, onEvent } = this.#spec;
+    const { name, pulse, onEvent, patience = 1 } = this.#spec;
+    const silenceMs = silenceMaxMs * patience;
     const exited = new AbortController();
     child.once('exit', () => exited.abort());
     const pause = (ms: number) => delay(ms, true, { signal: exited.signal, ref: false }).catch(() => false);
@@ -117,11 +121,11 @@ export class Supervised<T> {
       );
     while (await pause(pulseEveryMs)) {
       const answered = moves();
-      if (await Promise.race([answered, pause(silenceMaxMs).then(() => false)])) continue;
+      if (await Promise.race([answered, pause(silenceMs).then(() => false)])) continue;
       // If it was us who stood still, the answer lies in our mailbox, and timers come first.
       if (await Promise.race([answered, pause(pulseEveryMs).then(() => false)])) continue;
       if (exited.signal.aborted) return;
-      onEvent(`${name} has not moved for ${silenceMaxMs + pulseEveryMs} ms: killed`);
+      onEvent(`${name} has not moved for ${silenceMs + pulseEveryMs} ms: killed`);
       child.kill('SIGKILL');
     }
   }

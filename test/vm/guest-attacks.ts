@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Ground, startGround } from '../../services/doctor/attacks/ground.ts';
+import { startGround } from '../../services/doctor/attacks/ground.ts';
 import { type AttackRow, runAttacks } from '../../services/doctor/attacks/run-attacks.ts';
 import { attackTable } from '../../services/doctor/attacks/table.ts';
 import { tally } from './guest-platform.ts';
@@ -17,26 +17,12 @@ await run('/run/busybox', ['ip', 'link', 'set', 'lo', 'up']);
 await run('/run/busybox', ['hostname', 'oncebox-vm']);
 await layOverStore(process.argv[2] as string);
 
-const ground = await startPatiently();
+const ground = await startGround({ signal: new AbortController().signal, patience, ownStoreDir });
 console.log(`ok the platform serves (${Math.round(process.uptime())} s)`);
 try {
   console.log(attackTable(await runAttacks({ ground, only, onRow })));
 } finally {
   await ground.close();
-}
-
-/**
- * The services have a minute and a half to load their code, which is little where that is compiled by an emulated processor
- * and read over 9p. What one attempt has read, the next finds in memory.
- */
-async function startPatiently(attempts = 4): Promise<Ground> {
-  try {
-    return await startGround({ signal: new AbortController().signal, patience, ownStoreDir });
-  } catch (error) {
-    if (attempts === 1) throw error;
-    console.log(`the platform did not start, once more: ${(error as Error).message.split('\n', 1)[0]}`);
-    return startPatiently(attempts - 1);
-  }
 }
 
 function onRow({ id, held, control, ms, detail }: AttackRow): void {

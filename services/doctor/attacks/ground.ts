@@ -116,7 +116,7 @@ export async function startGround({ signal, patience = 1, ownStoreDir }: GroundO
       event: (text: string) => void complaints.push(text),
       line: (service: string, line: string) => void complaints.push(`${service}: ${line}`),
     };
-    const platform = await startPlatform(config, { log, signal });
+    const platform = await startPlatform(config, { log, signal, patience });
     undo.push(() => platform.close());
     return new Ground({ platform, patience, signal, complaints, close: () => undo.run() });
   } catch (error) {
