@@ -53,6 +53,8 @@ function note(entries: Map<string, LedgerEntry>, [verb = '', key = '', ...rest]:
   const entry = entries.get(id) ?? { id, data: '', added: 0, taken: 0, isGivenUp: false, ends: [] };
   entries.set(id, entry);
   if (name === 'HINCRBY' && rest[0] === 'ats' && !entry.isGivenUp) entry.taken += 1;
+  // Put off: it could not be started, so its program was not begun.
+  if (name === 'HINCRBY' && rest[0] === 'starts') entry.taken -= 1;
   if (name !== 'HMSET' && name !== 'HSET') return;
   const fields = new Map<string, string>();
   for (let at = 0; at + 1 < rest.length; at += 2) fields.set(rest[at] as string, rest[at + 1] as string);

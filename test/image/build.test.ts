@@ -152,9 +152,8 @@ describe('a build', () => {
       },
     });
     expect(events.slice(0, 3)).toEqual(['upload', 'resolve', 'build']);
-    // Buildah has a pipe for each of a RUN's streams.
-    expect(events.slice(3, 6).sort()).toEqual(['one', 'three', 'two']);
-    expect(events).toContain('unpack');
+    // Buildah has a pipe for each of a RUN's streams, and what it says of one may come behind the next step.
+    expect(events).toEqual(expect.arrayContaining(['one', 'two', 'three', 'unpack']));
   });
 
   it('that fails says how, with the end of its output, and leaves no image', async () => {
