@@ -113,7 +113,8 @@ export class Supervised<T> {
     const silenceMs = silenceMaxMs * patience;
     const exited = new AbortController();
     child.once('exit', () => exited.abort());
-    const pause = (ms: number) => delay(ms, true, { signal: exited.signal, ref: false }).catch(() => false);
+    const pause = (ms: number, signal = exited.signal) =>
+      delay(ms, true, { signal, ref: false }).catch(() => false);
     const moves = () =>
       pulse(child).then(
         () => true,
@@ -121,9 +122,14 @@ export class Supervised<T> {
       );
     while (await pause(pulseEveryMs)) {
       const answered = moves();
-      if (await Promise.race([answered, pause(silenceMs).then(() => false)])) continue;
+      const heard = new AbortController();
+      const silence = AbortSignal.any([exited.signal, heard.signal]);
       // If it was us who stood still, the answer lies in our mailbox, and timers come first.
-      if (await Promise.race([answered, pause(pulseEveryMs).then(() => false)])) continue;
+      const isHeard =
+        (await Promise.race([answered, pause(silenceMs, silence).then(() => false)])) ||
+        (await Promise.race([answered, pause(pulseEveryMs, silence).then(() => false)]));
+      heard.abort();
+      if (isHeard) continue;
       if (exited.signal.aborted) return;
       onEvent(`${name} has not moved for ${silenceMs + pulseEveryMs} ms: killed`);
       child.kill('SIGKILL');
