@@ -15,10 +15,10 @@ import { createFunctionClient, type FunctionClient } from './function-client.ts'
 import { createImageClient, type ImageClient } from './image-client.ts';
 import {
   type AsyncInvocationOptions,
+  asyncRequest,
   type InvocationOptions,
   invocationRequest,
 } from './invocation-headers.ts';
-import { invokeAndWait } from './invoke-and-wait.ts';
 import { createKeyClient, type KeyClient } from './key-client.ts';
 import { createQueueClient, type QueueClient } from './queue-client.ts';
 import { pause } from './retry.ts';
@@ -109,9 +109,9 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createScheduleClient(send),
     ...createSecretClient(send),
     run: (json, options) =>
-      call(() => invokeAndWait(send, '/v1/run', json, options), invocationSchema, 'POST', '/v1/run'),
+      call(send, invocationSchema, 'POST', '/v1/run', { ...invocationRequest(options), json }),
     runAsync: (json, options) =>
-      call(send, invocationSchema, 'POST', '/v1/run', { ...withoutWaiting(options), json }),
+      call(send, invocationSchema, 'POST', '/v1/run', { ...asyncRequest(options), json }),
     deploy: (name, json, options) =>
       call(send, deployedFunctionSchema, 'PUT', functionPath(name), { ...options, json }),
     functions: async (options) =>
@@ -119,7 +119,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     getFunction: (name, options) => call(send, functionRecordSchema, 'GET', functionPath(name), options),
     deleteFunction: async (name, options) => void (await send('DELETE', functionPath(name), options)),
     async invoke<Result>(name: string, json?: unknown, { diff, ...options }: InvokeOptions = {}) {
-      const response = await invokeAndWait(send, invokePath(name, diff), json, options);
+      const response = await send('POST', invokePath(name, diff), { ...invocationRequest(options), json });
       const version = response.headers.get('oncebox-function-version');
       return {
         result: (await response.json()) as Result,
@@ -129,7 +129,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
       };
     },
     invokeAsync: (name, json, { diff, ...options } = {}) =>
-      call(send, invocationSchema, 'POST', invokePath(name, diff), { ...withoutWaiting(options), json }),
+      call(send, invocationSchema, 'POST', invokePath(name, diff), { ...asyncRequest(options), json }),
     invocation,
     async wait(id, options) {
       for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 1.5, longestPauseMs)) {
@@ -151,8 +151,3 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
 /** Between two looks at a record that is waited for. */
 const firstPauseMs = 50;
 const longestPauseMs = 2_000;
-
-function withoutWaiting(options: AsyncInvocationOptions | undefined) {
-  const request = invocationRequest(options);
-  return { ...request, headers: { ...request.headers, prefer: 'respond-async' } };
-}

@@ -5,9 +5,8 @@ export interface InvocationOptions extends CallOptions {
   /** Which of your waiting invocations go first; `normal` unless given. */
   priority?: 'high' | 'normal' | 'low';
   /**
-   * A second call with the same key gets the invocation of the first, for a day. One is made for each call unless given,
-   * so that trying again runs nothing twice, but for one that is waited for and has a `signal`: aborting cancels only what
-   * has no key. null: none.
+   * A second call with the same key gets the invocation of the first, for a day, so trying again runs nothing twice. What
+   * has a key is not cancelled by hanging up. So one is made only for what is not waited for, unless given; null: none.
    */
   idempotencyKey?: string | null;
   /** W3C trace context, of the span that calls. */
@@ -25,7 +24,7 @@ export interface AsyncInvocationOptions extends InvocationOptions {
 export function invocationRequest({
   signal,
   priority,
-  idempotencyKey = newKey(),
+  idempotencyKey,
   callback,
   traceparent,
   tracestate,
@@ -39,6 +38,12 @@ export function invocationRequest({
   };
   const given = Object.entries(headers).filter((pair): pair is [string, string] => pair[1] != null);
   return { headers: Object.fromEntries(given), ...(signal && { signal }) };
+}
+
+/** As `invocationRequest`, of what is not waited for. */
+export function asyncRequest(options: AsyncInvocationOptions = {}) {
+  const request = invocationRequest({ idempotencyKey: newKey(), ...options });
+  return { ...request, headers: { ...request.headers, prefer: 'respond-async' } };
 }
 
 /** 128 random bits. `crypto.randomUUID` is not there for pages that came by plain HTTP. */

@@ -30,8 +30,6 @@ export interface SendOptions extends CallOptions {
   /** Sent as it is, while it comes in. */
   upload?: Upload;
   headers?: Record<string, string>;
-  /** The call was aborted, and the gateway may have taken it. */
-  onLeft?: () => void;
 }
 
 /** Sends a request to the gateway and resolves with its reply; a refusal rejects with an OnceboxError. */
@@ -43,7 +41,7 @@ export function createSend(baseUrl: string, options: ClientOptions = {}): Send {
   const policy = retryPolicy(options.retries);
   const credentials = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
 
-  return async (method, path, { signal, json, upload, headers: own, onLeft } = {}) => {
+  return async (method, path, { signal, json, upload, headers: own } = {}) => {
     const type = upload === undefined ? 'application/json' : 'application/octet-stream';
     // Made here, what cannot be sent is refused at once and not tried again.
     const headers = new Headers({ 'content-type': type, ...credentials, ...common, ...own });
@@ -63,21 +61,7 @@ export function createSend(baseUrl: string, options: ClientOptions = {}): Send {
     // A stream is gone once it is sent.
     if (!isRepeatable(upload)) return attempt();
     const isSafe = ['GET', 'PUT', 'DELETE'].includes(method) || headers.has('idempotency-key');
-    let mayBeTaken = false;
-    const watched = async () => {
-      // An attempt that is never made is taken by nobody.
-      signal?.throwIfAborted();
-      try {
-        return await attempt();
-      } catch (error) {
-        mayBeTaken ||= !(error instanceof OnceboxError) || error.status >= 500;
-        throw error;
-      }
-    };
-    return withRetries(watched, { policy, isSafe, signal }).catch((error: unknown) => {
-      if (signal?.aborted && mayBeTaken) onLeft?.();
-      throw error;
-    });
+    return withRetries(attempt, { policy, isSafe, signal });
   };
 }
 

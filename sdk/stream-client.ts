@@ -53,10 +53,11 @@ export function createStreamClient(send: Send): StreamClient {
   }
 
   return {
-    runEvents: (json, options) => follow('POST', '/v1/run', { ...streamed(options), json }),
-    invokeEvents: (name, json, options) => follow('POST', invokePath(name), { ...streamed(options), json }),
+    runEvents: (json, options) => follow('POST', '/v1/run', { ...invocationRequest(options), json }),
+    invokeEvents: (name, json, options) =>
+      follow('POST', invokePath(name), { ...invocationRequest(options), json }),
     invokeStream: async (name, json, options) =>
-      bodyOf(await send('POST', invokePath(name), { ...streamed(options), json })),
+      bodyOf(await send('POST', invokePath(name), { ...invocationRequest(options), json })),
     events: (id, { lastEventId, ...options } = {}) =>
       follow('GET', `${invocationPath(id)}/events`, {
         ...options,
@@ -70,9 +71,6 @@ export function createStreamClient(send: Send): StreamClient {
     },
   };
 }
-
-/** What was seen cannot be unseen: a stream is not begun again by itself. */
-const streamed = (options?: InvocationOptions) => invocationRequest({ idempotencyKey: null, ...options });
 
 /** Throws an OnceboxError when the connection ended before the events did. */
 async function* eventsOf(response: Response): AsyncGenerator<FollowedEvent, void, void> {
