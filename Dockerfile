@@ -19,4 +19,4 @@ RUN npm run setup
 ENV ONCEBOX_HOST=0.0.0.0
 EXPOSE 8080
 # Not through npm: it would stand between the signals of `docker stop` and the drain.
-CMD ["sh", "-c", "node scripts/setup.mjs && exec node --import tsx services/up/main.ts"]
+CMD ["sh", "-c", "node scripts/setup.mjs && exec node --enable-source-maps build/up.mjs"]

@@ -4,6 +4,7 @@ import { pathWithTestTools } from './test/support/tools.ts';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/bundle-services.mjs'],
     env: { PATH: pathWithTestTools() },
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -13,6 +13,7 @@ import { npmPackages } from './setup/npm-packages.mjs';
 import { describePlatform, refuseImpossible } from './setup/platform.mjs';
 import { CommandError, StoppedError, seconds, showStep } from './setup/progress.mjs';
 import { pythonTools } from './setup/python-tools.mjs';
+import { servicesBundle } from './setup/services-bundle.mjs';
 import { testTools } from './setup/test-tools.mjs';
 
 const repo = fileURLToPath(new URL('..', import.meta.url));
@@ -34,7 +35,7 @@ async function setUp() {
   const platform = describePlatform();
   refuseImpossible(platform);
 
-  const steps = [npmPackages(repo), nativeBuild(repo), baseImages(repo, storeDir)];
+  const steps = [npmPackages(repo), nativeBuild(repo), servicesBundle(repo), baseImages(repo, storeDir)];
   const forTests = process.argv.includes('--tests');
   if (forTests) steps.push(testTools(storeDir), pythonTools(repo, storeDir), javascriptTools(repo, storeDir));
   const tools = missingTools({ forTests });

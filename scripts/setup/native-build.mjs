@@ -1,7 +1,9 @@
-import { existsSync, readdirSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { newestMs } from './newest.mjs';
 import { runCommand } from './progress.mjs';
 
+const made = ['native/build', 'native/build-asan', 'native/build-fuzz'];
 /** Whatever make reads: C, the interpreters' own code, and (by the lockfile) the Node-API headers. */
 const sources = ['runtime/native', 'runtime/interpreters', 'package-lock.json'];
 
@@ -16,7 +18,7 @@ export function nativeBuild(repo) {
     isDone() {
       if (!existsSync(stamp) || !existsSync(join(native, 'build/oncebox-launcher'))) return false;
       const madeMs = statSync(stamp).mtimeMs;
-      return sources.every((source) => newestMs(join(repo, source)) < madeMs);
+      return sources.every((source) => newestMs(join(repo, source), made) < madeMs);
     },
 
     async run() {
@@ -28,16 +30,4 @@ export function nativeBuild(repo) {
       utimesSync(stamp, started, started);
     },
   };
-}
-
-/** The newest time of a file or directory below `path`: a directory's tells of files added and removed. */
-function newestMs(path) {
-  const stats = statSync(path, { throwIfNoEntry: false });
-  if (!stats) return 0;
-  if (!stats.isDirectory()) return stats.mtimeMs;
-  const names = readdirSync(path);
-  const sources = names.filter((name) => name !== 'build' && name !== 'build-asan');
-  // Making `build` touches the directory it is in, so that one's own time says nothing.
-  const own = sources.length === names.length ? stats.mtimeMs : 0;
-  return Math.max(own, ...sources.map((name) => newestMs(join(path, name))));
 }

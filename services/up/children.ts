@@ -1,9 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import type { Config } from '../shared/config.ts';
 import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
@@ -12,8 +11,6 @@ import type { ChildSpec } from './supervised.ts';
 type Wiring<T> = Pick<ChildSpec<T>, 'onLine' | 'onEvent' | 'patience'>;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-/** By path: a child's working directory need not be this tree. */
-const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const nativeBuild = join(root, 'runtime/native/build');
 
 /** Children see our settings and nothing else of the environment that we were started in. */
@@ -133,7 +130,7 @@ function serviceChild(name: 'gateway' | 'worker', environment: NodeJS.ProcessEnv
     hasIpc: true,
     command: () => ({
       file: process.execPath,
-      args: ['--import', loader, join(root, 'services', name, 'main.ts')],
+      args: ['--enable-source-maps', join(root, 'build', `${name}.mjs`)],
       env: environment,
     }),
     async pulse(child: ChildProcess) {

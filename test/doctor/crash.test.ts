@@ -14,7 +14,7 @@ import { leftovers, ownStoreConfig, pathsOf, testConfig } from '../support/platf
 
 const patience = { timeout: 20_000, interval: 50 };
 const log = { step: () => {}, event: () => {}, line: () => {} };
-const script = new URL('../../services/up/main.ts', import.meta.url).pathname;
+const script = new URL('../../build/up.mjs', import.meta.url).pathname;
 let neighbour: Platform;
 let config: Config;
 /** Others may work on this machine. */
@@ -65,7 +65,9 @@ test.each([
 
     expect((await longRun).stdout).toBe('undisturbed\n');
     expect(neighbour.pids()).toEqual(neighbourPids);
-    expect((await auditNode({ instance: neighbour.config.instance, url: neighbour.url, known })).leaks).toEqual([]);
+    expect(
+      (await auditNode({ instance: neighbour.config.instance, url: neighbour.url, known })).leaks,
+    ).toEqual([]);
   },
   120_000,
 );
@@ -148,7 +150,7 @@ test("what a start sweeps is the predecessor's: an operator's cgroups, processes
 
 /** A platform in a process of its own, with runs under way that would take long, and that leave what they can. */
 async function startDoomed() {
-  const up = spawn(process.execPath, ['--import', 'tsx', script], {
+  const up = spawn(process.execPath, [script], {
     env: {
       PATH: process.env.PATH,
       ONCEBOX_PORT: '0',

@@ -98,8 +98,8 @@ test('an invocation under way is finished before the platform ends, and nothing 
 
 test('when the supervisor is killed, everything else ends by itself', async () => {
   const other = await testConfig();
-  const script = new URL('../../services/up/main.ts', import.meta.url).pathname;
-  const up = spawn(process.execPath, ['--import', 'tsx', script], {
+  const script = new URL('../../build/up.mjs', import.meta.url).pathname;
+  const up = spawn(process.execPath, [script], {
     env: { PATH: process.env.PATH, ONCEBOX_PORT: '0', ...pathsOf(other) },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

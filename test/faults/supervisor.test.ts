@@ -5,10 +5,10 @@ import { expect, test, vi } from 'vitest';
 import { createClient } from '../../sdk/client.ts';
 import { leftovers, pathsOf, testConfig } from '../support/platform.ts';
 
-const script = new URL('../../services/up/main.ts', import.meta.url).pathname;
+const script = new URL('../../build/up.mjs', import.meta.url).pathname;
 
 async function startUp(paths: Record<string, string>): Promise<{ up: ChildProcess; url: string }> {
-  const up = spawn(process.execPath, ['--import', 'tsx', script], {
+  const up = spawn(process.execPath, [script], {
     env: { PATH: process.env.PATH, ONCEBOX_PORT: '0', ...paths },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

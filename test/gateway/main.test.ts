@@ -7,11 +7,10 @@ import { expect, test } from 'vitest';
 import { useRedis } from '../support/redis.ts';
 
 const redis = useRedis();
-const main = fileURLToPath(new URL('../../services/gateway/main.ts', import.meta.url));
+const main = fileURLToPath(new URL('../../build/gateway.mjs', import.meta.url));
 
 async function startGateway(serviceId: number) {
   const child = fork(main, {
-    execArgv: ['--import', 'tsx'],
     env: {
       PATH: process.env.PATH,
       ONCEBOX_PORT: '0',

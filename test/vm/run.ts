@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { bundle } from '../../scripts/bundle.mjs';
 import { loadConfig } from '../../services/shared/config.ts';
 import { busybox, installTools, qemu, unpackKernel } from './debian.ts';
 import { buildInitramfs, mountTag } from './initramfs.ts';
@@ -16,7 +17,7 @@ const bootAndChecksMs = 2_700_000;
 /** To power off, once all is counted: a guest that stands still in that has nothing more to say. */
 const powerOffMs = 30_000;
 const repository = fileURLToPath(new URL('../..', import.meta.url));
-const guest = fileURLToPath(new URL('./guest.ts', import.meta.url));
+const programs = join(repository, 'build/vm');
 
 const { storeDir } = loadConfig();
 const launcher = join(repository, 'runtime/native/build/oncebox-launcher');
@@ -24,6 +25,8 @@ for (const path of [launcher, join(storeDir, 'layers')]) {
   if (!existsSync(path)) throw new Error(`cannot run the VM tests: ${path} is missing; run "npm run setup"`);
 }
 
+// Emulated, every module that is loaded counts.
+await bundle(repository, programs, { guest: 'test/vm/guest.ts' });
 await promisify(execFile)('make', ['-C', join(repository, 'runtime/native'), 'probe']);
 await installTools();
 const kernel = await unpackKernel(cacheDir);
@@ -33,7 +36,7 @@ try {
     workDir,
     busybox,
     modulesDir: join(kernel, 'lib/modules'),
-    command: `cd ${quote(repository)} && ${selection()} ${quote(process.execPath)} --import tsx ${quote(guest)} ${quote(storeDir)}`,
+    command: `cd ${quote(repository)} && ${selection()} ${quote(process.execPath)} ${quote(join(programs, 'guest.mjs'))} ${quote(storeDir)}`,
   });
   process.exitCode = (await boot(await kernelImage(kernel), initramfs)) ? 0 : 1;
 } finally {
