@@ -79,20 +79,20 @@ static void send_stat(uint32_t id) {
 static int check_active(void) {
   uint64_t next = UINT64_MAX, now = now_usec();
   if (!agent.zygote_ready) {
-    next = agent.started_at + READY_WITHIN;
+    next = agent.started_at + agent.zone->ready_within;
     if (now >= next) zygote_lost("the zygote was not ready in time");
   }
   /* One that stands still would have every sandbox fail, for ever. */
   if (agent.forks_asked == 0) agent.zygote_heard_at = now;
-  else if (now >= agent.zygote_heard_at + READY_WITHIN) zygote_lost("the zygote does not answer");
-  else if (agent.zygote_heard_at + READY_WITHIN < next) next = agent.zygote_heard_at + READY_WITHIN;
+  else if (now >= agent.zygote_heard_at + agent.zone->ready_within) zygote_lost("the zygote does not answer");
+  else if (agent.zygote_heard_at + agent.zone->ready_within < next) next = agent.zygote_heard_at + agent.zone->ready_within;
   for (uint32_t i = 0; i < agent.active_count;) {
     struct sandbox *sandbox = &agent.sandboxes[agent.active[i]];
     if (sandbox->state == REMOVING) {
       sandbox_remove(sandbox, now);
       if (sandbox->state == REMOVING && sandbox->remove_at < next) next = sandbox->remove_at;
     } else if (sandbox->state == BUILDING || sandbox->state == FORKING) {
-      uint64_t ready_by = sandbox->created_at + READY_WITHIN;
+      uint64_t ready_by = sandbox->created_at + agent.zone->ready_within;
       if (now >= ready_by) sandbox_fail(sandbox, "it was not ready in time");
       else if (ready_by < next) next = ready_by;
     } else if (sandbox->state == RUNNING) {

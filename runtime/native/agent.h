@@ -29,8 +29,6 @@ enum source {
 #define MAX_FORKS_ASKED 32
 /* Children that have not left the zygote's cgroup yet, at most: it has room for 512 processes. */
 #define MAX_JOINING 256
-/* A sandbox or a zygote that is not ready by then never will be, microseconds. */
-#define READY_WITHIN 30000000u
 /* What is held back of what the worker is told, bytes. */
 #define OUTBOX_FULL 65536
 

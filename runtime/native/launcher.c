@@ -42,6 +42,7 @@ static struct {
   const char *socket_path, *layers_dir, *platform_dir, *instance;
   uid_t worker_uid;
   uint64_t io_bytes; /* 0: disks are not throttled */
+  uint64_t ready_within; /* of zygotes and sandboxes, microseconds */
   struct cgroup_layout cgroups;
   int listener, signals;
   struct filters filters;
@@ -77,10 +78,11 @@ static void parse_arguments(int argc, char **argv) {
       {"socket", required_argument, NULL, 's'},     {"layers", required_argument, NULL, 'l'},
       {"platform", required_argument, NULL, 'p'},   {"worker-uid", required_argument, NULL, 'u'},
       {"instance", required_argument, NULL, 'i'},   {"io-bytes-per-second", required_argument, NULL, 'b'},
-      {NULL, 0, NULL, 0}};
+      {"ready-ms", required_argument, NULL, 'r'},   {NULL, 0, NULL, 0}};
   launcher.argc = argc;
   launcher.argv = argv;
   launcher.worker_uid = (uid_t)-1;
+  launcher.ready_within = 30000000;
   for (int i = 0; i < MAX_PENDING; i++) launcher.pending[i].connection = -1;
   for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) switch (option) {
       case 's': launcher.socket_path = optarg; break;
@@ -89,11 +91,12 @@ static void parse_arguments(int argc, char **argv) {
       case 'u': launcher.worker_uid = parse_uid(optarg); break;
       case 'i': launcher.instance = optarg; break;
       case 'b': launcher.io_bytes = strtoull(optarg, NULL, 10); break;
+      case 'r': launcher.ready_within = 1000ull * strtoul(optarg, NULL, 10); break;
       default: exit(2);
     }
   if (!launcher.socket_path || !launcher.layers_dir || !launcher.platform_dir || !launcher.instance ||
       launcher.worker_uid == (uid_t)-1)
-    die("usage: oncebox-launcher --socket PATH --layers DIR --platform DIR --worker-uid N --instance NAME [--io-bytes-per-second N]");
+    die("usage: oncebox-launcher --socket PATH --layers DIR --platform DIR --worker-uid N --instance NAME [--io-bytes-per-second N] [--ready-ms N]");
   if (launcher.instance[0] == '.' || launcher.instance[0] == '\0' || strchr(launcher.instance, '/'))
     die("--instance must be a file name");
 }
@@ -172,6 +175,7 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   snprintf(zone.search_path, sizeof(zone.search_path), "%s", request->search_path);
   zone.init = request->init;
   zone.trusted = request->trusted;
+  zone.ready_within = launcher.ready_within;
   zone.zygote_argv = (char **)request->argv;
   zone_enter_root(launcher.layers_dir, launcher.platform_dir);
   /* Who runs reads the end of `alive`; who is stopped does not. After the change of ids, which takes this back. */

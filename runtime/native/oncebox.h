@@ -356,6 +356,7 @@ struct zone {
    * looked at when it says that it is ready. */
   char *init;
   bool trusted; /* the zygote is the platform's own */
+  uint64_t ready_within; /* a sandbox or a zygote that is not ready by then never will be, microseconds */
   char **zygote_argv; /* empty: the built-in exec zygote */
 };
 /* In its zygote's environment: not an argument, which everyone on the host could read. */

@@ -23,8 +23,8 @@ import {
   maxSandboxes,
 } from './protocol.ts';
 
-/** The agent gives up on a zygote after 30 s, and says so; this is for an agent that does not. */
-const readyWithinMs = 35_000;
+/** The agent gives up on a zygote that is not ready in time, and says so; so much longer is for an agent that does not. */
+const agentLateMs = 5_000;
 /** An agent is asked so often whether it still moves, and has so long to say so: a stopped one would have every run wait. */
 const pulseEveryMs = 3_000;
 const pulseWithinMs = 12_000;
@@ -32,6 +32,8 @@ const pulseWithinMs = 12_000;
 export interface ZoneOptions {
   /** Path of the launcher's Unix socket. */
   launcherSocket: string;
+  /** What the launcher gives a zygote to be ready; 30 s unless given. */
+  readyMs?: number;
   interpreter: Zone['interpreter'];
   /** What the zygote itself runs on, uppermost first; sandboxes may stack other layers. */
   layers: readonly string[];
@@ -50,6 +52,7 @@ export interface ZoneOptions {
 /** Boots a zone; resolves when its zygote is ready to fork. Rejects with the launcher's or agent's reason. */
 export async function openZone(options: ZoneOptions): Promise<Zone> {
   const request = encodeZoneRequest(options);
+  const withinMs = (options.readyMs ?? 30_000) + agentLateMs;
   const openedAtMs = performance.now();
   const socket = connect(options.launcherSocket);
   try {
@@ -59,8 +62,8 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
   }
   const zone = new ZygoteZone(socket, options.interpreter);
   socket.write(request);
-  const late = () => zone.breach(`the zone was not ready within ${readyWithinMs} ms`);
-  const deadline = setTimeout(late, readyWithinMs).unref();
+  const late = () => zone.breach(`the zone was not ready within ${withinMs} ms`);
+  const deadline = setTimeout(late, withinMs).unref();
   const abort = () => zone.breach('the zone is no longer wanted');
   options.signal?.addEventListener('abort', abort);
   if (options.signal?.aborted) abort();
@@ -76,7 +79,7 @@ export async function openZone(options: ZoneOptions): Promise<Zone> {
 }
 
 /** The first frame of a zone's connection; the launcher reads it in `requests.c`. */
-export function encodeZoneRequest(options: Omit<ZoneOptions, 'launcherSocket'>): Buffer {
+export function encodeZoneRequest(options: Omit<ZoneOptions, 'launcherSocket' | 'readyMs'>): Buffer {
   const { interpreter, layers, searchPath, init, isTrusted, zygoteMemoryBytes } = options;
   const trust = isTrusted ? 'trusted' : `${zygoteMemoryBytes ?? ''}`;
   const strings = [layers.join(':'), searchPath, init ? encodeInit(init) : '', trust];

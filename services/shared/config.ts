@@ -95,6 +95,9 @@ export const configSchema = z.object({
   ONCEBOX_ZYGOTE_AGE_MS: integer(1000, 604_800_000)
     .default(3_600_000)
     .describe('how long a zygote serves before a new one takes its place, milliseconds'),
+  ONCEBOX_READY_MS: integer(1000, 3_600_000)
+    .default(30_000)
+    .describe('what a zygote may take to be ready, with the initialisation of its function, milliseconds'),
   ONCEBOX_IO_BYTES_PER_SECOND: integer(0, Number.MAX_SAFE_INTEGER)
     .default(0)
     .describe('what a zone, and a build, may read and write of the disk a second, bytes; 0: not throttled'),

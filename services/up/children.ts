@@ -87,6 +87,7 @@ export function launcherChild(config: Config, wiring: Wiring<void>): ChildSpec<v
     'worker-uid': `${serviceIds(config.ONCEBOX_SERVICE_ID).worker.uid}`,
     instance: config.instance,
     'io-bytes-per-second': `${config.ONCEBOX_IO_BYTES_PER_SECOND}`,
+    'ready-ms': `${config.ONCEBOX_READY_MS}`,
   };
   return {
     ...wiring,

@@ -109,7 +109,7 @@ if (!node || !python || !bash) throw new Error('cannot serve: a base image is mi
 const bases = { node, python, bash };
 const walls = await findOciWalls();
 source = await openSandboxSource({
-  openZone: (request) => openZone({ launcherSocket, ...request }),
+  openZone: (request) => openZone({ launcherSocket, readyMs: config.ONCEBOX_READY_MS, ...request }),
   images: bases,
   targets: {
     node: config.ONCEBOX_POOL_NODE,

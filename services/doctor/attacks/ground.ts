@@ -109,6 +109,7 @@ export async function startGround({ signal, patience = 1, ownStoreDir }: GroundO
       ONCEBOX_POOL_PYTHON: '2',
       ONCEBOX_POOL_BASH: '1',
       ONCEBOX_QUEUE_MAX: `${queueMax}`,
+      ONCEBOX_READY_MS: `${30_000 * patience}`,
     });
     const complaints: string[] = [];
     const log = {
