@@ -1,0 +1,5 @@
+import type { Language } from '../language.ts';
+import { builtIn } from './built-in.ts';
+
+/** Every language of the catalogue, by name. */
+export const languages: readonly Language[] = [...builtIn].sort((a, b) => (a.name < b.name ? -1 : 1));
