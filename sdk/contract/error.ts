@@ -25,11 +25,15 @@ export const errorStatus = {
   key_not_found: 404,
   tenant_not_found: 404,
   schedule_not_found: 404,
+  /** The platform knows no such language, or no such version of it. */
+  language_not_found: 404,
   method_not_allowed: 405,
   /** The request's headers or body did not come in time. */
   request_timeout: 408,
   /** Sandboxes stand on the image, or a function's version does. */
   image_in_use: 409,
+  /** The platform knows the language, and no node has its image yet. */
+  language_not_installed: 409,
   /** The version is the function's current one, or an alias points at it. */
   version_in_use: 409,
   /** As many as a tenant may have. */
@@ -63,13 +67,14 @@ export const errorStatus = {
   /** The reply took too long; the invocation goes on and its record can be read later. */
   result_pending: 504,
 
-  // The outcomes of a handler that did not end `ok`, in reply to a synchronous invoke.
+  // The outcomes of a handler that did not end `ok`, in reply to a synchronous invoke. No handler is compiled yet.
   function_error: 500,
   exited: 500,
   signaled: 500,
   timeout: 504,
   oom_killed: 507,
   limit_exceeded: 507,
+  compile_failed: 422,
   cancelled: 409,
   lost: 502,
 } as const satisfies Record<Exclude<Outcome['status'], 'ok'>, number> & Record<string, number>;
