@@ -41,8 +41,8 @@ export type Streams = 'nothing' | 'result' | 'response';
 
 interface EventRecorder {
   started(start: StartKind): void;
-  /** What was said before is of another stage. */
-  stage(stage: StageName, start: StartKind, truncated: TruncatedStreams): void;
+  /** What was said before is of another stage: `truncated` of that one. */
+  stage(stage: StageName, start: StartKind, truncated?: TruncatedStreams): void;
   output(stream: 'stdout' | 'stderr', bytes: Uint8Array): void;
   /** Records of a streamed result. Resolves when they are written, or cannot be. Never rejects. */
   records(bytes: Uint8Array): Promise<void>;
@@ -111,8 +111,8 @@ class Recorder implements EventRecorder {
     this.#hold({ type: 'started', id: this.#id, start }, 64);
   }
 
-  stage(stage: StageName, start: StartKind, truncated: TruncatedStreams): void {
-    this.#endStreams(truncated);
+  stage(stage: StageName, start: StartKind, truncated?: TruncatedStreams): void {
+    if (truncated) this.#endStreams(truncated);
     this.#hold({ type: 'stage', stage, start }, 64);
   }
 
