@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { imageSummarySchema } from './image.ts';
+import { taskEvents } from './image.ts';
 
 /** `go`, `c++`: what a language is called in paths and requests. */
 export const languageNameSchema = z
@@ -51,22 +51,7 @@ export type LanguageRemoval = z.infer<typeof languageRemovalSchema>;
  * `done` or `error`. Without that header the reply is the `done` event's language, once all is over.
  */
 export const languageEventSchema = z.discriminatedUnion('type', [
-  /** A new step; counts begin anew. */
-  z.object({
-    type: z.literal('step'),
-    step: z.enum(['resolve', 'download', 'unpack', 'setup', 'test']),
-    /** What it works at. */
-    subject: z.string(),
-  }),
-  z.object({
-    type: z.literal('progress'),
-    doneBytes: z.number(),
-    /** Null where nobody knows. */
-    totalBytes: z.number().nullable(),
-  }),
-  /** A line that a set-up command printed. */
-  z.object({ type: z.literal('output'), line: z.string() }),
-  z.object({ type: z.literal('done'), language: languageSchema, image: imageSummarySchema.optional() }),
-  z.object({ type: z.literal('error'), error: z.object({ code: z.string(), message: z.string() }) }),
+  ...taskEvents,
+  z.object({ type: z.literal('done'), language: languageSchema }),
 ]);
 export type LanguageEvent = z.infer<typeof languageEventSchema>;

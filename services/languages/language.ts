@@ -68,3 +68,6 @@ export function commandOf(
     argument === '{files}' ? sources : [argument.replaceAll('{entry}', entry).replaceAll('{stem}', stem)],
   );
 }
+
+/** Of the image: what the program has said of itself. */
+export const versionLabel = 'dev.oncebox.language-version';
