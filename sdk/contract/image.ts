@@ -215,6 +215,7 @@ export const taskEvents = [
   z.object({ type: z.literal('output'), line: z.string() }),
   z.object({ type: z.literal('error'), error: z.object({ code: z.string(), message: z.string() }) }),
 ] as const;
+export type TaskEvent = z.infer<(typeof taskEvents)[number]>;
 
 /**
  * A line of the reply of pull, push, import and build when the request says `Accept: application/x-ndjson`. The last

@@ -43,7 +43,7 @@ export function createLanguageCatalogue(images: Pick<ImageCatalogue, 'resolve'>)
       const language = findLanguage(nameOrAlias);
       const found = language && (await installed(language));
       if (found && inRange(found.version, range)) return found;
-      if (!language || found || !inRange(language.version, range)) throw notFound(nameOrAlias, range);
+      if (!language || found || !inRange(language.version, range)) throw languageNotFound(nameOrAlias, range);
       throw new PlatformError(
         'language_not_installed',
         `${language.name} ${language.version} is not installed: "oncebox languages install ${language.name}", or ` +
@@ -82,7 +82,7 @@ export function describe(
   };
 }
 
-function notFound(name: string, range: string): PlatformError {
+export function languageNotFound(name: string, range = '*'): PlatformError {
   const which = range === '*' ? `"${name}"` : `"${name}" in a version "${range}"`;
   return new PlatformError(
     'language_not_found',

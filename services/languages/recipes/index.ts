@@ -1,5 +1,8 @@
 import type { Language } from '../language.ts';
 import { builtIn } from './built-in.ts';
+import { scripts } from './scripts.ts';
 
 /** Every language of the catalogue, by name. */
-export const languages: readonly Language[] = [...builtIn].sort((a, b) => (a.name < b.name ? -1 : 1));
+export const languages: readonly Language[] = [...builtIn, ...scripts].sort((a, b) =>
+  a.name < b.name ? -1 : 1,
+);
