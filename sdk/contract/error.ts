@@ -27,8 +27,6 @@ export const errorStatus = {
   key_not_found: 404,
   tenant_not_found: 404,
   schedule_not_found: 404,
-  /** The platform knows no such language, or no such version of it. */
-  language_not_found: 404,
   method_not_allowed: 405,
   /** The request's headers or body did not come in time. */
   request_timeout: 408,
@@ -36,8 +34,6 @@ export const errorStatus = {
   language_not_installed: 409,
   /** Sandboxes stand on the image, or a function's version does. */
   image_in_use: 409,
-  /** The platform knows the language, and no node has its image yet. */
-  language_not_installed: 409,
   /** The version is the function's current one, or an alias points at it. */
   version_in_use: 409,
   /** As many as a tenant may have. */

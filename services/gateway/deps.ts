@@ -1,6 +1,6 @@
 import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { CallbackSecrets } from '../callbacks/secrets.ts';
-import type { findLanguage } from '../languages/find-language.ts';
+import type { LanguageCatalogue } from '../languages/installed-languages.ts';
 import type { ImageCatalogue } from '../queue/image-catalogue.ts';
 import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import type { NodeDirectory } from '../queue/node-directory.ts';
@@ -30,7 +30,7 @@ export interface GatewayDeps {
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
   /** The platform's own languages unless given. */
-  findLanguage?: typeof findLanguage;
+  languages?: Pick<LanguageCatalogue, 'find'>;
   tenancy: Tenancy;
   schedules: Schedules;
   callbacks: Callbacks;

@@ -1,10 +1,9 @@
 import type { Command } from '../../sdk/contract/program.ts';
 import type { ParsedRunRequest } from '../../sdk/contract/run-request.ts';
-import { findLanguage } from '../languages/find-language.ts';
-import { commandOf, type Language, languageImage } from '../languages/language.ts';
+import { createLanguageCatalogue } from '../languages/installed-languages.ts';
+import { commandOf, type Language } from '../languages/language.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { envOf } from '../registry/function-image.ts';
-import { PlatformError } from '../shared/platform-error.ts';
 import type { GatewayDeps } from './deps.ts';
 import { resolveLimits } from './resolve-limits.ts';
 
@@ -33,22 +32,22 @@ export type RunnableLanguage = Required<Pick<InvocationRequest, 'language' | 'pr
  * `language_not_found`, or `language_not_installed` where no node has its image.
  */
 export async function languageRun(
-  deps: Pick<GatewayDeps, 'catalogue' | 'findLanguage'> & { config: LimitConfig },
+  deps: Pick<GatewayDeps, 'catalogue' | 'languages'> & { config: LimitConfig },
   request: LanguageRun,
 ): Promise<RunnableLanguage> {
-  const language = find(deps, request);
-  const { name, version } = language;
+  const { languages = createLanguageCatalogue(deps.catalogue) } = deps;
+  const { language, version, image } = await languages.find(request.language, request.version);
   const { code = '', files = [{ path: language.fileName, content: code, encoding: 'utf8' as const }] } =
     request;
   const { args = [], env = {}, entry = files[0]?.path ?? '' } = request;
   const limits = limitsOf(deps.config, language, request);
-  const common = { language: { name, version }, limits: limits.run };
+  const common = { language: { name: language.name, version }, limits: limits.run };
   if (runsAsSnippet(language)) {
     const program = { kind: 'snippet' as const, files, entry, args, env: { ...language.env, ...env } };
     return { ...common, runtime: language.base, program };
   }
 
-  const { reference, digest, config } = await imageOf(deps, language);
+  const { reference, digest, config } = image;
   const paths = files.map(({ path }) => path);
   const command = (argv: readonly string[], given: Command['files']): Command => ({
     kind: 'command',
@@ -69,35 +68,9 @@ export async function languageRun(
 
 type LimitConfig = Pick<GatewayDeps['config'], 'ONCEBOX_DEFAULT_LIMITS' | 'ONCEBOX_MAX_LIMITS'>;
 
-function find(deps: Pick<GatewayDeps, 'findLanguage'>, { language: name, version }: LanguageRun): Language {
-  const { findLanguage: findIn = findLanguage } = deps;
-  const found = findIn(name, version);
-  if (found) return found;
-  const known = findIn(name);
-  const message = known
-    ? `of the language "${known.name}" there is version ${known.version} only, which is not in "${version}"`
-    : `there is no language "${name}": GET /v1/languages lists those that there are`;
-  throw new PlatformError('language_not_found', message, { field: known ? 'version' : 'language' });
-}
-
 /** Those of the base images' own interpreters: they are forked from a zygote, which is quicker than to start one. */
 function runsAsSnippet({ packages, compile }: Language): boolean {
   return packages.length === 0 && compile === undefined;
-}
-
-async function imageOf({ catalogue }: Pick<GatewayDeps, 'catalogue'>, language: Language) {
-  const isBase = language.packages.length === 0;
-  try {
-    return await catalogue.resolve(isBase ? language.base : languageImage(language));
-  } catch (error) {
-    if (!(error instanceof PlatformError) || error.code !== 'image_not_found' || isBase) throw error;
-    throw new PlatformError(
-      'language_not_installed',
-      `the language "${language.name}" is not installed: run "oncebox languages install ${language.name}", or ` +
-        `POST /v1/languages/${encodeURIComponent(language.name)}`,
-      { field: 'language', cause: error },
-    );
-  }
 }
 
 function limitsOf(
