@@ -1,10 +1,8 @@
 import {
   type LanguageEvent,
   type LanguageInfo,
-  type LanguageRemoval,
   languageEventSchema,
   languageListSchema,
-  languageRemovalSchema,
 } from './contract/language.ts';
 import { type CallOptions, call, type Send } from './send.ts';
 import { createTask, type TaskEvents } from './task-client.ts';
@@ -16,7 +14,7 @@ export interface LanguageClient {
     /** Makes a language's image, where that is not there yet. Aborting ends it on the platform too, which keeps nothing. */
     install(name: string, options?: CallOptions & TaskEvents<LanguageEvent>): Promise<LanguageInfo>;
     /** Waits for the programs that run on it. */
-    remove(name: string, options?: CallOptions): Promise<LanguageRemoval>;
+    remove(name: string, options?: CallOptions): Promise<void>;
   };
 }
 
@@ -28,7 +26,7 @@ export function createLanguageClient(send: Send): LanguageClient {
       list: async (options) =>
         (await call(send, languageListSchema, 'GET', '/v1/languages', options)).languages,
       install: async (name, options = {}) => (await task(path(name), {}, options)).language,
-      remove: (name, options) => call(send, languageRemovalSchema, 'DELETE', path(name), options),
+      remove: async (name, options) => void (await send('DELETE', path(name), options)),
     },
   };
 }

@@ -37,15 +37,6 @@ export type LanguageInfo = z.infer<typeof languageSchema>;
 /** Reply of `GET /v1/languages`: those that can be installed, too. */
 export const languageListSchema = z.object({ languages: z.array(languageSchema) });
 
-/** Reply of `DELETE /v1/languages/:name`. */
-export const languageRemovalSchema = z.object({
-  name: z.string(),
-  version: z.string(),
-  /** Bytes on disk. */
-  freedBytes: z.number(),
-});
-export type LanguageRemoval = z.infer<typeof languageRemovalSchema>;
-
 /**
  * A line of the reply of `POST /v1/languages/:name` when the request says `Accept: application/x-ndjson`. The last one is
  * `done` or `error`. Without that header the reply is the `done` event's language, once all is over.

@@ -3,7 +3,7 @@ import { makePackageImage } from '../../runtime/image/packages/package-image.ts'
 import { SharedTasks } from '../../runtime/image/shared-task.ts';
 import type { ImageTask, Store } from '../../runtime/image/store.ts';
 import { StoreError } from '../../runtime/image/store-error.ts';
-import type { LanguageInfo, LanguageRemoval } from '../../sdk/contract/language.ts';
+import type { LanguageInfo } from '../../sdk/contract/language.ts';
 import { findLanguage } from '../languages/find-language.ts';
 import { describe, imageOf, isBuiltIn, languageNotFound } from '../languages/installed-languages.ts';
 import { type Language, languageImage, versionLabel } from '../languages/language.ts';
@@ -25,7 +25,7 @@ export interface LanguageImages {
    */
   install(nameOrAlias: string, task: ImageTask): Promise<LanguageInfo>;
   /** Waits for what runs on it. Throws PlatformError `language_not_found`, `language_not_installed`, `invalid_request`. */
-  remove(nameOrAlias: string): Promise<LanguageRemoval>;
+  remove(nameOrAlias: string): Promise<void>;
   /** Removes what a killed worker has left unfinished. */
   sweep(): Promise<void>;
 }
@@ -110,14 +110,12 @@ export function createLanguageImages(
           },
         );
       }
-      const there = await installed(language);
-      if (!there) {
+      if (!(await installed(language))) {
         throw new PlatformError('language_not_installed', `cannot remove ${name}: it is not installed`, {
           field: 'name',
         });
       }
-      const { freedBytes } = await store.remove(languageImage(language), { force: true });
-      return { name, version: there.version, freedBytes };
+      await store.remove(languageImage(language), { force: true });
     },
 
     sweep: () => removeUnfinished(unfinished),

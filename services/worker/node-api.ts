@@ -115,9 +115,9 @@ export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
       }),
     )
     .delete('/v1/languages/:name', async (c) => {
-      const removal = await languages.remove(languageNameSchema.parse(c.req.param('name')));
+      await languages.remove(languageNameSchema.parse(c.req.param('name')));
       await announced();
-      return c.json(removal);
+      return c.body(null, 204);
     })
     .post('/v1/functions/:name/push', async (c) => {
       const { version, ...request } = pushFunctionRequestSchema.parse(await c.req.json());
