@@ -3,14 +3,14 @@ import { chmod, chown, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { serviceId } from '../runtime/image/ids.ts';
 import { openLayerUnpacker } from '../runtime/image/layer-unpacker.ts';
+import { packLayer } from '../runtime/image/packages/layer-tar.ts';
+import { createRun } from '../runtime/image/packages/run.ts';
 import { openStore } from '../runtime/image/store.ts';
 import { composeImage } from './base-images/compose.ts';
 import { buildDebianRoot } from './base-images/debian-layer.ts';
 import { startLauncher } from './base-images/launcher.ts';
-import { packLayer } from './base-images/layer-tar.ts';
 import { buildNodeRoot, nodeVersion } from './base-images/node-layer.ts';
 import { readLock } from './base-images/package-lock.ts';
-import { createRun } from './base-images/run.ts';
 
 const [storeDir, recipe] = process.argv.slice(2);
 if (storeDir === undefined || recipe === undefined)

@@ -5,9 +5,9 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createRun } from '../runtime/image/packages/run.ts';
 import { buildDebianRoot } from './base-images/debian-layer.ts';
 import { writeLock } from './base-images/package-lock.ts';
-import { createRun } from './base-images/run.ts';
 
 process.umask(0o022);
 const scratch = await mkdtemp(join(tmpdir(), 'oncebox-renew-'));

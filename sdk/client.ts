@@ -20,6 +20,7 @@ import {
   invocationRequest,
 } from './invocation-headers.ts';
 import { createKeyClient, type KeyClient } from './key-client.ts';
+import { createLanguageClient, type LanguageClient } from './language-client.ts';
 import { createQueueClient, type QueueClient } from './queue-client.ts';
 import { pause } from './retry.ts';
 import { createScheduleClient, type ScheduleClient } from './schedule-client.ts';
@@ -56,6 +57,7 @@ export interface Client
     FunctionClient,
     ImageClient,
     KeyClient,
+    LanguageClient,
     ScheduleClient,
     QueueClient,
     SecretClient,
@@ -102,6 +104,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
     ...createFunctionClient(send),
     ...createImageClient(send),
     ...createKeyClient(send),
+    ...createLanguageClient(send),
     ...createBatchClient(send),
     ...createCallbackClient(send),
     ...createStreamClient(send),

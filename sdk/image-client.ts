@@ -1,4 +1,3 @@
-import { errorCodeSchema, errorStatus } from './contract/error.ts';
 import {
   type DiskUsage,
   diskUsageSchema,
@@ -19,13 +18,10 @@ import {
   type PushRequest,
   pruneResultSchema,
 } from './contract/image.ts';
-import { OnceboxError } from './oncebox-error.ts';
 import { type CallOptions, call, type Send, type SendOptions, type Upload } from './send.ts';
+import { createTask, type TaskEvents } from './task-client.ts';
 
-export interface TaskOptions extends CallOptions {
-  /** Told of steps, progress and output while the task runs. */
-  onEvent?: (event: ImageEvent) => void;
-}
+export interface TaskOptions extends CallOptions, TaskEvents<ImageEvent> {}
 
 export interface BuildOptions extends TaskOptions {
   /** The name of what is built. */
@@ -63,21 +59,9 @@ export function createImageClient(send: Send): ImageClient {
     return `/v1/images${name}?${new URLSearchParams(given)}`;
   };
 
-  /** A task's events are always asked for: an error that comes late has no status to come with. */
-  async function task(url: string, request: SendOptions, { onEvent, signal }: TaskOptions) {
-    const headers = { accept: 'application/x-ndjson' };
-    const response = await send('POST', url, { ...request, headers, ...(signal && { signal }) });
-    for await (const line of lines(response)) {
-      const parsed = imageEventSchema.safeParse(JSON.parse(line));
-      // A newer platform may say more than we know.
-      if (!parsed.success) continue;
-      const event = parsed.data;
-      onEvent?.(event);
-      if (event.type === 'done') return event.image;
-      if (event.type === 'error') throw errorOf(event.error);
-    }
-    throw new OnceboxError(502, { message: 'the connection ended before the task did; it was not finished' });
-  }
+  const run = createTask(send, imageEventSchema);
+  const task = async (url: string, request: SendOptions, options: TaskOptions) =>
+    (await run(url, request, options)).image;
 
   return {
     images: async (options) => (await call(send, imageListSchema, 'GET', '/v1/images', options)).images,
@@ -104,29 +88,4 @@ export function createImageClient(send: Send): ImageClient {
         options,
       ),
   };
-}
-
-function errorOf({ code, message }: { code: string; message: string }): OnceboxError {
-  const known = errorCodeSchema.safeParse(code);
-  return known.success
-    ? new OnceboxError(errorStatus[known.data], { code: known.data, message })
-    : new OnceboxError(500, { message: `${code}: ${message}` });
-}
-
-/** The lines of a reply, as they come in; an unfinished last one is dropped. */
-async function* lines({ body }: Response): AsyncGenerator<string> {
-  if (body === null) return;
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let text = '';
-  try {
-    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
-      text += decoder.decode(chunk.value, { stream: true });
-      const complete = text.split('\n');
-      text = complete.pop() ?? '';
-      yield* complete.filter((line) => line !== '');
-    }
-  } finally {
-    await reader.cancel().catch(() => {});
-  }
 }

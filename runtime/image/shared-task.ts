@@ -1,8 +1,8 @@
-import type { ImageEvent } from '../../sdk/contract/image.ts';
+import type { TaskEvent } from '../../sdk/contract/image.ts';
 
-/** Of a pull, push, import or build: who listens, and until when it is wanted. */
+/** Of a pull, push, import or build, or of a language that is installed: who listens, and until when it is wanted. */
 export interface ImageTask {
-  onEvent: (event: ImageEvent) => void;
+  onEvent: (event: TaskEvent) => void;
   signal: AbortSignal;
 }
 
@@ -19,7 +19,7 @@ export class SharedTasks<Value> {
     if (!task) {
       const callers = new Set<ImageTask>();
       const abort = new AbortController();
-      const onEvent = (event: ImageEvent) => {
+      const onEvent = (event: TaskEvent) => {
         for (const { onEvent } of callers) onEvent(event);
       };
       const value = work({ onEvent, signal: abort.signal });

@@ -3,6 +3,7 @@ export type StoreErrorCode =
   | 'image_in_use'
   | 'invalid_image'
   | 'registry_failed'
+  | 'packages_failed'
   | 'build_failed'
   | 'storage_full'
   | 'invalid_request';

@@ -1,5 +1,5 @@
-import type { Program } from '../../sdk/contract/program.ts';
-import type { Zone } from '../sandbox/sandbox.ts';
+import type { SourceFile } from '../../sdk/contract/program.ts';
+import type { BinaryFile, RunnableProgram, Zone } from '../sandbox/sandbox.ts';
 
 export type Interpreter = Zone['interpreter'];
 
@@ -7,7 +7,7 @@ export type Interpreter = Zone['interpreter'];
 export const defaultSearchPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** What every program finds in its environment; what the request gives comes on top. */
-const baseEnvironment = {
+export const baseEnvironment = {
   PATH: defaultSearchPath,
   HOME: '/work',
   USER: 'sandbox',
@@ -51,7 +51,7 @@ export function encodeInit({ handler, env }: FunctionInit): string {
 }
 
 /** The bytes a parked process of this interpreter waits for. */
-export function encodeJob(interpreter: Interpreter, program: Program): Buffer {
+export function encodeJob(interpreter: Interpreter, program: RunnableProgram): Buffer {
   const env: Record<string, string> = { ...baseEnvironment, ...program.env };
   if (interpreter !== 'exec') return Buffer.from(JSON.stringify({ ...program, env }));
   if (program.kind === 'command') return encodeExecutable(program.argv, program.env, program.files);
@@ -63,15 +63,15 @@ export function encodeJob(interpreter: Interpreter, program: Program): Buffer {
 export function encodeExecutable(
   argv: readonly string[],
   env: Readonly<Record<string, string>>,
-  files: Extract<Program, { kind: 'snippet' }>['files'],
+  files: readonly (SourceFile | BinaryFile)[],
 ): Buffer {
-  const parts: Buffer[] = [];
+  const parts: Uint8Array[] = [];
   const number = (value: number) => {
     const bytes = Buffer.allocUnsafe(4);
     bytes.writeUInt32LE(value);
     parts.push(bytes);
   };
-  const string = (value: string | Buffer) => {
+  const string = (value: string | Uint8Array) => {
     const bytes = typeof value === 'string' ? Buffer.from(value) : value;
     number(bytes.length);
     parts.push(bytes);
@@ -84,7 +84,7 @@ export function encodeExecutable(
   number(files.length);
   for (const file of files) {
     string(file.path);
-    string(Buffer.from(file.content, file.encoding));
+    string('bytes' in file ? file.bytes : Buffer.from(file.content, file.encoding));
   }
   return Buffer.concat(parts);
 }

@@ -120,8 +120,9 @@ static void put_away(struct sandbox *sandbox) {
 static void capture(struct sandbox *sandbox) {
   sandbox->changes_state = CHANGES_CUT;
   sandbox->changes.cap = sandbox->limits.disk_bytes + CHANGES_OVERHEAD;
-  sandbox->changes.fd = changes_start(sandbox->shell.tmpfs, sandbox->spec.layers, sandbox->spec.scratch, sandbox->platform,
-                                      &agent.zone->filters.sandbox, sandbox->changes.cap, &sandbox->changes_pidfd);
+  sandbox->changes.fd =
+      changes_start(sandbox->shell.tmpfs, sandbox->spec.layers, sandbox->spec.scratch, sandbox->work_only, sandbox->platform,
+                    &agent.zone->filters.sandbox, sandbox->changes.cap, &sandbox->changes_pidfd);
   if (sandbox->changes.fd < 0) {
     log_line("oncebox-agent: cannot read a sandbox's changes: %m");
     put_away(sandbox);

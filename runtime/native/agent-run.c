@@ -80,6 +80,7 @@ void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length)
     sandbox->platform = malloc(sizeof(*sandbox->platform));
     if (!sandbox->platform) die("cannot find memory for a run");
     changes_note_platform(sandbox->shell.tmpfs, sandbox->platform);
+    sandbox->work_only = request.work_only;
   }
   sandbox->was_run = true;
   sandbox->state = RUNNING;

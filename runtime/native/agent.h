@@ -51,6 +51,7 @@ struct sandbox {
   int job_fd, result_fd, stdin_fd, changes_pidfd;
   enum changes_state changes_state;
   struct platform_files *platform; /* NULL: the run was not asked for its changes */
+  bool work_only;                  /* of those, what is in /work */
   struct buffer job, input, result;
   struct run_limits limits; /* those of its cgroup and tmpfs, from BUILDING on */
   uint64_t created_at, run_at, job_sent_at, ended_at, over_at, cpu_check_at, buried_at, remove_at;

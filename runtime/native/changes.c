@@ -223,9 +223,17 @@ static void enter_confinement(const struct filter *filter) {
     _exit(TAR_LOST);
 }
 
-static void capture_main(int tmpfs, const char *layers, bool scratch, const struct filter *filter)
+static void write_scratch(int tmpfs, const char *place, const char *path) {
+  struct level level = {.upper = open_dir(tmpfs, place), .plain = true};
+  if (level.upper < 0) _exit(TAR_LOST);
+  strcpy(capture.path, path);
+  write_level(&level, 0);
+  leave_level(&level);
+}
+
+static void capture_main(int tmpfs, const char *layers, bool scratch, bool work_only, const struct filter *filter)
     __attribute__((noreturn));
-static void capture_main(int tmpfs, const char *layers, bool scratch, const struct filter *filter) {
+static void capture_main(int tmpfs, const char *layers, bool scratch, bool work_only, const struct filter *filter) {
   prctl(PR_SET_NAME, "changes");
 #ifndef __SANITIZE_ADDRESS__ /* whose shadow memory is terabytes of address space */
   struct rlimit memory = {MAX_MEMORY, MAX_MEMORY};
@@ -241,15 +249,10 @@ static void capture_main(int tmpfs, const char *layers, bool scratch, const stru
     lowers[i] = dir;
   }
   enter_confinement(filter);
-  write_level(&root, 0);
+  if (!work_only) write_level(&root, 0);
   /* What lay there in the image was hidden, so all of it is new. */
-  static const char *const places[][2] = {{"tmp", "tmp/"}, {"home", "work/"}};
-  for (size_t i = 0; scratch && i < sizeof(places) / sizeof(places[0]); i++) {
-    struct level level = {.upper = open_dir(tmpfs, places[i][0]), .plain = true};
-    if (level.upper < 0) _exit(TAR_LOST);
-    strcpy(capture.path, places[i][1]);
-    write_level(&level, 0);
-  }
+  if (scratch && !work_only) write_scratch(tmpfs, "tmp", "tmp/");
+  if (scratch) write_scratch(tmpfs, "home", "work/");
   tar_end(&capture.tar);
   _exit(0);
 }
@@ -280,7 +283,7 @@ void changes_note_platform(int tmpfs, struct platform_files *out) {
   if (upper >= 0) note_level(upper, out);
 }
 
-int changes_start(int tmpfs, const char *layers, bool scratch, const struct platform_files *platform,
+int changes_start(int tmpfs, const char *layers, bool scratch, bool work_only, const struct platform_files *platform,
                   const struct filter *filter, uint64_t max_bytes, int *pidfd) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) < 0) return -1;
@@ -295,7 +298,7 @@ int changes_start(int tmpfs, const char *layers, bool scratch, const struct plat
     syscall(SYS_close_range, 5, ~0u, 0);
     capture.tar = (struct tar){.fd = 4, .room = max_bytes};
     capture.platform = platform;
-    capture_main(3, layers, scratch, filter);
+    capture_main(3, layers, scratch, work_only, filter);
   }
   int saved = errno;
   close(ends[1]);

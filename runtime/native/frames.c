@@ -115,9 +115,10 @@ const char *frame_read_run(const uint8_t *payload, size_t length, struct run_req
   memcpy(&out->limits, payload, sizeof(out->limits));
   memcpy(&flags, payload + sizeof(out->limits), sizeof(flags));
   memcpy(&input_length, payload + sizeof(out->limits) + sizeof(flags), sizeof(input_length));
-  if ((flags & ~(uint32_t)(RUN_CHANGES | RUN_SECRETS)) != 0) return "the run request has unknown flags";
+  if ((flags & ~(uint32_t)(RUN_CHANGES | RUN_SECRETS | RUN_WORK)) != 0) return "the run request has unknown flags";
   if (input_length > length - head) return "the run request has less stdin than it says";
   out->changes = (flags & RUN_CHANGES) != 0;
+  out->work_only = (flags & RUN_WORK) != 0;
   out->input = payload + head;
   out->input_length = input_length;
   out->job = out->input + input_length;

@@ -23,7 +23,7 @@ const char *frame_read_spec(const uint8_t *payload, size_t length, struct sandbo
 
 struct run_request {
   struct run_limits limits;
-  bool changes;
+  bool changes, work_only;
   const uint8_t *input, *secrets, *job; /* secrets: NULL where there are none */
   uint32_t input_length, secrets_length, job_length;
 };

@@ -64,7 +64,7 @@ static struct {
   int status;
   int in, out, err;
   struct buffer inbox, outbox, input;
-  bool captures;
+  bool captures, work_only;
   struct platform_files platform;
   uint64_t stdout_kept, stderr_kept;
   bool stdout_truncated, stderr_truncated;
@@ -337,7 +337,7 @@ static enum changes_state send_changes(void) {
   static uint8_t chunk[65536];
   uint64_t sent = 0, cap = oci.request.limits.disk_bytes + CHANGES_OVERHEAD, until = now_usec() + CHANGES_WITHIN;
   int pidfd = -1;
-  int fd = changes_start(oci.tmpfs, oci.request.spec.layers, oci.request.spec.scratch, &oci.platform,
+  int fd = changes_start(oci.tmpfs, oci.request.spec.layers, oci.request.spec.scratch, oci.work_only, &oci.platform,
                          &oci.filters->sandbox, cap, &pidfd);
   if (fd < 0) return CHANGES_CUT;
   for (uint64_t now; (now = now_usec()) < until && sent <= cap;) {
@@ -477,6 +477,7 @@ static void run(const uint8_t *payload, size_t length) {
   if (request.secrets && secrets_write(oci.tmpfs, &request, spec->uid, spec->gid) < 0)
     fail("cannot write the sandbox's secrets: %m");
   oci.captures = request.changes;
+  oci.work_only = request.work_only;
   if (oci.captures) changes_note_platform(oci.tmpfs, &oci.platform);
   buffer_append(&oci.input, request.input, request.input_length);
   write_job(request.job, request.job_length);

@@ -103,7 +103,11 @@ struct spec_head {
   uint32_t groups; /* how many follow */
 } __attribute__((packed));
 
-enum run_flags { RUN_CHANGES = 1, RUN_SECRETS = 2 };
+enum run_flags {
+  RUN_CHANGES = 1,
+  RUN_SECRETS = 2,
+  RUN_WORK = 8 /* with RUN_CHANGES: of /work only, which the spec has as a directory of the tmpfs (SPEC_SCRATCH) */
+};
 
 #define MAX_SECRETS 32
 #define MAX_SECRET_NAME 64 /* with its NUL */
@@ -460,9 +464,9 @@ struct platform_files {
   } files[MAX_PLATFORM_FILES];
 };
 void changes_note_platform(int tmpfs, struct platform_files *out);
-/* Starts a process that writes what the sandbox left to a pipe, and exits with 0 when that is all of it. `layers` and
- * `scratch` are the sandbox's. -1 with errno when it cannot be started. */
-int changes_start(int tmpfs, const char *layers, bool scratch, const struct platform_files *platform,
+/* Starts a process that writes what the sandbox left to a pipe, or with `work_only` what it left in /work, and exits with 0
+ * when that is all of it. `layers` and `scratch` are the sandbox's. -1 with errno when it cannot be started. */
+int changes_start(int tmpfs, const char *layers, bool scratch, bool work_only, const struct platform_files *platform,
                   const struct filter *filter, uint64_t max_bytes, int *pidfd);
 
 /* ---- exec.c ---- */

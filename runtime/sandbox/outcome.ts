@@ -2,8 +2,7 @@ import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
-import type { Program } from '../../sdk/contract/program.ts';
-import type { RunReport } from './sandbox.ts';
+import type { RunnableProgram, RunReport } from './sandbox.ts';
 
 /** What an interpreter may say on the result channel. User code can write there too: nothing in it is believed
  * beyond its shape. */
@@ -21,7 +20,11 @@ const resultMessageSchema = z.discriminatedUnion('type', [
  * How the run ended, in the contract's words. What stopped it from outside comes first; then caps that were hit and
  * made it fail; then what the program said of itself.
  */
-export function outcomeOf(report: RunReport, program: Program, limits: Limits): Outcome {
+export function outcomeOf(
+  report: RunReport,
+  program: Pick<RunnableProgram, 'kind'>,
+  limits: Limits,
+): Outcome {
   switch (report.cause) {
     case 'killed':
       return { status: 'cancelled' };
@@ -49,7 +52,7 @@ function outputCap(report: RunReport, limits: Limits): { max: number; peak: numb
   return { max, peak: max };
 }
 
-function succeeded(report: RunReport, program: Program): Outcome {
+function succeeded(report: RunReport, program: Pick<RunnableProgram, 'kind'>): Outcome {
   if (program.kind !== 'handler') return { status: 'ok' };
   const message = parseResult(report.result);
   if (message?.type === 'result') return { status: 'ok', result: message.value ?? null };

@@ -1,5 +1,5 @@
 import type { Limits } from '../../sdk/contract/limits.ts';
-import type { Program } from '../../sdk/contract/program.ts';
+import type { Command, Program, SourceFile } from '../../sdk/contract/program.ts';
 
 /**
  * A container that runs one program once. Made by a zone, run at most once, then dead. Whoever made it owns it
@@ -36,12 +36,26 @@ export const noResidue: Residue = { cgroup: false };
 
 export type SandboxState = 'created' | 'running' | 'paused' | 'stopped' | 'dead';
 
+/** A file that a sandbox left, which need not be text. */
+export interface BinaryFile {
+  /** As the contract has it: inside the working directory. */
+  path: string;
+  bytes: Uint8Array;
+}
+
+/** A program, or one whose files another sandbox has made. */
+export type RunnableProgram =
+  | Program
+  | (Omit<Command, 'files'> & { files: readonly (SourceFile | BinaryFile)[] });
+
 export interface RunRequest {
-  program: Program;
+  program: RunnableProgram;
   limits: Limits;
   stdin: Uint8Array;
   /** Report what the program left in the writable layer. */
   captureChanges?: boolean;
+  /** Of that only `/work`, which the spec has to have as `scratch`, and only when its tar is no longer than so many bytes. */
+  captureWork?: number;
   /** Files that the program's user alone can read, in `/run/secrets`, whose spec has to have `secrets`. At most 32. */
   secrets?: readonly Secret[];
   /** Told of what the program prints, when it does; the report has all of it again. */
@@ -128,7 +142,7 @@ export interface RunReport {
   diskFull: boolean;
   inodesFull: boolean;
   /**
-   * With `captureChanges`: the writable layer as an OCI layer tar (whiteouts and all). User content: nothing in it is
+   * With `captureChanges` or `captureWork`: the writable layer as an OCI layer tar (whiteouts and all). User content: nothing in it is
    * believed. Undefined when not asked for, or when it could not be read.
    */
   changes?: Uint8Array;

@@ -1,4 +1,3 @@
-import type { Program } from '../../sdk/contract/program.ts';
 import {
   changesOverheadBytes,
   changesWithinMs,
@@ -20,6 +19,7 @@ import {
 import {
   noResidue,
   type Residue,
+  type RunnableProgram,
   type RunReport,
   type RunRequest,
   type Sandbox,
@@ -40,7 +40,7 @@ const deadWithinMs = 30_000;
 interface Wiring {
   id: string;
   spec: SandboxSpec;
-  encodeJob(program: Program): Buffer;
+  encodeJob(program: RunnableProgram): Buffer;
   send(type: FrameType, ...payload: Uint8Array[]): void;
   /** The zone did what no agent of ours does: it is to be closed, which ends with `lose`. */
   breach(reason: string): void;
@@ -62,17 +62,22 @@ export const keptBytes = 192 * 1024 * 1024;
 /** What of a run is kept up to a cap. */
 class Collected {
   readonly #parts: Buffer[] = [];
+  readonly #maxBytes: number;
   length = 0;
+
+  constructor(maxBytes = keptBytes) {
+    this.#maxBytes = maxBytes;
+  }
 
   /** Bytes beyond what is worth keeping are counted only. */
   add(part: Buffer): void {
     this.length += part.length;
-    if (this.length <= keptBytes) this.#parts.push(part);
+    if (this.length <= this.#maxBytes) this.#parts.push(part);
     else this.#parts.length = 0;
   }
 
   get isWhole(): boolean {
-    return this.length <= keptBytes;
+    return this.length <= this.#maxBytes;
   }
 
   take(): Buffer {
@@ -95,7 +100,7 @@ export class ZygoteSandbox implements Sandbox {
   readonly #wiring: Wiring;
   readonly #stdout = new Collected();
   readonly #stderr = new Collected();
-  readonly #changes = new Collected();
+  #changes = new Collected();
   #recordBytes = 0;
   #stats: Settle<SandboxStat>[] = [];
   #isReady = false;
@@ -123,10 +128,11 @@ export class ZygoteSandbox implements Sandbox {
       throw new SandboxLostError(`sandbox ${this.id} cannot run: it is ${this.state}`);
     }
     this.state = 'running';
-    const { limits, captureChanges = false } = request;
+    const { limits, captureWork } = request;
+    this.#changes = new Collected(captureWork);
     const job = this.#wiring.encodeJob(request.program);
     this.#wiring.send(frameType.RUN, encodeRunHead(request), job);
-    const endMs = limits.wallMs + endWithinMs + (captureChanges ? changesWithinMs : 0);
+    const endMs = limits.wallMs + endWithinMs + (captures(request) ? changesWithinMs : 0);
     clearTimeout(this.#deadline);
     this.#deadline = this.#within(endMs, 'did not end');
     return new Promise((resolve, reject) => {
@@ -172,7 +178,7 @@ export class ZygoteSandbox implements Sandbox {
         break;
       case frameType.CHANGES:
         this.#collect(this.#changes, payload, ({ request }) =>
-          request.captureChanges ? request.limits.diskBytes + changesOverheadBytes : 0,
+          captures(request) ? request.limits.diskBytes + changesOverheadBytes : 0,
         );
         break;
       case frameType.STAT:
@@ -264,7 +270,7 @@ export class ZygoteSandbox implements Sandbox {
       stdout: this.#stdout.take(),
       stderr: this.#stderr.take(),
     };
-    if (run.request.captureChanges && hasAllChanges(payload) && this.#changes.isWhole)
+    if (captures(run.request) && hasAllChanges(payload) && this.#changes.isWhole)
       report.changes = this.#changes.take();
     run.resolve(report);
   }
@@ -278,4 +284,8 @@ export class ZygoteSandbox implements Sandbox {
     this.#settleReady.reject(error);
     this.#run?.reject(error);
   }
+}
+
+function captures({ captureChanges = false, captureWork }: RunRequest): boolean {
+  return captureChanges || captureWork !== undefined;
 }

@@ -128,7 +128,7 @@ export class FrameDecoder {
 
 /** By their bit in `enum spec_flags` and `enum run_flags`. */
 export const specFlag = { SCRATCH: 1, OWN_USER: 2, SECRETS: 4 } as const;
-export const runFlag = { CHANGES: 1, SECRETS: 2 } as const;
+export const runFlag = { CHANGES: 1, SECRETS: 2, WORK: 8 } as const;
 
 /** `struct spec_head`, the groups, then working directory and layers. */
 export function encodeSpec(spec: SandboxSpec): Buffer {
@@ -162,11 +162,14 @@ export function encodeRunHead({
   limits,
   stdin,
   captureChanges = false,
+  captureWork,
   secrets = [],
 }: Omit<RunRequest, 'program'>): Buffer {
   const numbers = Buffer.allocUnsafe(8);
   const hasSecrets = secrets.length > 0;
-  numbers.writeUInt32LE((captureChanges ? runFlag.CHANGES : 0) | (hasSecrets ? runFlag.SECRETS : 0), 0);
+  const captures =
+    captureWork !== undefined ? runFlag.CHANGES | runFlag.WORK : captureChanges ? runFlag.CHANGES : 0;
+  numbers.writeUInt32LE(captures | (hasSecrets ? runFlag.SECRETS : 0), 0);
   numbers.writeUInt32LE(stdin.length, 4);
   const parts = secrets.flatMap(({ name, value }) => [
     ...withLength(Buffer.from(name)),

@@ -1,7 +1,7 @@
 import { sha256 } from '../../runtime/image/oci-layout.ts';
 import { mediaTypes } from '../../runtime/image/oci-schemas.ts';
+import type { LayerFile } from '../../runtime/image/packages/layer-tar.ts';
 import { architecture } from '../../runtime/image/platform.ts';
-import type { LayerFile } from './layer-tar.ts';
 
 export interface BaseImage {
   /** Lowest first, each with what made it. */

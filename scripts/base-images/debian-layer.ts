@@ -1,7 +1,7 @@
 import { lstat, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { readAptSources } from './apt-sources.ts';
-import type { Run } from './run.ts';
+import { readAptSources } from '../../runtime/image/packages/apt-sources.ts';
+import type { Run } from '../../runtime/image/packages/run.ts';
 
 const suite = 'bookworm';
 

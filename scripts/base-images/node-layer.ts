@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Run } from './run.ts';
+import type { Run } from '../../runtime/image/packages/run.ts';
 
 export const nodeVersion = '24.21.0';
 

@@ -29,7 +29,9 @@ function recipeHash(repo) {
   const files = readdirSync(directory)
     .sort()
     .map((name) => join(directory, name));
+  const shared = ['apt-sources.ts', 'layer-tar.ts'].map((name) => join(repo, 'runtime/image/packages', name));
   const hash = createHash('sha256');
-  for (const file of [join(repo, 'scripts/build-base-images.ts'), ...files]) hash.update(readFileSync(file));
+  for (const file of [join(repo, 'scripts/build-base-images.ts'), ...files, ...shared])
+    hash.update(readFileSync(file));
   return hash.digest('hex');
 }

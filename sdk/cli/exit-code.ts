@@ -5,7 +5,10 @@ import type { Invocation } from '../contract/invocation.ts';
  * The code that `oncebox run` ends with, and what it says beside the program's own output. As a shell and `timeout(1)`
  * have them: 124 for a timeout, 128 and the number for a signal (137 out of memory), 125 for what is the platform's.
  */
-export function exitOf({ outcome, stderr }: Invocation): { code: number; message?: string } {
+export function exitOf({ outcome, stderr, compile }: Pick<Invocation, 'outcome' | 'stderr' | 'compile'>): {
+  code: number;
+  message?: string;
+} {
   switch (outcome?.status) {
     case 'ok':
       return { code: 0 };
@@ -26,6 +29,9 @@ export function exitOf({ outcome, stderr }: Invocation): { code: number; message
     }
     case 'limit_exceeded':
       return { code: 125, message: `stopped: the cap on ${outcome.limit}, ${outcome.max}, was reached` };
+    // What the compiler said has been written.
+    case 'compile_failed':
+      return { code: 1, message: compileMessage(compile) };
     case 'cancelled':
       return { code: 125, message: 'cancelled' };
     case 'lost':
@@ -33,4 +39,11 @@ export function exitOf({ outcome, stderr }: Invocation): { code: number; message
     case undefined:
       return { code: 125, message: 'the platform did not say how it ended' };
   }
+}
+
+/** The compiler's own code says little, and its other ends are those of a program. */
+function compileMessage(compile: Invocation['compile']): string {
+  if (compile === undefined || compile.outcome.status === 'exited') return 'it does not compile';
+  const { message = 'it failed' } = exitOf(compile);
+  return `the compiler: ${message}`;
 }

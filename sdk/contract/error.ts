@@ -22,12 +22,16 @@ export const errorStatus = {
   /** Never was one, or it was deleted, or run again so long ago that its record is gone. */
   dead_letter_not_found: 404,
   image_not_found: 404,
+  /** The catalogue has no such language, or not in such a version. */
+  language_not_found: 404,
   key_not_found: 404,
   tenant_not_found: 404,
   schedule_not_found: 404,
   method_not_allowed: 405,
   /** The request's headers or body did not come in time. */
   request_timeout: 408,
+  /** The catalogue has the language, and no node has it installed. */
+  language_not_installed: 409,
   /** Sandboxes stand on the image, or a function's version does. */
   image_in_use: 409,
   /** The version is the function's current one, or an alias points at it. */
@@ -56,6 +60,8 @@ export const errorStatus = {
   internal: 500,
   /** The registry could not be reached, or refused. */
   registry_failed: 502,
+  /** No mirror of Debian packages could be reached, or what is asked for is not there. */
+  packages_failed: 502,
   /** Redis does not answer, no worker is registered, or too many large bodies are being read at once. */
   unavailable: 503,
   /** The disk of the images is full. */
@@ -63,13 +69,14 @@ export const errorStatus = {
   /** The reply took too long; the invocation goes on and its record can be read later. */
   result_pending: 504,
 
-  // The outcomes of a handler that did not end `ok`, in reply to a synchronous invoke.
+  // The outcomes of a handler that did not end `ok`, in reply to a synchronous invoke. No handler is compiled yet.
   function_error: 500,
   exited: 500,
   signaled: 500,
   timeout: 504,
   oom_killed: 507,
   limit_exceeded: 507,
+  compile_failed: 422,
   cancelled: 409,
   lost: 502,
 } as const satisfies Record<Exclude<Outcome['status'], 'ok'>, number> & Record<string, number>;

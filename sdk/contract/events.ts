@@ -24,10 +24,16 @@ export type ResponseHead = z.infer<typeof responseHeadSchema>;
 const chunkSchema = z.union([z.object({ text: z.string() }), z.object({ base64: z.string() })]);
 export type ResultChunk = z.infer<typeof chunkSchema>;
 
+export const stageNameSchema = z.enum(['compile', 'run']);
+/** Each in a sandbox of its own. */
+export type StageName = z.infer<typeof stageNameSchema>;
+
 /** What is kept of an invocation while it runs, in the order in which the worker saw it. */
 export const outputEventSchema = z.union([
-  /** A sandbox is leased, and the program is about to run. */
+  /** A sandbox is leased, and the program, or its compiler, is about to run. */
   z.object({ type: z.literal('started'), id: z.string(), start: startKindSchema }),
+  /** Of a language that is compiled: what follows is of the compiler, or of the program. */
+  z.object({ type: z.literal('stage'), stage: stageNameSchema, start: startKindSchema }),
   /** Whole characters: what the program has not finished writing is in a later one. */
   z.object({ type: z.literal('stdout'), text: z.string() }),
   z.object({ type: z.literal('stderr'), text: z.string() }),

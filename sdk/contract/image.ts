@@ -192,15 +192,16 @@ export const diskUsageSchema = z.object({
 });
 export type DiskUsage = z.infer<typeof diskUsageSchema>;
 
-/**
- * A line of the reply of pull, push, import and build when the request says `Accept: application/x-ndjson`. The last
- * one is `done` or `error`. Without that header the reply is the `done` event's image, once all is over.
- */
-export const imageEventSchema = z.discriminatedUnion('type', [
+/** What every task that takes long says while it runs. */
+export const taskEvents = [
   /** A new step; counts begin anew. */
   z.object({
     type: z.literal('step'),
-    step: z.enum(['resolve', 'upload', 'download', 'build', 'verify', 'unpack', 'push']),
+    step: z.enum([
+      ...['resolve', 'upload', 'download', 'build', 'verify', 'unpack', 'push'],
+      /** Of a language: the packages' own set-up, and its test program. */
+      ...['setup', 'test'],
+    ] as const),
     /** What it works at, such as a layer's diffID. */
     subject: z.string(),
   }),
@@ -212,8 +213,17 @@ export const imageEventSchema = z.discriminatedUnion('type', [
   }),
   /** A line that the builder printed. */
   z.object({ type: z.literal('output'), line: z.string() }),
-  z.object({ type: z.literal('done'), image: imageSummarySchema }),
   z.object({ type: z.literal('error'), error: z.object({ code: z.string(), message: z.string() }) }),
+] as const;
+export type TaskEvent = z.infer<(typeof taskEvents)[number]>;
+
+/**
+ * A line of the reply of pull, push, import and build when the request says `Accept: application/x-ndjson`. The last
+ * one is `done` or `error`. Without that header the reply is the `done` event's image, once all is over.
+ */
+export const imageEventSchema = z.discriminatedUnion('type', [
+  ...taskEvents,
+  z.object({ type: z.literal('done'), image: imageSummarySchema }),
 ]);
 export type ImageEvent = z.infer<typeof imageEventSchema>;
 

@@ -19,6 +19,8 @@ const timingsSchema = z.object({
   admitMs: z.number(),
   /** Until its image and its code were on the node's disk: ~0 but at first use. */
   prepareMs: z.number(),
+  /** Of a language that is compiled: until what the compiler left was there to be run. */
+  compileMs: z.number().optional(),
   /** Until a sandbox was leased: ~0 when warm, shell and fork when not. */
   leaseMs: z.number(),
   /** Leased until the code was handed to the interpreter. */
@@ -67,6 +69,23 @@ export const invokeQuerySchema = z.strictObject({
     .transform((text) => (text === 'archive' ? text : text === '1' || text === 'true')),
 });
 
+/** What a program printed, as far as its caps let it. */
+const printed = {
+  stdout: z.string(),
+  stderr: z.string(),
+  stdoutTruncated: z.boolean(),
+  stderrTruncated: z.boolean(),
+};
+
+/** How a language's compiler did, in a sandbox of its own with caps of its own. */
+export const compileStageSchema = z.object({
+  outcome: outcomeSchema,
+  start: startKindSchema.optional(),
+  usage: usageSchema.optional(),
+  ...printed,
+});
+export type CompileStage = z.infer<typeof compileStageSchema>;
+
 /** The record of an invocation: the reply of `/v1/run` and of `GET /v1/invocations/:id`. */
 export const invocationSchema = z.object({
   id: z.string(),
@@ -87,10 +106,14 @@ export const invocationSchema = z.object({
   /** Initialisation of the function: imports and top-level code. */
   init: initSchema.optional(),
   usage: usageSchema.optional(),
-  stdout: z.string(),
-  stderr: z.string(),
-  stdoutTruncated: z.boolean(),
-  stderrTruncated: z.boolean(),
+  /** Of a run by `language`: which one, and its version as it is installed. */
+  language: z.object({ name: z.string(), version: z.string() }).optional(),
+  /**
+   * Of a language that is compiled. All else here is of the run: without `start`, `usage` and output where it did not come
+   * to that.
+   */
+  compile: compileStageSchema.optional(),
+  ...printed,
   /** With `Oncebox-Callback`: what became of that. */
   callback: callbackStateSchema.optional(),
   /** Of a result that was streamed, its length: it is in the events, and `outcome.result` is null. */

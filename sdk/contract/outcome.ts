@@ -27,6 +27,8 @@ export const outcomeSchema = z.discriminatedUnion('status', [
     peak: z.number(),
   }),
   z.object({ status: z.literal('signaled'), signal: z.string() }),
+  /** The language's compiler did not end ok, so nothing was run: the record's `compile` says how it ended. */
+  z.object({ status: z.literal('compile_failed') }),
   z.object({ status: z.literal('cancelled') }),
   z.object({ status: z.literal('lost'), reason: z.string() }),
 ]);

@@ -53,6 +53,17 @@ export const handlerSchema = z
   .max(256)
   .regex(/^[A-Za-z0-9_][A-Za-z0-9_\-/]*\.[A-Za-z_$][A-Za-z0-9_$]*$/, 'must look like "index.handler"');
 
+export const commandSchema = z.object({
+  kind: z.literal('command'),
+  /** The first is looked up in the PATH of `env`. */
+  argv: z.array(z.string()).min(1),
+  /** All of it but HOME, which the worker adds where it is missing: it knows the image's users. */
+  env: programEnvSchema,
+  /** Put into the working directory before. */
+  files: z.array(fileSchema),
+});
+export type Command = z.infer<typeof commandSchema>;
+
 /**
  * What a sandbox runs. A *snippet* is files put into the working directory and an entry that is executed as a
  * program; a *handler* is an export of a function version's code layer, called with one event; a *command* is what an
@@ -84,14 +95,6 @@ export const programSchema = z.discriminatedUnion('kind', [
     }),
     env: programEnvSchema,
   }),
-  z.object({
-    kind: z.literal('command'),
-    /** The first is looked up in the PATH of `env`. */
-    argv: z.array(z.string()).min(1),
-    /** All of it but HOME, which the worker adds where it is missing: it knows the image's users. */
-    env: programEnvSchema,
-    /** Put into the working directory before. */
-    files: z.array(fileSchema),
-  }),
+  commandSchema,
 ]);
 export type Program = z.infer<typeof programSchema>;

@@ -3,6 +3,7 @@ import { filesSchema } from './files.ts';
 import { imageReferenceSchema } from './image.ts';
 import { diffSchema } from './invocation.ts';
 import { isolationSchema } from './isolation.ts';
+import { languageNameSchema, versionRangeSchema } from './language.ts';
 import { type Limits, limitsInput } from './limits.ts';
 import { argumentSchema, envSchema, relativePathSchema } from './program.ts';
 import { runtimeNameSchema } from './runtime-name.ts';
@@ -24,12 +25,17 @@ const workdirSchema = z
 
 /**
  * Body of `POST /v1/run`. With `runtime` a snippet, as `code` or as `files`; with `image` too, in that image's own
- * interpreter. With `image` alone its command, as Docker would run it.
+ * interpreter. With `image` alone its command, as Docker would run it. With `language` a program, which is compiled first where
+ * the language is one that is.
  */
 export function runRequestSchema(maxima?: Limits) {
   return z
     .strictObject({
       runtime: runtimeNameSchema.optional(),
+      /** Its name or an alias, instead of `runtime` and `image`. */
+      language: languageNameSchema.optional(),
+      /** Which versions of the language will do; any unless given. */
+      version: versionRangeSchema.optional(),
       image: imageReferenceSchema.optional(),
       /** Instead of the image's Entrypoint; its Cmd is dropped then. */
       entrypoint: z.array(argumentSchema).max(1000).optional(),
@@ -48,6 +54,8 @@ export function runRequestSchema(maxima?: Limits) {
       stdin: z.string().default(''),
       env: envSchema.default({}),
       limits: limitsInput(maxima).default({}),
+      /** Of the compiler, which has defaults of its own; `limits` are of the program. */
+      compileLimits: limitsInput(maxima).optional(),
       diff: diffSchema.default(false),
       /** The wall around the program; `native` unless given. */
       isolation: isolationSchema.optional(),
@@ -57,12 +65,20 @@ export function runRequestSchema(maxima?: Limits) {
     .superRefine((request, context) => {
       const refuse = (field: keyof typeof request, message: string) =>
         context.addIssue({ code: 'custom', path: [field], message });
-      const { runtime, image, code, files, entry } = request;
-      if (runtime === undefined && image === undefined)
-        return refuse('runtime', 'one of "runtime" and "image" is required');
-      if (runtime === undefined) {
-        if (code !== undefined) refuse('code', 'needs "runtime", which says what runs it');
-        if (entry !== undefined) refuse('entry', 'needs "runtime"; an image is told by "args" what to run');
+      const { runtime, image, language, code, files, entry } = request;
+      if (language === undefined) {
+        for (const field of ['version', 'compileLimits'] as const)
+          if (request[field] !== undefined) refuse(field, 'goes with "language" only');
+      } else {
+        for (const field of ['runtime', 'image'] as const)
+          if (request[field] !== undefined) refuse(field, 'cannot be given together with "language"');
+      }
+      if (runtime === undefined && image === undefined && language === undefined)
+        return refuse('runtime', 'one of "runtime", "language" and "image" is required');
+      if (runtime === undefined && language === undefined) {
+        if (code !== undefined) refuse('code', 'needs "runtime" or "language", which say what runs it');
+        if (entry !== undefined)
+          refuse('entry', 'needs "runtime" or "language"; an image is told by "args" what to run');
         return;
       }
       for (const field of ['entrypoint', 'workdir', 'user'] as const) {

@@ -26,6 +26,7 @@ import { invocationListRoutes } from './routes/invocation-list.ts';
 import { invocationRoutes } from './routes/invocations.ts';
 import { invokeRoutes } from './routes/invoke.ts';
 import { keyRoutes } from './routes/keys.ts';
+import { languageRoutes } from './routes/languages.ts';
 import { logRoutes } from './routes/logs.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { nodeRoutes } from './routes/nodes.ts';
@@ -88,6 +89,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', deadLetterRoutes(deps));
   app.route('/v1', nodeRoutes(deps));
   app.route('/v1', imageRoutes(deps));
+  app.route('/v1', languageRoutes(deps));
   app.route('/v1', keyRoutes(deps));
   app.route('/v1', tenantRoutes(deps));
   app.notFound((c) => onNotFound(c, app.routes));

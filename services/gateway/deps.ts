@@ -1,5 +1,6 @@
 import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { CallbackSecrets } from '../callbacks/secrets.ts';
+import type { LanguageCatalogue } from '../languages/installed-languages.ts';
 import type { ImageCatalogue } from '../queue/image-catalogue.ts';
 import type { InvocationQueue } from '../queue/invocation-queue.ts';
 import type { NodeDirectory } from '../queue/node-directory.ts';
@@ -28,6 +29,8 @@ export interface GatewayDeps {
   secrets: SecretStore;
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
+  /** The platform's own languages unless given. */
+  languages?: Pick<LanguageCatalogue, 'find'>;
   tenancy: Tenancy;
   schedules: Schedules;
   callbacks: Callbacks;

@@ -126,7 +126,7 @@ async function replyFinished(
     onStreaming = () => resolve(undefined);
   });
   const finished = queue.enqueueAndWait(id, job, {
-    timeoutMs: job.limits.wallMs + queueAllowanceMs,
+    timeoutMs: (job.compile?.limits.wallMs ?? 0) + job.limits.wallMs + queueAllowanceMs,
     signal: c.req.raw.signal,
     onStreaming,
     added,
@@ -180,7 +180,7 @@ function invocationHeaders(
   const headers: Record<string, string> = { 'oncebox-invocation-id': id };
   if (start) headers['oncebox-start'] = start;
   if (timings) {
-    const phases = Object.entries(timings).map(([name, ms]): [string, number] => [name.slice(0, -2), ms]);
+    const phases = Object.entries(timings).map(([name, ms = 0]): [string, number] => [name.slice(0, -2), ms]);
     // Part of the run; shared initialisation was not waited for.
     if (init && !init.shared) phases.push(['init', init.ms]);
     const entries = [...phases, ['total', totalMs] as const].map(

@@ -1,5 +1,5 @@
-import type { InvocationEvent } from '../../sdk/contract/events.ts';
-import type { Invocation } from '../../sdk/contract/invocation.ts';
+import type { InvocationEvent, StageName } from '../../sdk/contract/events.ts';
+import type { Invocation, StartKind } from '../../sdk/contract/invocation.ts';
 import type { Redis } from '../shared/redis.ts';
 import { followChannel, newsChannel, readEvents } from './event-stream.ts';
 
@@ -161,14 +161,29 @@ class News {
 
 /** Of an invocation that nobody followed, or whose events are gone. Their ids are below those of all streams. */
 function* eventsOf(record: Invocation, after: string | undefined): Generator<NumberedEvent> {
-  const { id, start, stdout, stderr } = record;
+  const { id, start, compile } = record;
+  const first = compile?.start ?? start;
   const told: (InvocationEvent | undefined)[] = [
-    start && { type: 'started', id, start },
-    stdout === '' ? undefined : { type: 'stdout', text: stdout },
-    stderr === '' ? undefined : { type: 'stderr', text: stderr },
+    first && { type: 'started', id, start: first },
+    ...(compile ? [stageOf('compile', compile.start), ...printedOf(compile), stageOf('run', start)] : []),
+    ...printedOf(record),
   ];
   // Who has heard of a stream that is gone finds the whole text in the record.
   const known = after === undefined ? 0 : after.startsWith('0-') ? Number(after.slice(2)) : told.length;
   for (const [index, event] of told.entries())
     if (event && index >= known) yield { eventId: `0-${index + 1}`, event };
+}
+
+function stageOf(stage: StageName, start: StartKind | undefined): InvocationEvent | undefined {
+  return start && { type: 'stage', stage, start };
+}
+
+function printedOf({
+  stdout,
+  stderr,
+}: Pick<Invocation, 'stdout' | 'stderr'>): (InvocationEvent | undefined)[] {
+  return [
+    stdout === '' ? undefined : { type: 'stdout', text: stdout },
+    stderr === '' ? undefined : { type: 'stderr', text: stderr },
+  ];
 }

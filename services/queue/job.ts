@@ -3,7 +3,7 @@ import { diffSchema, invocationSchema } from '../../sdk/contract/invocation.ts';
 import { prioritySchema } from '../../sdk/contract/invocation-options.ts';
 import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { limitsSchema } from '../../sdk/contract/limits.ts';
-import { programSchema } from '../../sdk/contract/program.ts';
+import { commandSchema, programSchema } from '../../sdk/contract/program.ts';
 import { runtimeNameSchema } from '../../sdk/contract/runtime-name.ts';
 import { secretNamesSchema } from '../../sdk/contract/secret.ts';
 import { defaultTenant, tenantNameSchema } from '../../sdk/contract/tenant.ts';
@@ -30,8 +30,10 @@ export const invocationJobSchema = z.object({
   isAwaited: z.boolean().optional(),
   /** The dead letter that it runs again. */
   redriveOf: z.string().optional(),
-  /** Absent where an image's command runs. */
+  /** Absent where an image's command runs, or a language's. */
   runtime: runtimeNameSchema.optional(),
+  /** What the record says of it: what that takes is in the job. */
+  language: invocationSchema.shape.language,
   /** What to stack, where that is not the runtime's base image as the worker knows it. */
   image: z.object({ reference: z.string(), digest: z.string() }).optional(),
   /** Of the image or the request; the worker looks it up in the image. Absent: one of the sandbox's own. */
@@ -51,6 +53,11 @@ export const invocationJobSchema = z.object({
   /** Names; the worker reads what they are when it runs the program. Never a value. */
   secrets: secretNamesSchema.optional(),
   program: programSchema,
+  /**
+   * Runs before, on the same image, in a sandbox of its own; what it leaves in the working directory is put there for
+   * `program`, which is a command then.
+   */
+  compile: z.object({ program: commandSchema, limits: limitsSchema }).optional(),
   stdin: z.string(),
   limits: limitsSchema,
   diff: diffSchema.optional(),

@@ -3,7 +3,10 @@ import { type Invocation, invocationSchema } from '../../sdk/contract/invocation
 import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
 import type { InvocationJob } from './job.ts';
 
-type Described = Pick<InvocationJob, 'function' | 'image' | 'imageDigest' | 'priority' | 'redriveOf'>;
+type Described = Pick<
+  InvocationJob,
+  'function' | 'image' | 'imageDigest' | 'language' | 'priority' | 'redriveOf'
+>;
 
 /** The record of an invocation that has no result yet. */
 export function unfinishedInvocation(id: string, job: Described, status: 'queued' | 'running'): Invocation {
@@ -66,6 +69,7 @@ function emptyInvocation(id: string, job: Described): Omit<Invocation, 'status'>
     id,
     ...(job.function && { function: job.function }),
     ...imageOf(job),
+    ...(job.language && { language: job.language }),
     priority: job.priority ?? defaultPriority,
     ...(job.redriveOf !== undefined && { redriveOf: job.redriveOf }),
     stdout: '',

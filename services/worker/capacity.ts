@@ -3,6 +3,9 @@ interface Waiter {
   admit: () => void;
 }
 
+/** Gives back all but the bytes that are still needed: none unless given. */
+export type Release = (neededBytes?: number) => void;
+
 /**
  * The node's memory, shared out by cap: the sum of what is admitted never exceeds the total. First come, first
  * served, so that a large invocation is not starved by small ones that would still fit.
@@ -26,21 +29,22 @@ export class MemoryCapacity {
   }
 
   /**
-   * Resolves with the function that gives the room back, once and only once. Rejects when it can never fit
+   * Resolves with the function that gives the room back, once and only once; before that, all but so many bytes, where it is
+   * told how many are still needed. Rejects when it can never fit
    * (RangeError), and with the signal's reason when that aborts first.
    */
-  async acquire(bytes: number, signal?: AbortSignal): Promise<() => void> {
+  async acquire(bytes: number, signal?: AbortSignal): Promise<Release> {
     if (bytes > this.totalBytes) {
       throw new RangeError(`cannot admit ${bytes} bytes: the node runs ${this.totalBytes} at most`);
     }
     signal?.throwIfAborted();
     if (this.#queue.length === 0 && bytes <= this.#freeBytes) this.#freeBytes -= bytes;
     else await this.#wait(bytes, signal);
-    let isHeld = true;
-    return () => {
-      if (!isHeld) return;
-      isHeld = false;
-      this.#freeBytes += bytes;
+    let heldBytes = bytes;
+    return (neededBytes = 0) => {
+      const freed = Math.max(0, heldBytes - neededBytes);
+      heldBytes -= freed;
+      this.#freeBytes += freed;
       this.#admit();
     };
   }

@@ -1,12 +1,9 @@
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { Parser, type ReadEntry } from 'tar';
+import type { ReadEntry } from 'tar';
 import type { Change } from '../../sdk/contract/image.ts';
+import { readTar } from './read-tar.ts';
 
 const maxChanges = 10_000;
-/** The parser works in one go; between such pieces others have their turn. */
-const pieceBytes = 1024 * 1024;
-const blockBytes = 512;
 const whiteout = '.wh.';
 const opaque = '.wh..wh..opq';
 
@@ -20,24 +17,20 @@ export async function readChanges(tar: Uint8Array): Promise<{ changes: Change[];
   const files = new Map<string, Change>();
   let truncated = false;
   let isNew = true;
-  const parser = new Parser({ strict: true, brotli: false, zstd: false });
-  // Before each entry that has extended headers; the parser itself keeps only the keys that it knows.
-  parser.on('meta', (text: string) => {
-    const change = changeOf(text);
-    if (change !== undefined) isNew = change !== 'changed';
+  await readTar(tar, {
+    // The parser itself keeps only the keys that it knows.
+    meta(text) {
+      const change = changeOf(text);
+      if (change !== undefined) isNew = change !== 'changed';
+    },
+    entry(entry) {
+      const kind = isNew ? 'added' : 'changed';
+      isNew = true;
+      if (changes.length < maxChanges) take(entry, kind);
+      else truncated = true;
+      entry.resume();
+    },
   });
-  parser.on('entry', (entry: ReadEntry) => {
-    const kind = isNew ? 'added' : 'changed';
-    isNew = true;
-    if (changes.length < maxChanges) take(entry, kind);
-    else truncated = true;
-    entry.resume();
-  });
-
-  // A compressed tar would be inflated, unbounded; and the parser wants to see one entry at least.
-  if (tar[0] === 0x1f && tar[1] === 0x8b) throw new Error('it is compressed');
-  if (tar.subarray(0, blockBytes).every((byte) => byte === 0)) return { changes, truncated };
-  await parse(parser, tar);
   return { changes, truncated };
 
   function take(entry: ReadEntry, kind: 'added' | 'changed'): void {
@@ -64,23 +57,6 @@ export async function readChanges(tar: Uint8Array): Promise<{ changes: Change[];
       });
     }
   }
-}
-
-async function parse(parser: Parser, tar: Uint8Array): Promise<void> {
-  let failure: Error | undefined;
-  parser.on('error', (error: Error) => {
-    failure ??= error;
-  });
-  const ended = once(parser, 'end');
-  ended.catch(() => {}); // it rejects with the error that we throw ourselves
-  const bytes = Buffer.from(tar.buffer, tar.byteOffset, tar.byteLength);
-  for (let at = 0; at < bytes.length && failure === undefined; at += pieceBytes) {
-    parser.write(bytes.subarray(at, at + pieceBytes));
-    await new Promise(setImmediate);
-  }
-  if (failure !== undefined) throw failure;
-  parser.end();
-  await ended;
 }
 
 /** Of a pax header's records, `<length> <key>=<value>\n`. */

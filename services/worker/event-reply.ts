@@ -1,6 +1,6 @@
 import type { Context } from 'hono';
 import { stream } from 'hono/streaming';
-import type { ImageEvent, ImageSummary } from '../../sdk/contract/image.ts';
+import type { TaskEvent } from '../../sdk/contract/image.ts';
 import type { GatewayEnv } from '../gateway/deps.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import { platformErrorOf } from './store-errors.ts';
@@ -8,18 +8,22 @@ import { platformErrorOf } from './store-errors.ts';
 /** A builder can print faster than a caller reads; what waits beyond this is dropped, oldest first. */
 const linesWaitingMax = 1000;
 
+type Event = TaskEvent | { type: 'done' };
+
 export interface Task {
-  onEvent: (event: ImageEvent) => void;
+  onEvent: (event: TaskEvent) => void;
   signal: AbortSignal;
 }
 
 /**
  * The reply of a task that takes long: its events as lines of JSON, the last one `done` or `error`, where the caller
- * asked for them; else the image, once all is over, or an error body. A caller who hangs up aborts the task.
+ * asked for them; else what was made, once all is over, or an error body. A caller who hangs up aborts the task. `made` is
+ * what the `done` event calls it.
  */
-export async function eventReply(
+export async function eventReply<Made extends object>(
   c: Context<GatewayEnv>,
-  run: (task: Task) => Promise<ImageSummary>,
+  made: 'image' | 'language',
+  run: (task: Task) => Promise<Made>,
 ): Promise<Response> {
   const hungUp = new AbortController();
   const abort = () => hungUp.abort(new Error('the caller hung up'));
@@ -30,13 +34,13 @@ export async function eventReply(
   c.header('content-type', 'application/x-ndjson');
   return stream(c, async (out) => {
     out.onAbort(abort);
-    const waiting: ImageEvent[] = [];
+    const waiting: Event[] = [];
     let writing = Promise.resolve();
     const write = async () => {
       for (let next = waiting.shift(); next; next = waiting.shift())
         await out.write(`${JSON.stringify(next)}\n`);
     };
-    const say = (event: ImageEvent) => {
+    const say = (event: Event) => {
       // To a slow reader only the last of several counts matters.
       if (event.type === 'progress' && waiting.at(-1)?.type === 'progress') waiting.pop();
       if (waiting.length >= linesWaitingMax) waiting.shift();
@@ -44,11 +48,11 @@ export async function eventReply(
       writing = writing.then(write, () => {});
     };
     try {
-      say({ type: 'done', image: await run({ onEvent: say, signal: hungUp.signal }) });
+      say({ type: 'done', [made]: await run({ onEvent: say, signal: hungUp.signal }) });
     } catch (failure) {
       const error = platformErrorOf(failure);
       const known = error instanceof PlatformError;
-      if (!known && !hungUp.signal.aborted) c.get('logger').error({ err: error }, 'image task failed');
+      if (!known && !hungUp.signal.aborted) c.get('logger').error({ err: error }, `${made} task failed`);
       const { code, message } = known
         ? error
         : { code: 'internal', message: "the node failed; its worker's log says why" };

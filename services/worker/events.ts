@@ -1,5 +1,5 @@
 import { parseRecords, type ResultRecord } from '../../runtime/sandbox/result-records.ts';
-import type { OutputEvent, ResultChunk } from '../../sdk/contract/events.ts';
+import type { OutputEvent, ResultChunk, StageName } from '../../sdk/contract/events.ts';
 import type { StartKind } from '../../sdk/contract/invocation.ts';
 import { appendEvents, eventMaxBytes, newsChannel } from '../queue/event-stream.ts';
 import { makeRoom } from '../queue/make-room.ts';
@@ -41,11 +41,19 @@ export type Streams = 'nothing' | 'result' | 'response';
 
 interface EventRecorder {
   started(start: StartKind): void;
+  /** What was said before is of another stage: `truncated` of that one. */
+  stage(stage: StageName, start: StartKind, truncated?: TruncatedStreams): void;
   output(stream: 'stdout' | 'stderr', bytes: Uint8Array): void;
   /** Records of a streamed result. Resolves when they are written, or cannot be. Never rejects. */
   records(bytes: Uint8Array): Promise<void>;
   /** Resolves when all is written, or cannot be, with how much of its result was streamed. Never rejects. */
-  close(truncated: { stdout: boolean; stderr: boolean }): Promise<{ streamedBytes?: number }>;
+  close(truncated: TruncatedStreams): Promise<{ streamedBytes?: number }>;
+}
+
+/** Whether a stream's cap cut it. */
+interface TruncatedStreams {
+  stdout: boolean;
+  stderr: boolean;
 }
 
 export function createEventWriter(options: EventWriterOptions): EventWriter {
@@ -83,7 +91,7 @@ class Recorder implements EventRecorder {
   readonly #id: string;
   readonly #options: RecorderOptions;
   readonly #onClosed: () => void;
-  readonly #decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
+  #decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
   #held: Held[] = [];
   #heldBytes = 0;
   #lastWriteAtMs = Number.NEGATIVE_INFINITY;
@@ -101,6 +109,11 @@ class Recorder implements EventRecorder {
 
   started(start: StartKind): void {
     this.#hold({ type: 'started', id: this.#id, start }, 64);
+  }
+
+  stage(stage: StageName, start: StartKind, truncated?: TruncatedStreams): void {
+    if (truncated) this.#endStreams(truncated);
+    this.#hold({ type: 'stage', stage, start }, 64);
   }
 
   output(stream: 'stdout' | 'stderr', bytes: Uint8Array): void {
@@ -147,17 +160,21 @@ class Recorder implements EventRecorder {
     }
   }
 
-  async close(truncated: { stdout: boolean; stderr: boolean }): Promise<{ streamedBytes?: number }> {
+  async close(truncated: TruncatedStreams): Promise<{ streamedBytes?: number }> {
     if (this.isFollowed) {
-      for (const stream of ['stdout', 'stderr'] as const) {
-        // A character that the cap cut is left out, as in the record. One that the program never finished is U+FFFD.
-        if (!truncated[stream]) this.#hold({ type: stream, bytes: new Uint8Array() }, 0);
-      }
+      this.#endStreams(truncated);
       await this.#writing;
     }
     this.#held = [];
     this.#onClosed();
     return this.#streamedBytes === undefined ? {} : { streamedBytes: this.#streamedBytes };
+  }
+
+  #endStreams(truncated: TruncatedStreams): void {
+    for (const stream of ['stdout', 'stderr'] as const) {
+      // A character that the cap cut is left out, as in the record. One that the program never finished is U+FFFD.
+      if (!truncated[stream]) this.#hold({ type: stream, bytes: new Uint8Array() }, 0);
+    }
   }
 
   #hold(item: Held, bytes: number): void {
@@ -219,6 +236,8 @@ class Recorder implements EventRecorder {
     for (; at < this.#held.length && taken < 16 * batchBytes; at++) {
       const item = this.#held[at] as Held;
       if (!('bytes' in item)) {
+        // Of a character that the cap cut, nothing goes into the next stage.
+        if (item.type === 'stage') this.#decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
         events.push(item);
         taken += sizeOf(item);
         continue;
@@ -258,7 +277,7 @@ function utf8Decoder(): InstanceType<typeof TextDecoder> {
 }
 
 function sizeOf(event: OutputEvent): number {
-  if (event.type === 'started') return 256;
+  if (event.type === 'started' || event.type === 'stage') return 256;
   if (event.type === 'head') return Buffer.byteLength(JSON.stringify(event));
   return 'base64' in event ? event.base64.length : Buffer.byteLength(event.text);
 }

@@ -38,6 +38,7 @@ import { MemoryCapacity } from './capacity.ts';
 import { createEventWriter } from './events.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
 import { openKeepWarm } from './keep-warm.ts';
+import { createLanguageImages } from './language-images.ts';
 import { listSandboxes } from './list-sandboxes.ts';
 import { createWorkerMetrics } from './metrics.ts';
 import { createNodeApi, serveNodeApi } from './node-api.ts';
@@ -263,8 +264,11 @@ const keepWarm = openKeepWarm({
 });
 undo.push(() => keepWarm.close());
 
+const languages = createLanguageImages({ store, images, source: openedSource, capacity, launcherSocket });
+await languages.sweep();
 const nodeApi = createNodeApi({
   store,
+  languages,
   sandboxes,
   build: atMost(buildsMax, 'build an image', (context, query, task) =>
     buildImage(context, query, { store, launcherSocket, ...task }),

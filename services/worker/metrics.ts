@@ -94,7 +94,7 @@ export function createWorkerMetrics(parts: {
       invocations.inc({ outcome: outcome?.status ?? 'lost', start: start ?? 'none', isolation });
       if (!timings) return;
       let total = 0;
-      for (const [name, ms] of Object.entries(timings)) {
+      for (const [name, ms = 0] of Object.entries(timings)) {
         phases.observe({ phase: name.replace(/Ms$/, '') }, ms / 1000);
         total += ms;
       }

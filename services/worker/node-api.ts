@@ -17,12 +17,14 @@ import {
   removeQuerySchema,
   tagRequestSchema,
 } from '../../sdk/contract/image.ts';
+import { languageNameSchema } from '../../sdk/contract/language.ts';
 import type { SandboxRecord } from '../../sdk/contract/node.ts';
 import { tenantNameSchema } from '../../sdk/contract/tenant.ts';
 import type { GatewayEnv } from '../gateway/deps.ts';
 import { onError } from '../gateway/middleware/on-error.ts';
 import type { Logger } from '../shared/logger.ts';
 import { eventReply, type Task } from './event-reply.ts';
+import type { LanguageImages } from './language-images.ts';
 import { platformErrorOf } from './store-errors.ts';
 
 export interface NodeApiDeps {
@@ -33,6 +35,7 @@ export interface NodeApiDeps {
   build: (context: Readable, query: BuildQuery, task: Task) => Promise<StoredImage>;
   /** Makes a function's version an image in the store and returns it. */
   assemble: (name: string, version: number | undefined, tenant: string) => Promise<StoredImage>;
+  languages: Pick<LanguageImages, 'install' | 'remove'>;
   /** Resolves when gateways know of the store's last change: what a reply names can be run at once. */
   announced: () => Promise<void>;
   /** The node's figures, in Prometheus's text format. */
@@ -43,7 +46,7 @@ type BuildQuery = ReturnType<typeof buildQuerySchema.parse>;
 
 /** The node's own HTTP API, which the gateway on its machine forwards to: paths and bodies are the public ones. */
 export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
-  const { store, sandboxes, build, assemble, announced, metrics, logger } = deps;
+  const { store, sandboxes, build, assemble, languages, announced, metrics, logger } = deps;
   const summaryOf = async ({ digest, reference }: StoredImage): Promise<ImageSummary> => {
     const found = (await store.summaries()).filter((summary) => summary.digest === digest);
     const summary = found.find((one) => one.reference === reference) ?? found[0];
@@ -51,7 +54,7 @@ export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
     return summary;
   };
   const reply = (c: Context<GatewayEnv>, run: (task: Task) => Promise<StoredImage>) =>
-    eventReply(c, async (task) => {
+    eventReply(c, 'image', async (task) => {
       const image = await run(task);
       await announced();
       return summaryOf(image);
@@ -103,6 +106,18 @@ export function createNodeApi(deps: NodeApiDeps): Hono<GatewayEnv> {
     .post('/v1/images/build', async (c) => {
       const query = buildQuerySchema.parse(c.req.query());
       return reply(c, (task) => build(bodyOf(c), query, task));
+    })
+    .post('/v1/languages/:name', (c) =>
+      eventReply(c, 'language', async (task) => {
+        const language = await languages.install(languageNameSchema.parse(c.req.param('name')), task);
+        await announced();
+        return language;
+      }),
+    )
+    .delete('/v1/languages/:name', async (c) => {
+      await languages.remove(languageNameSchema.parse(c.req.param('name')));
+      await announced();
+      return c.body(null, 204);
     })
     .post('/v1/functions/:name/push', async (c) => {
       const { version, ...request } = pushFunctionRequestSchema.parse(await c.req.json());

@@ -1,11 +1,13 @@
 import type { ImageUser } from '../../runtime/image/users.ts';
+import { baseEnvironment } from '../../runtime/interpreters/program-job.ts';
 import type {
   FunctionVersionRequest,
   OciRequest,
   SandboxRequest,
 } from '../../runtime/pool/sandbox-source.ts';
 import { type SandboxSpec, type Secret, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
-import type { Program } from '../../sdk/contract/program.ts';
+import type { Limits } from '../../sdk/contract/limits.ts';
+import type { Command, Program } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { InvocationJob } from '../queue/job.ts';
 import type { NodeImage, NodeImages } from './node-images.ts';
@@ -15,6 +17,8 @@ import type { ReadSecrets } from './secrets.ts';
 export interface PreparedJob {
   request: SandboxRequest;
   program: Program;
+  /** Runs before, and leaves the files of `program`, a command. */
+  compile?: { request: SandboxRequest; program: Command; limits: Limits };
   /** Wiped once they are handed over. */
   secrets?: Secret[];
 }
@@ -53,14 +57,30 @@ function createSecretlessPreparer(
     if (codeLayer) await ensureCodeLayer(codeLayer);
     const own = { ...functionOf(job), ...wallOf(job) };
     const layers = codeLayer ? [codeLayer, ...image.layers] : image.layers;
-    if (runtime === undefined || job.user !== undefined) {
+    if (job.user !== undefined) {
       // Docker's default is root, who is nobody outside of the sandbox.
       const user = await images.userOf(image, job.user || '0');
       const spec = runtime === undefined ? commandSpec(layers, user, job) : { ...scratchSpec(layers), user };
       return { request: { runtime, image, spec, ...own }, program: withHome(program, user) };
     }
-    return { request: { runtime, image, spec: scratchSpec(layers), ...own }, program };
+    const request = { runtime, image, spec: scratchSpec(layers), ...own };
+    if (program.kind !== 'command') return { request, program };
+    return { request, program: inWork(program), ...compileOf(job, request) };
   };
+}
+
+/** A language's command has what a snippet of a runtime has. */
+function inWork(command: Command, home = baseEnvironment.HOME): Command {
+  return { ...command, env: { ...baseEnvironment, HOME: home, ...command.env } };
+}
+
+/** The compiler's home is not its working directory, all of which is kept: it may have its cache there. */
+function compileOf({ compile }: InvocationJob, request: SandboxRequest): Pick<PreparedJob, 'compile'> {
+  if (!compile) return {};
+  const { program, limits } = compile;
+  // Walls are made for caps.
+  const oci = request.oci && { ...request.oci, limits };
+  return { compile: { request: { ...request, oci }, program: inWork(program, '/tmp'), limits } };
 }
 
 /** Present when the version's initialisation may run in a zygote. */

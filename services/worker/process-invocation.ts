@@ -1,32 +1,23 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import type { LeasedSandbox, SandboxRequest, SandboxSource } from '../../runtime/pool/sandbox-source.ts';
+import type { LeasedSandbox, SandboxSource } from '../../runtime/pool/sandbox-source.ts';
 import { initMsOf } from '../../runtime/sandbox/init-time.ts';
-import { memoryOverheadBytes } from '../../runtime/sandbox/oci/wall.ts';
-import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
-import { type RunReport, SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
-import { keptBytes } from '../../runtime/sandbox/zygote-sandbox.ts';
-import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
-import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
+import { type BinaryFile, type RunnableProgram, SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
+import type { CompileStage, Invocation } from '../../sdk/contract/invocation.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
-import { defaultTenant } from '../../sdk/contract/tenant.ts';
-import { type InvocationJob, invocationJobSchema } from '../queue/job.ts';
-import { imageOf } from '../queue/record.ts';
+import { invocationJobSchema } from '../queue/job.ts';
 import type { Logger } from '../shared/logger.ts';
-import { wallClockMs } from '../shared/wall-clock.ts';
-import { traceIdOf } from '../telemetry/trace-context.ts';
 import { noTracing, type Tracing } from '../telemetry/tracing.ts';
-import type { MemoryCapacity } from './capacity.ts';
+import { memoryOfRun, memoryToAdmit, outputToAdmit } from './admit.ts';
+import type { MemoryCapacity, Release } from './capacity.ts';
+import { compileProgram } from './compile.ts';
 import type { EventWriter, Streams } from './events.ts';
-import { decodeOutput } from './output.ts';
+import { type Ending, finish } from './invocation-record.ts';
+import { startClock } from './phase-clock.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
 import type { AbortCause, Run, Runs } from './runs.ts';
-import { type InvocationTrace, traceInvocation, withTrace } from './trace-invocation.ts';
-
-/** How long an invocation waits for a launcher that cannot be reached. */
-const launcherWithinMs = 10_000;
-const launcherRetryMs = 100;
+import { lost, runStage, wipe } from './stage.ts';
+import { traceInvocation, withTrace } from './trace-invocation.ts';
 
 export interface InvocationDeps {
   source: SandboxSource;
@@ -90,81 +81,107 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   const parsed = invocationJobSchema.safeParse(job.data);
   if (!parsed.success)
     return finish(job, clock, { outcome: lost(`the job is malformed: ${parsed.error.message}`) }, deps);
-  const { limits, stdin, diff = false } = parsed.data;
-  clock.parsed(parsed.data);
-  const trace = traceInvocation(deps.tracing ?? noTracing, job.id, parsed.data);
+  const { data } = parsed;
+  const { limits, diff = false } = data;
+  clock.parsed(data);
+  const trace = traceInvocation(deps.tracing ?? noTracing, job.id, data);
 
   const run = runs.open(job.id);
-  run.tenant = parsed.data.tenant;
-  run.function = parsed.data.function;
-  run.imageDigest = parsed.data.imageDigest;
-  let release: (() => void) | undefined;
-  let releaseOutput: (() => void) | undefined;
+  run.tenant = data.tenant;
+  run.function = data.function;
+  run.imageDigest = data.imageDigest;
+  let release: Release | undefined;
+  let releaseOutput: Release | undefined;
   let prepared: PreparedJob | undefined;
+  let compile: CompileStage | undefined;
   let lease: LeasedSandbox | undefined;
   const events = deps.events?.open(job.id, {
-    isFollowed: parsed.data.events ?? false,
-    replyTo: parsed.data.replyTo,
-    streams: streamsOf(parsed.data.program),
+    isFollowed: data.events ?? false,
+    replyTo: data.replyTo,
+    streams: streamsOf(data.program),
   });
+  const onOutput =
+    events && ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => events.output(stream, bytes));
+  const end = (ending: Omit<Ending, 'data' | 'prepared' | 'compile' | 'lease' | 'trace'>) =>
+    finish(job, clock, { data, prepared, compile, lease, trace, ...ending }, deps);
   try {
-    release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
+    release = await capacity.acquire(memoryToAdmit(data, capacity), run.signal);
     const room = deps.outputCapacity;
     // What is more than all of the room is run alone.
-    releaseOutput = await room?.acquire(Math.min(outputToAdmit(parsed.data), room.totalBytes), run.signal);
+    releaseOutput = await room?.acquire(Math.min(outputToAdmit(data), room.totalBytes), run.signal);
     clock.done('admitMs');
-    prepared = await deps.prepare(parsed.data);
+    prepared = await deps.prepare(data);
     clock.done('prepareMs');
-    const { request, program } = prepared;
-    lease = await leaseAlive(source, request, run.signal);
-    if (run.signal.aborted) {
-      await lease.sandbox.kill();
-      throw run.signal.reason;
+    let program: RunnableProgram = prepared.program;
+    if (prepared.compile) {
+      const { request, program: compiler, limits: caps } = prepared.compile;
+      const compiled = await compileProgram(
+        {
+          request,
+          run: {
+            program: withTrace(compiler, trace.context),
+            limits: caps,
+            stdin: Buffer.alloc(0),
+            ...(onOutput && { onOutput }),
+          },
+          onLeased({ start }) {
+            events?.started(start);
+            events?.stage('compile', start);
+          },
+        },
+        source,
+        run,
+      );
+      compile = compiled.compile;
+      clock.done('compileMs');
+      if (compiled.failure) {
+        await events?.close(truncatedOf(compile));
+        return end({ outcome: compiled.failure });
+      }
+      release(memoryOfRun(data, capacity));
+      program = withFiles(prepared.program, compiled.files);
     }
-    clock.done('leaseMs');
-    run.start = lease.start;
-    run.sandbox = lease.sandbox;
-    run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
-    events?.started(lease.start);
-    deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
-    const running = lease.sandbox.run({
-      program: withTrace(withDeadline(program, limits.wallMs), trace.context),
-      limits,
-      stdin: Buffer.from(stdin),
-      ...(diff !== false && { captureChanges: true }),
-      ...(events && {
-        onOutput: (stream, bytes) => events.output(stream, bytes),
-        onRecords: (records) => events.records(records),
-      }),
-      ...(prepared.secrets && { secrets: prepared.secrets }),
-    });
-    wipe(prepared);
-    const report = await running;
-    const streamed = await events?.close({
-      stdout: report.stdoutTruncated,
-      stderr: report.stderrTruncated,
-    });
+    const { report, outcome } = await runStage(
+      {
+        request: prepared.request,
+        run: {
+          program: withTrace(withDeadline(program, limits.wallMs), trace.context),
+          limits,
+          stdin: Buffer.from(data.stdin),
+          ...(diff !== false && { captureChanges: true }),
+          ...(onOutput && { onOutput }),
+          ...(events && { onRecords: (records) => events.records(records) }),
+          ...(prepared.secrets && { secrets: prepared.secrets }),
+        },
+        onLeased(leased) {
+          lease = leased;
+          clock.done('leaseMs');
+          if (compile) events?.stage('run', leased.start, truncatedOf(compile));
+          else events?.started(leased.start);
+          deps.logger.debug({ invocationId: job.id, sandboxId: leased.sandbox.id }, 'program handed over');
+        },
+      },
+      source,
+      run,
+    );
+    const streamed = await events?.close(truncatedOf(report));
     const initMs = initMsOf(report);
-    if (initMs !== undefined) lease.initialised?.(initMs);
-    const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
-    const kept = await deps.recordDiff(job.id, diff, report.changes, parsed.data.tenant);
-    const changed = { ...kept, ...streamed };
-    const ending = { data: parsed.data, prepared, outcome, lease, report, initMs, changed, trace };
-    return finish(job, clock, ending, deps);
+    if (initMs !== undefined) lease?.initialised?.(initMs);
+    const kept = await deps.recordDiff(job.id, diff, report.changes, data.tenant);
+    return end({ outcome, report, initMs, changed: { ...kept, ...streamed } });
   } catch (error) {
     const outcome = outcomeOfError(error, run);
     await events?.close({ stdout: true, stderr: true });
-    const end = () => finish(job, clock, { data: parsed.data, prepared, outcome, lease, trace }, deps);
     if (job.mayStartLater && run.sandbox === undefined && outcome.status === 'lost')
-      throw new StartFailedError(outcome.reason, end);
-    return end();
+      throw new StartFailedError(outcome.reason, () => end({ outcome }));
+    return end({ outcome });
   } finally {
     runs.close(run);
-    wipe(prepared);
+    wipe(prepared?.secrets);
     // The record has the output, and what it is written as, and told as, is as large again.
-    if (releaseOutput) void (job.told ?? Promise.resolve()).then(releaseOutput);
+    if (releaseOutput) void (job.told ?? Promise.resolve()).then(() => releaseOutput?.());
     // Its memory is taken until nothing of the sandbox is left; the reply does not wait for that.
-    if (release) void (lease?.sandbox.dead ?? Promise.resolve()).then(release);
+    if (release) void (run.sandbox?.dead ?? Promise.resolve()).then(() => release?.());
   }
 }
 
@@ -174,208 +191,39 @@ function streamsOf(program: Program): Streams {
   return program.http === true ? 'response' : 'result';
 }
 
-/** They have gone to the sandbox, or never will. */
-function wipe(prepared: PreparedJob | undefined): void {
-  for (const { value } of prepared?.secrets ?? []) value.fill(0);
+function truncatedOf({
+  stdoutTruncated,
+  stderrTruncated,
+}: Pick<CompileStage, 'stdoutTruncated' | 'stderrTruncated'>) {
+  return { stdout: stdoutTruncated, stderr: stderrTruncated };
 }
 
-/** With what the wall itself takes, as far as the node has it: what fits without a wall may run behind one. */
-function memoryToAdmit(
-  { limits, isolation = 'native' }: InvocationJob,
-  { totalBytes }: MemoryCapacity,
-): number {
-  const withWall = limits.memoryBytes + memoryOverheadBytes[isolation];
-  return Math.max(limits.memoryBytes, Math.min(withWall, totalBytes));
-}
-
-/** What it prints, and what of its writable layer is in memory when that was asked for. */
-export function outputToAdmit({ limits, diff = false }: Pick<InvocationJob, 'limits' | 'diff'>): number {
-  const changes = diff === false ? 0 : Math.min(limits.diskBytes, keptBytes);
-  return limits.stdoutBytes + limits.stderrBytes + changes;
-}
-
-/**
- * A parked sandbox can die between being leased and being run; until it has a program, another is as good. And a launcher
- * that has gone is back in a moment: no program has been handed over, so waiting for it repeats nothing.
- */
-async function leaseAlive(source: SandboxSource, request: SandboxRequest, signal: AbortSignal) {
-  const lease = await leaseInTime(source, request, signal);
-  return lease.sandbox.state === 'dead' ? leaseInTime(source, request, signal) : lease;
-}
-
-async function leaseInTime(source: SandboxSource, request: SandboxRequest, signal: AbortSignal) {
-  for (const until = performance.now() + launcherWithinMs; ; ) {
-    try {
-      return await source.lease(request);
-    } catch (error) {
-      if (!isLauncherAway(error) || performance.now() > until) throw error;
-      await delay(launcherRetryMs, undefined, { signal });
-    }
-  }
-}
-
-function isLauncherAway(error: unknown): boolean {
-  const { code } = ((error as Error | undefined)?.cause ?? {}) as NodeJS.ErrnoException;
-  return error instanceof SandboxLostError && (code === 'ECONNREFUSED' || code === 'ENOENT');
+/** Those of a compiler take the place of its own. */
+function withFiles(program: Program, files: readonly BinaryFile[]): RunnableProgram {
+  return program.kind === 'command' ? { ...program, files } : program;
 }
 
 /** The deadline that the handler sees counts from now, not from when the gateway enqueued it. */
-function withDeadline(program: Program, wallMs: number): Program {
+function withDeadline(program: RunnableProgram, wallMs: number): RunnableProgram {
   if (program.kind !== 'handler') return program;
   return { ...program, context: { ...program.context, deadlineMs: Date.now() + wallMs } };
 }
 
-function killedOutcome(run: Run): Outcome {
-  const cause: AbortCause | undefined = run.signal.aborted ? run.signal.reason : undefined;
-  if (cause === 'cancelled') return { status: 'cancelled' };
-  return lost(cause === 'shutdown' ? 'the node shut down while it ran' : 'its sandbox was killed');
-}
-
 function outcomeOfError(error: unknown, run: Run): Outcome {
+  const wasStarted = run.sandbox !== undefined;
   if (run.signal.aborted) {
     const cause: AbortCause = run.signal.reason;
     if (cause === 'cancelled') return { status: 'cancelled' };
-    if (run.sandbox === undefined)
-      throw new NotStartedError(`invocation ${run.id} was not started: the node stops`);
+    if (!wasStarted) throw new NotStartedError(`invocation ${run.id} was not started: the node stops`);
+    // Between its two stages, too.
+    if (error === cause) return lost('the node shut down while it ran');
   }
   // User code may have begun, with effects that we cannot see, so it is not run again.
-  if (run.sandbox !== undefined && error instanceof SandboxLostError) return lost(error.message);
-  if (run.sandbox === undefined) return lost(`it could not be started: ${messageOf(error)}`);
+  if (wasStarted && error instanceof SandboxLostError) return lost(error.message);
+  if (!wasStarted) return lost(`it could not be started: ${messageOf(error)}`);
   throw error;
-}
-
-function lost(reason: string): Outcome {
-  return { status: 'lost', reason };
 }
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-interface Ending {
-  data?: InvocationJob;
-  prepared?: PreparedJob | undefined;
-  outcome: Outcome;
-  lease?: LeasedSandbox | undefined;
-  report?: RunReport;
-  /** What initialisation took in this sandbox. */
-  initMs?: number | undefined;
-  /** What the record says of the writable layer and of a streamed result. */
-  changed?: Partial<Invocation>;
-  trace?: InvocationTrace;
-}
-
-function finish(job: TakenJob, clock: Clock, ending: Ending, deps: InvocationDeps): Invocation {
-  const { data, prepared, outcome, lease, report, initMs, changed, trace } = ending;
-  const timings = clock.timings(report);
-  const invocation: Invocation = {
-    id: job.id,
-    status: outcome.status === 'lost' ? 'failed' : 'done',
-    ...(data?.function && { function: data.function }),
-    outcome,
-    ...(data && { priority: data.priority ?? defaultPriority }),
-    ...(data?.redriveOf !== undefined && { redriveOf: data.redriveOf }),
-    ...(job.attempt !== undefined && { attempt: job.attempt }),
-    ...(lease && { start: lease.start, isolation: data?.isolation ?? 'native' }),
-    // A plain snippet's job says nothing of images: it runs on whatever is the runtime's base here.
-    ...(prepared && { image: { digest: prepared.request.image.digest } }),
-    ...(data && imageOf(data)),
-    timings,
-    ...initOf(lease, initMs),
-    ...(report && { usage: usageOf(report) }),
-    stdout: decodeOutput(report?.stdout, report?.stdoutTruncated),
-    stderr: decodeOutput(report?.stderr, report?.stderrTruncated),
-    stdoutTruncated: report?.stdoutTruncated ?? false,
-    stderrTruncated: report?.stderrTruncated ?? false,
-    ...changed,
-  };
-  deps.logger.info(
-    {
-      invocationId: job.id,
-      ...(data?.requestId && { requestId: data.requestId }),
-      ...(trace?.context && { traceId: traceIdOf(trace.context) }),
-      ...(lease && { sandboxId: lease.sandbox.id, start: lease.start }),
-      ...(data?.runtime && { runtime: data.runtime }),
-      ...(data?.image && { image: data.image.reference }),
-      ...(data?.function && { function: data.function.name }),
-      outcome: outcome.status,
-      ...(outcome.status === 'lost' && { reason: outcome.reason }),
-      ...timings,
-    },
-    'invocation',
-  );
-  deps.finished?.(invocation, data?.tenant ?? defaultTenant);
-  trace?.end(invocation);
-  return invocation;
-}
-
-function usageOf(report: RunReport): Invocation['usage'] {
-  const { pressure, pidsPeak } = report;
-  return {
-    cpuMs: report.cpuUsec / 1000,
-    cpuUserMs: report.cpuUserUsec / 1000,
-    cpuSystemMs: report.cpuSystemUsec / 1000,
-    throttledMs: report.throttledUsec / 1000,
-    wallMs: report.runUsec / 1000,
-    memoryPeakBytes: report.memoryPeakBytes,
-    ...(pidsPeak !== undefined && { pidsPeak }),
-    writtenBytes: report.writtenBytes,
-    ...(pressure && {
-      pressure: {
-        cpuMs: pressure.cpuUsec / 1000,
-        memoryMs: pressure.memoryUsec / 1000,
-        ioMs: pressure.ioUsec / 1000,
-      },
-    }),
-  };
-}
-
-function initOf(lease: LeasedSandbox | undefined, ownMs: number | undefined): Pick<Invocation, 'init'> {
-  if (lease?.sharedInitMs !== undefined) return { init: { ms: round(lease.sharedInitMs), shared: true } };
-  return ownMs === undefined ? {} : { init: { ms: ownMs, shared: false } };
-}
-
-/** Steps of the worker's own, in their order. */
-type Step = 'admitMs' | 'prepareMs' | 'leaseMs';
-
-interface Clock {
-  /** Also tells what the gateway noted. */
-  parsed(data: InvocationJob): void;
-  /** The step is over; the next begins. */
-  done(step: Step): void;
-  timings(report: RunReport | undefined): Timings;
-}
-
-function startClock(job: TakenJob): Clock {
-  const takenAtMs = wallClockMs();
-  let stepFrom = performance.now();
-  const steps: Record<Step, number> = { admitMs: 0, prepareMs: 0, leaseMs: 0 };
-  let isLeased = false;
-  // Other processes' clocks, perhaps other machines': never negative, whatever they say.
-  let queueMs = Math.max(0, takenAtMs - job.enqueuedAt);
-  let receiveMs = 0;
-  return {
-    parsed({ receivedAtMs, enqueuedAtMs = job.enqueuedAt }) {
-      queueMs = Math.max(0, takenAtMs - enqueuedAtMs);
-      receiveMs = Math.max(0, enqueuedAtMs - (receivedAtMs ?? enqueuedAtMs));
-    },
-    done(step) {
-      const now = performance.now();
-      steps[step] = round(now - stepFrom);
-      stepFrom = now;
-      if (step === 'leaseMs') isLeased = true;
-    },
-    timings: (report) => ({
-      receiveMs: round(receiveMs),
-      queueMs: round(queueMs),
-      ...steps,
-      startMs: (report?.startUsec ?? 0) / 1000,
-      runMs: report ? report.runUsec / 1000 : isLeased ? round(performance.now() - stepFrom) : 0,
-    }),
-  };
-}
-
-/** To a microsecond. */
-function round(ms: number): number {
-  return Math.round(ms * 1000) / 1000;
 }

@@ -1,5 +1,5 @@
+import type { RunnableProgram } from '../../runtime/sandbox/sandbox.ts';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
-import type { Program } from '../../sdk/contract/program.ts';
 import type { InvocationJob } from '../queue/job.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import type { TraceContext } from '../telemetry/trace-context.ts';
@@ -40,13 +40,14 @@ export function traceInvocation(tracing: Tracing, id: string, job: InvocationJob
         ...(start && { 'faas.coldstart': start === 'cold', 'oncebox.start': start }),
       });
       if (timings) {
-        const { queueMs, admitMs, prepareMs, leaseMs, startMs, runMs } = timings;
+        const { queueMs, admitMs, prepareMs, compileMs, leaseMs, startMs, runMs } = timings;
         // Before it was taken: beside our span, not in it.
         phase('queue', takenAtMs - queueMs, queueMs, parent);
         let fromMs = takenAtMs;
         for (const [name, ms] of Object.entries({
           admit: admitMs,
           prepare: prepareMs,
+          ...(compileMs !== undefined && { compile: compileMs }),
           lease: leaseMs,
           start: startMs,
           run: runMs,
@@ -69,7 +70,7 @@ export function traceInvocation(tracing: Tracing, id: string, job: InvocationJob
  * its own, and of a handler in its context. Not before the sandbox is leased: a function's zygote is found by its
  * environment.
  */
-export function withTrace(program: Program, trace: TraceContext | undefined): Program {
+export function withTrace(program: RunnableProgram, trace: TraceContext | undefined): RunnableProgram {
   if (!trace) return program;
   if (program.kind === 'handler') return { ...program, context: { ...program.context, ...trace } };
   const { traceparent, tracestate } = trace;

@@ -9,10 +9,10 @@ import { sandboxIdBase } from '../../runtime/image/ids.ts';
 import { openStore } from '../../runtime/image/store.ts';
 import { composeImage } from '../../scripts/base-images/compose.ts';
 import { buildDebianRoot } from '../../scripts/base-images/debian-layer.ts';
-import { packLayer } from '../../scripts/base-images/layer-tar.ts';
+import { packLayer } from '../../runtime/image/packages/layer-tar.ts';
 import { buildNodeRoot, nodeVersion } from '../../scripts/base-images/node-layer.ts';
 import { readLock } from '../../scripts/base-images/package-lock.ts';
-import { createRun } from '../../scripts/base-images/run.ts';
+import { createRun } from '../../runtime/image/packages/run.ts';
 import { loadConfig } from '../../services/shared/config.ts';
 
 const run = promisify(execFile);

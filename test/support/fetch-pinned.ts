@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { readAptSources } from '../../scripts/base-images/apt-sources.ts';
+import { readAptSources } from '../../runtime/image/packages/apt-sources.ts';
 
 const run = promisify(execFile);
 

@@ -7,6 +7,9 @@ import type { StoredImage } from '../../runtime/image/image.ts';
 import type { ImageTask, Store } from '../../runtime/image/store.ts';
 import { StoreError } from '../../runtime/image/store-error.ts';
 import type { ImageSummary } from '../../sdk/contract/image.ts';
+import { findLanguage } from '../../services/languages/find-language.ts';
+import { describe } from '../../services/languages/installed-languages.ts';
+import type { Language } from '../../services/languages/language.ts';
 import { createLogger } from '../../services/shared/logger.ts';
 import { createNodeApi, serveNodeApi } from '../../services/worker/node-api.ts';
 import { describedImage } from './images.ts';
@@ -27,6 +30,11 @@ export const summary: ImageSummary = {
   layers: 1,
   sandboxes: 0,
 };
+
+const lua = describe(findLanguage('lua') as Language, {
+  version: '5.4.4',
+  image: { reference: 'localhost/language/lua:5.4.4', digest: stored.digest },
+});
 
 export interface TestNodeApi {
   readonly socket: string;
@@ -87,6 +95,13 @@ export function useNodeApi(socketOf?: () => string): TestNodeApi {
       assemble: async (name, version) => {
         api.calls.push(['assemble', name, version]);
         return stored;
+      },
+      languages: {
+        install: (name, task) => {
+          api.calls.push(['install', name]);
+          return api.task(task).then(() => lua);
+        },
+        remove: asked('remove language', undefined),
       },
       announced: async () => void api.calls.push(['announced']),
       metrics: async () =>

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
-import { outputToAdmit } from '../../services/worker/process-invocation.ts';
+import { outputToAdmit } from '../../services/worker/admit.ts';
 
 const MiB = 1024 * 1024;
 const limits = { ...defaultLimits(), stdoutBytes: 2 * MiB, stderrBytes: MiB, diskBytes: 64 * MiB };

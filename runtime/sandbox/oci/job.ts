@@ -1,5 +1,5 @@
-import type { Program } from '../../../sdk/contract/program.ts';
 import { encodeExecutable, encodeJob, type Interpreter } from '../../interpreters/program-job.ts';
+import type { RunnableProgram } from '../sandbox.ts';
 
 /** How each interpreter is started for one program, in the sandbox. */
 const coldArguments: Record<Exclude<Interpreter, 'exec'>, readonly string[]> = {
@@ -10,7 +10,7 @@ const coldArguments: Record<Exclude<Interpreter, 'exec'>, readonly string[]> = {
 
 export interface OciJob {
   interpreter: Interpreter;
-  program: Program;
+  program: RunnableProgram;
   workingDir: string;
   /** Where the image has its interpreter. */
   searchPath: string;

@@ -14,6 +14,7 @@ import { imageOperations } from './operations/images.ts';
 import { invocationListOperations } from './operations/invocation-list.ts';
 import { invocationOperations } from './operations/invocations.ts';
 import { keyOperations } from './operations/keys.ts';
+import { languageOperations } from './operations/languages.ts';
 import { nodeOperations } from './operations/nodes.ts';
 import { referenceOperations } from './operations/reference.ts';
 import { runOperations } from './operations/run.ts';
@@ -45,6 +46,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...deadLetterOperations,
     ...nodeOperations,
     ...imageOperations,
+    ...languageOperations,
     ...keyOperations,
     ...tenantOperations,
     ...referenceOperations,

@@ -41,14 +41,31 @@ named('Env', envSchema, {
 });
 
 export function runRequest(maxima: Limits) {
-  const { runtime, image, code, files, entry, entrypoint, workdir, user, ...common } =
-    runRequestSchema(maxima).shape;
+  const {
+    runtime,
+    language,
+    version,
+    image,
+    code,
+    files,
+    entry,
+    entrypoint,
+    workdir,
+    user,
+    compileLimits,
+    ...common
+  } = runRequestSchema(maxima).shape;
   const snippet = { runtime: runtime.unwrap(), image, ...common };
+  const program = { language: language.unwrap(), version, compileLimits, ...common };
   return named(
     'RunRequest',
     z.union([
       named('RunCode', z.strictObject({ ...snippet, code: code.unwrap() })),
       named('RunFiles', z.strictObject({ ...snippet, files: files.unwrap(), entry }), {
+        description: '`entry` is one of `files`.',
+      }),
+      named('RunLanguage', z.strictObject({ ...program, code: code.unwrap() })),
+      named('RunLanguageFiles', z.strictObject({ ...program, files: files.unwrap(), entry }), {
         description: '`entry` is one of `files`.',
       }),
       named(

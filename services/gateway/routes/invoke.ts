@@ -55,6 +55,8 @@ function failureMessage(outcome: FailedOutcome): string {
       return `more memory was needed than the limit of ${outcome.memoryMaxBytes} bytes`;
     case 'limit_exceeded':
       return `the ${outcome.limit} limit of ${outcome.max} was exceeded`;
+    case 'compile_failed':
+      return 'its source does not compile';
     case 'cancelled':
       return 'the invocation was cancelled';
     case 'lost':

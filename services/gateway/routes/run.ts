@@ -10,11 +10,12 @@ import { envOf } from '../../registry/function-image.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
 import { imageCommand } from '../image-command.ts';
+import { languageRun } from '../language-run.ts';
 import { readJson, wellFormed } from '../read-body.ts';
 import { requireIsolation } from '../require-isolation.ts';
 import { resolveLimits } from '../resolve-limits.ts';
 
-/** `POST /v1/run`: runs a snippet or an image; 200 with the record whatever that did. */
+/** `POST /v1/run`: runs a snippet, a program of a language or an image; 200 with the record whatever that did. */
 export function runRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   const {
     ONCEBOX_BODY_MAX_BYTES,
@@ -27,16 +28,19 @@ export function runRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     const { text, value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
     const request = requestSchema.parse(wellFormed(value, text));
     await requireIsolation(deps.directory, request.isolation);
+    const { language, stdin, diff } = request;
     const image = request.image === undefined ? undefined : await deps.catalogue.resolve(request.image);
+    const limits = resolveLimits(request.limits, { defaults, maxima });
     return dispatch(
       c,
       deps,
       newInvocationId(),
       {
-        ...whatToRun(request, image),
-        stdin: request.stdin,
-        limits: resolveLimits(request.limits, { defaults, maxima }),
-        diff: request.diff,
+        ...(language === undefined
+          ? { ...whatToRun(request, image), limits }
+          : await languageRun(deps, { ...request, language })),
+        stdin,
+        diff,
         isolation: request.isolation,
       },
       (invocation) => ({ status: 200, body: invocation }),

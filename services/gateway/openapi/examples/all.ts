@@ -5,6 +5,7 @@ import { functionExamples } from './functions.ts';
 import { httpTriggerExamples } from './http-trigger.ts';
 import { imageExamples } from './images.ts';
 import { invocationExamples } from './invocations.ts';
+import { languageExamples } from './languages.ts';
 import { modeExamples } from './modes.ts';
 import { nodeExamples } from './nodes.ts';
 import { runExamples } from './run.ts';
@@ -28,5 +29,6 @@ export const allExamples: Examples = {
   ...deadLetterExamples,
   ...nodeExamples,
   ...imageExamples,
+  ...languageExamples,
   ...tenantExamples,
 };

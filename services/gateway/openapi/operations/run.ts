@@ -25,6 +25,7 @@ const accepted = (headers = {}) =>
     { ...acceptedHeaders, ...headers },
     invocationLinks,
   );
+type HandlerFailure = Exclude<Outcome['status'], 'ok' | 'compile_failed'>;
 const failed = Object.keys({
   exited: 1,
   function_error: 1,
@@ -34,7 +35,7 @@ const failed = Object.keys({
   signaled: 1,
   cancelled: 1,
   lost: 1,
-} satisfies Record<Exclude<Outcome['status'], 'ok'>, 1>) as Exclude<Outcome['status'], 'ok'>[];
+} satisfies Record<HandlerFailure, 1>) as HandlerFailure[];
 
 export function runOperations(maxima: Limits): RouteConfig[] {
   return [
@@ -42,7 +43,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
       method: 'post',
       path: '/v1/run',
       operationId: 'run',
-      summary: 'Runs a snippet or an image, in a sandbox of its own',
+      summary: 'Runs a snippet, a program of a language, or an image, in a sandbox of its own',
       request: {
         headers: invocationHeaders,
         body: {
@@ -62,6 +63,8 @@ export function runOperations(maxima: Limits): RouteConfig[] {
           'invalid_request',
           'unsupported',
           'image_not_found',
+          'language_not_found',
+          'language_not_installed',
           'body_too_large',
           'idempotency_mismatch',
           'invocation_not_found',

@@ -1,0 +1,19 @@
+import { Hono } from 'hono';
+import { languageNameSchema } from '../../../sdk/contract/language.ts';
+import { findLanguage } from '../../languages/find-language.ts';
+import { createLanguageCatalogue, languageNotFound } from '../../languages/installed-languages.ts';
+import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import { forward } from '../forward.ts';
+
+/** `/v1/languages`: what there is, all gateways know; what is installed, by the node on this machine, as images are. */
+export function languageRoutes({ config, catalogue }: GatewayDeps): Hono<GatewayEnv> {
+  const languages = createLanguageCatalogue(catalogue);
+  return new Hono<GatewayEnv>()
+    .get('/languages', async (c) => c.json({ languages: await languages.list() }))
+    .on(['POST', 'DELETE'], '/languages/:name', (c) => {
+      const name = c.req.param('name');
+      const isName = languageNameSchema.safeParse(name).success;
+      if (!isName || !findLanguage(name)) throw languageNotFound(name);
+      return forward(c, config.nodeSocket);
+    });
+}

@@ -1,0 +1,10 @@
+import type { Language } from '../language.ts';
+import { builtIn } from './built-in.ts';
+import { compiled } from './compiled.ts';
+import { machines } from './machines.ts';
+import { scripts } from './scripts.ts';
+
+/** Every language of the catalogue, by name. */
+export const languages: readonly Language[] = [...builtIn, ...compiled, ...machines, ...scripts].sort(
+  (a, b) => (a.name < b.name ? -1 : 1),
+);
