@@ -1,5 +1,6 @@
 import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Program } from '../../sdk/contract/program.ts';
+import type { OpenInput } from './open-input.ts';
 
 /**
  * A container that runs one program once. Made by a zone, run at most once, then dead. Whoever made it owns it
@@ -39,7 +40,13 @@ export type SandboxState = 'created' | 'running' | 'paused' | 'stopped' | 'dead'
 export interface RunRequest {
   program: Program;
   limits: Limits;
+  /** All of it; with `input` what it begins with. */
   stdin: Uint8Array;
+  /**
+   * More of stdin, which stays open until its end is said, and signals for the main process, all while it runs. A sandbox that an OCI
+   * runtime made takes none: `run` throws InputUnsupportedError.
+   */
+  input?: OpenInput;
   /** Report what the program left in the writable layer. */
   captureChanges?: boolean;
   /** Files that the program's user alone can read, in `/run/secrets`, whose spec has to have `secrets`. At most 32. */
@@ -141,6 +148,11 @@ export interface SandboxStat {
   memoryBytes: number;
   memoryPeakBytes: number;
   writableBytes: number;
+}
+
+/** What it is made by cannot give a program input while it runs. */
+export class InputUnsupportedError extends Error {
+  override readonly name = 'InputUnsupportedError';
 }
 
 /** Ours, not the program's: the zone or launcher died under the sandbox. */

@@ -8,11 +8,11 @@ import type { OciWall } from '../../sandbox/oci/wall.ts';
 import { type SandboxSpec, scratchSpec } from '../../sandbox/sandbox.ts';
 import {
   encodeFrame,
+  encodeNumber,
   encodeOci,
   encodeRunHead,
   encodeSpec,
   encodeStrings,
-  encodeTaken,
   frameType,
 } from '../../zygote/protocol.ts';
 import { encodeZoneRequest } from '../../zygote/zone.ts';
@@ -145,7 +145,7 @@ function agentFrames() {
     'run-changes': cut(64, run(true)),
     'create-secrets': cut(50, createSecret),
     'run-secrets': cut(80, run(true, secrets)),
-    taken: cut(9, run(false), encodeFrame(frameType.TAKEN, 8193, encodeTaken(65_536))),
+    taken: cut(9, run(false), encodeFrame(frameType.TAKEN, 8193, encodeNumber(65_536))),
     life: cut(33, create, ...stat, run(false), kill, createUser),
   };
 }
