@@ -62,13 +62,18 @@ if redis.call('XDEL', KEYS[2], ARGV[2]) == 0 then return end
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HINCRBY', KEYS[1], ARGV[1] .. '-held', '-' .. ARGV[3]) end
 redis.call('PUBLISH', ARGV[4], '')`;
 
+const maxSignal = 31;
 const standardSignals = new Map<string, number>(
-  Object.entries(constants.signals).filter(([, number]) => number <= 31),
+  Object.entries(constants.signals).filter(([, number]) => number <= maxSignal),
 );
 
 /** Of a signal that can be sent, by its name, as SIGINT; undefined where there is none. Those of real time are not sent. */
 export function signalNumber(name: string): number | undefined {
   return standardSignals.get(name);
+}
+
+export function isSignalNumber(number: number): boolean {
+  return Number.isInteger(number) && number >= 1 && number <= maxSignal;
 }
 
 /** The gateway's side: one for each session. */
@@ -118,7 +123,8 @@ export function createInputFeed({ redis, subscriber, room, onError }: InputFeedO
         return (pieces: readonly Uint8Array[]): Promise<void> => {
           const costs = pieces.map((piece) => piece.length + overheadBytes);
           const bytes = costs.reduce((sum, cost) => sum + cost, 0);
-          if (heldBytes + bytes > heldMaxBytes)
+          // The end of stdin always fits.
+          if (bytes > overheadBytes && heldBytes + bytes > heldMaxBytes)
             return Promise.reject(new RangeError(`more than ${heldMaxBytes} bytes wait to be read`));
           heldBytes += bytes;
           written = written

@@ -18,6 +18,7 @@ import { traceIdOf } from '../telemetry/trace-context.ts';
 import { noTracing, type Tracing } from '../telemetry/tracing.ts';
 import type { MemoryCapacity } from './capacity.ts';
 import type { EventWriter, Streams } from './events.ts';
+import type { Inputs, RunningInput } from './input.ts';
 import { decodeOutput } from './output.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
@@ -42,6 +43,8 @@ export interface InvocationDeps {
   recordDiff: RecordDiff;
   /** Tells followers what invocations say while they run. */
   events?: EventWriter;
+  /** Where what interactive invocations are told comes from; without one they have the stdin of their job and no more. */
+  inputs?: Inputs;
   /** Told of every invocation once it is over, and whose it was. */
   finished?: (invocation: Invocation, tenant: string) => void;
   logger: Logger;
@@ -102,6 +105,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let releaseOutput: (() => void) | undefined;
   let prepared: PreparedJob | undefined;
   let lease: LeasedSandbox | undefined;
+  let talk: RunningInput | undefined;
   const events = deps.events?.open(job.id, {
     isFollowed: parsed.data.events ?? false,
     replyTo: parsed.data.replyTo,
@@ -127,10 +131,12 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     run.signal.addEventListener('abort', () => void lease?.sandbox.kill(), { once: true });
     events?.started(lease.start);
     deps.logger.debug({ invocationId: job.id, sandboxId: lease.sandbox.id }, 'program handed over');
+    if (parsed.data.interactive) talk = deps.inputs?.open(job.id);
     const running = lease.sandbox.run({
       program: withTrace(withDeadline(program, limits.wallMs), trace.context),
       limits,
       stdin: Buffer.from(stdin),
+      ...(talk && { input: talk.input }),
       ...(diff !== false && { captureChanges: true }),
       ...(events && {
         onOutput: (stream, bytes) => events.output(stream, bytes),
@@ -160,6 +166,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return end();
   } finally {
     runs.close(run);
+    void talk?.close();
     wipe(prepared);
     // The record has the output, and what it is written as, and told as, is as large again.
     if (releaseOutput) void (job.told ?? Promise.resolve()).then(releaseOutput);
