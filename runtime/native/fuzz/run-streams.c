@@ -13,6 +13,16 @@
 #include "../frames.h"
 #include "fuzz.h"
 
+/* Bounds that a short input reaches. */
+#undef MAX_RESULT
+#undef MAX_STREAM
+#undef STREAM_WINDOW
+#undef STDIN_WINDOW
+#define MAX_RESULT 12288u
+#define MAX_STREAM 32768u
+#define STREAM_WINDOW 8192u
+#define STDIN_WINDOW 8192u
+
 static long note_signal(long call, int pidfd, int number);
 static int note_unwatched(int operation, int fd);
 #define syscall(call, pidfd, number, info, flags) note_signal(call, pidfd, number)
@@ -23,16 +33,17 @@ static int note_unwatched(int operation, int fd);
 
 enum { PROGRAM = 4000000 }; /* no descriptor */
 #define MAX_STEPS 192
-#define MAX_SAID (16u << 20)
+#define MAX_SAID (1u << 20)
+#define SAID_AT_ONCE 4096
 
 struct agent agent;
 static struct {
   struct sandbox *sandbox;
   int reader, writer; /* the program's ends of stdin and of its result; -1: closed */
   bool stdin_watched, result_watched;
-  uint64_t sent, taken, read;    /* of stdin, bytes */
+  uint64_t sent, taken, read; /* of stdin, bytes */
   uint64_t signals, signals_taken;
-  uint8_t *said;                 /* what the program wrote; the first so many bytes of it the worker was told */
+  uint8_t *said; /* what the program wrote; the first so many bytes of it the worker was told */
   size_t said_length, told;
 } run;
 
@@ -157,7 +168,7 @@ static void send_stdin(size_t length) {
 
 /* False when there is nothing (more) to read; at the end of stdin too. */
 static bool read_stdin(size_t most) {
-  static uint8_t bytes[65536];
+  static uint8_t bytes[STDIN_WINDOW];
   if (run.reader < 0) return false;
   ssize_t got = read(run.reader, bytes, most < sizeof(bytes) ? most : sizeof(bytes));
   for (ssize_t i = 0; i < got; i++) must(bytes[i] == pattern(run.read + (uint64_t)i));
@@ -176,7 +187,8 @@ static void say(const uint8_t *bytes, size_t length) {
 }
 
 static void say_much(size_t length, uint8_t byte) {
-  static uint8_t bytes[65536];
+  static uint8_t bytes[SAID_AT_ONCE];
+  length %= sizeof(bytes) + 1;
   memset(bytes, byte, length);
   if (length > 0) bytes[length - 1] = RESULT_RECORD;
   say(bytes, length);
@@ -241,7 +253,7 @@ static void step(const uint8_t **data, size_t *size) {
       break;
     case 5: say(bytes, take(data, size, bytes, head.byte)); break;
     case 6: say_much(head.number, head.byte ? head.byte : 'x'); break;
-    case 7: sandbox_result_is_taken(run.sandbox, head.byte & 1 ? head.number : (uint32_t)head.number << 8); break;
+    case 7: sandbox_result_is_taken(run.sandbox, head.byte & 1 ? head.number : (uint32_t)head.number << 16); break;
     case 8:
       if (run.stdin_watched) sandbox_send_input(run.sandbox);
       break;

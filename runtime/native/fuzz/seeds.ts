@@ -177,19 +177,12 @@ function runStreams() {
   const read = (bytes: number) => step(1, 0, bytes);
   const [end, close, write] = [step(2, 0, 0), step(4, 0, 0), step(8, 0, 0)];
   return {
-    stdin: Buffer.concat([
-      stdin(5000),
-      read(4096),
-      write,
-      stdin(30_000),
-      read(100),
-      end,
-      read(65_535),
-      write,
-    ]),
-    window: Buffer.concat([stdin(65_534), stdin(4000), read(4096), write]),
-    'closed-stdin': Buffer.concat([stdin(9000), close, write, stdin(100), end]),
-    signals: Buffer.concat([step(3, 0, 2), stdin(65_534), step(3, 0, 9), step(3, 0, 32)]),
+    stdin: Buffer.concat([stdin(5000), read(4096), write, stdin(7000), read(100), end, read(8192), write]),
+    // A pipe of 4096 bytes, and a window of 8192 that is exactly full, or has a byte too many.
+    window: Buffer.concat([stdin(8192), stdin(4096), read(4096), write, stdin(4096)]),
+    'beyond-window': Buffer.concat([stdin(8192), stdin(4097)]),
+    'closed-stdin': Buffer.concat([stdin(8000), close, write, stdin(100), end]),
+    signals: Buffer.concat([step(3, 0, 2), stdin(8192), step(3, 0, 9), step(3, 0, 32)]),
     records: Buffer.concat([
       say('{"text":"a"}\n{"te'),
       say('xt":"b"}\n{"ok"'),
@@ -198,7 +191,11 @@ function runStreams() {
       say('\n'),
     ]),
     result: Buffer.concat([say('{"ok":1}\0\u0007')]),
-    streamed: Buffer.concat([...Array(20).fill(step(6, 97, 65_000)), step(7, 0, 3000), step(6, 97, 65_000)]),
+    streamed: Buffer.concat([
+      ...Array(4).fill(step(6, 97, 4000)),
+      step(7, 1, 9000),
+      ...Array(9).fill(step(6, 97, 4000)),
+    ]),
     'result-end': Buffer.concat([say('{"text":"a"}\n'), step(9, 0xff, 0), read(10)]),
   };
 }
