@@ -36,7 +36,7 @@ static const struct run_limits parked_limits = {
 void sandbox_create(uint32_t id, const uint8_t *payload, size_t length) {
   struct sandbox *sandbox = &agent.sandboxes[id % MAX_SANDBOXES];
   if (sandbox->state != FREE || id == 0) die("the worker used a sandbox id twice");
-  *sandbox = (struct sandbox){.id = id, .job_fd = -1, .result_fd = -1, .stdin_fd = -1, .changes_pidfd = -1,
+  *sandbox = (struct sandbox){.id = id, .job_fd = -1, .result_fd = -1, .stdin_fd = -1, .changes_pidfd = -1, .program_pidfd = -1,
                               .output.fd = -1, .error.fd = -1, .changes.fd = -1};
   /* As a run is likely to want it, for a change costs more than some runs; never less than a shell may need. */
   sandbox->limits.disk_bytes = larger(agent.usual.disk_bytes, parked_limits.disk_bytes);

@@ -41,6 +41,7 @@ void sandbox_discard(struct sandbox *sandbox, enum end_cause cause) {
   sandbox_leave_forking(sandbox);
   sandbox->state = DYING;
   agent_close(&sandbox->stdin_fd);
+  agent_close(&sandbox->program_pidfd);
   agent_close(&sandbox->job_fd);
   /* Read once more when all is over; until then its hang-up would wake us again and again. */
   if (sandbox->result_fd >= 0) epoll_ctl(agent.epoll, EPOLL_CTL_DEL, sandbox->result_fd, NULL);
@@ -171,6 +172,7 @@ void sandbox_bury(struct sandbox *sandbox) {
   agent_close(&sandbox->job_fd);
   agent_close(&sandbox->result_fd);
   agent_close(&sandbox->stdin_fd);
+  agent_close(&sandbox->program_pidfd);
   buffer_free(&sandbox->job);
   buffer_free(&sandbox->input);
   if (sandbox->was_run && sandbox->platform) capture(sandbox);

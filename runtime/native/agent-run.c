@@ -10,27 +10,33 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Writes what fits; true when all is written or the reader has closed. */
-static bool push(int fd, struct buffer *buffer) {
+enum pushed { PUSHED_SOME, PUSHED_ALL, PUSHED_TO_NOBODY };
+
+/* Writes what fits, without waiting. Who has closed it gets nothing, and nothing is kept for him. */
+static enum pushed push(int fd, struct buffer *buffer) {
   while (buffer->length > 0) {
     ssize_t written = write(fd, buffer->data + buffer->start, buffer->length);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EAGAIN) return false;
-    if (written < 0) break;
+    if (written < 0 && errno == EAGAIN) return PUSHED_SOME;
+    if (written < 0) {
+      buffer_free(buffer);
+      return PUSHED_TO_NOBODY;
+    }
     buffer_drop_front(buffer, (size_t)written);
   }
   buffer_free(buffer);
-  return true;
+  return PUSHED_ALL;
 }
 
 void sandbox_send_job(struct sandbox *sandbox) {
   if (sandbox->job_fd < 0) return;
   /* Before the write that completes it: the program may run before we do again. */
   uint64_t now = now_usec();
-  if (!push(sandbox->job_fd, &sandbox->job)) {
+  if (push(sandbox->job_fd, &sandbox->job) == PUSHED_SOME) {
     agent_watch(sandbox->job_fd, SOURCE_JOB, agent_slot_of(sandbox), EPOLLOUT);
     return;
   }
@@ -38,10 +44,67 @@ void sandbox_send_job(struct sandbox *sandbox) {
   sandbox->job_sent_at = now;
 }
 
+/* What has come while it runs lies behind what it was given at first. */
+static void tell_input_taken(struct sandbox *sandbox) {
+  uint32_t left = sandbox->input.length < sandbox->input_untaken ? (uint32_t)sandbox->input.length : sandbox->input_untaken;
+  const struct input_taken taken = {.bytes = sandbox->input_untaken - left};
+  sandbox->input_untaken = left;
+  if (taken.bytes > 0) agent_tell(FRAME_INPUT_TAKEN, sandbox->id, &taken, sizeof(taken), NULL, 0);
+}
+
 void sandbox_send_input(struct sandbox *sandbox) {
   if (sandbox->stdin_fd < 0) return;
-  if (push(sandbox->stdin_fd, &sandbox->input)) agent_close(&sandbox->stdin_fd);
-  else agent_watch(sandbox->stdin_fd, SOURCE_STDIN, agent_slot_of(sandbox), EPOLLOUT);
+  enum pushed pushed = push(sandbox->stdin_fd, &sandbox->input);
+  tell_input_taken(sandbox);
+  if (pushed == PUSHED_SOME) agent_watch(sandbox->stdin_fd, SOURCE_STDIN, agent_slot_of(sandbox), EPOLLOUT);
+  /* There is room now and nothing to write: watched, it would wake us again and again. */
+  else if (pushed == PUSHED_ALL && sandbox->input_open) epoll_ctl(agent.epoll, EPOLL_CTL_DEL, sandbox->stdin_fd, NULL);
+  else agent_close(&sandbox->stdin_fd);
+}
+
+/* NULL: it is to be obeyed, or comes too late, and then `sandbox` is not RUNNING. */
+static const char *why_no_input(const struct sandbox *sandbox, bool is_open) {
+  if (sandbox->state >= DYING) return NULL; /* it ended on the way; the worker is being told */
+  if (sandbox->state != RUNNING) return "input came before the run";
+  return is_open ? NULL : "input came for a run that takes none";
+}
+
+void sandbox_take_input(struct sandbox *sandbox, const uint8_t *bytes, size_t length) {
+  const char *wrong = why_no_input(sandbox, sandbox->input_open);
+  if (!wrong && sandbox->state == RUNNING && length > STDIN_WINDOW - sandbox->input_untaken) wrong = "more stdin came than was asked for";
+  if (wrong) sandbox_fail(sandbox, wrong);
+  if (sandbox->state != RUNNING) return;
+  sandbox->input_untaken += (uint32_t)length;
+  if (sandbox->stdin_fd < 0) { /* the program has closed it */
+    tell_input_taken(sandbox);
+    return;
+  }
+  buffer_append(&sandbox->input, bytes, length);
+  sandbox_send_input(sandbox);
+}
+
+void sandbox_end_input(struct sandbox *sandbox) {
+  const char *wrong = why_no_input(sandbox, sandbox->input_open);
+  if (wrong) sandbox_fail(sandbox, wrong);
+  if (sandbox->state != RUNNING) return;
+  sandbox->input_open = false;
+  sandbox_send_input(sandbox);
+}
+
+void sandbox_signal(struct sandbox *sandbox, const uint8_t *payload, size_t length) {
+  int number = 0;
+  const char *wrong = why_no_input(sandbox, sandbox->program_pidfd >= 0);
+  if (!wrong) wrong = frame_read_signal(payload, length, &number);
+  if (wrong) sandbox_fail(sandbox, wrong);
+  if (sandbox->state != RUNNING) return;
+  if (syscall(SYS_pidfd_send_signal, sandbox->program_pidfd, number, NULL, 0) < 0 && errno != ESRCH) {
+    char text[128];
+    snprintf(text, sizeof(text), "cannot signal the program: %m");
+    sandbox_fail(sandbox, text);
+    return;
+  }
+  const struct input_taken taken = {.signals = 1};
+  agent_tell(FRAME_INPUT_TAKEN, sandbox->id, &taken, sizeof(taken), NULL, 0);
 }
 
 bool sandbox_limit(struct sandbox *sandbox, const struct run_limits *limits) {
@@ -76,6 +139,14 @@ void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length)
     sandbox_fail(sandbox, text);
     return;
   }
+  /* Before it has its job nobody else is in there, whatever a zygote says of its children. */
+  if (request.interactive && (sandbox->program_pidfd = cgroup_sandbox_open_process(&agent.zone->cgroup, sandbox->id)) < 0) {
+    char text[128];
+    snprintf(text, sizeof(text), "cannot find the sandbox's one process: %m");
+    sandbox_fail(sandbox, text);
+    return;
+  }
+  sandbox->input_open = request.interactive;
   if (request.changes) {
     sandbox->platform = malloc(sizeof(*sandbox->platform));
     if (!sandbox->platform) die("cannot find memory for a run");

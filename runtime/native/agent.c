@@ -129,6 +129,15 @@ static void obey(const struct frame *frame) {
       if (sandbox) sandbox_result_is_taken(sandbox, bytes);
       break;
     }
+    case FRAME_STDIN:
+      if (sandbox) sandbox_take_input(sandbox, frame->payload, frame->length);
+      break;
+    case FRAME_STDIN_END:
+      if (sandbox) sandbox_end_input(sandbox);
+      break;
+    case FRAME_SIGNAL:
+      if (sandbox) sandbox_signal(sandbox, frame->payload, frame->length);
+      break;
     case FRAME_STAT: send_stat(frame->sandbox); break;
     default: die("the worker sent a frame that frame_next() let pass");
   }

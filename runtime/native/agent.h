@@ -49,6 +49,10 @@ struct sandbox {
   char *texts;
   struct stream output, error, changes;
   int job_fd, result_fd, stdin_fd, changes_pidfd;
+  /* Of an interactive run: its main process; whether more stdin may come; and what of that is not taken, bytes. */
+  int program_pidfd;
+  bool input_open;
+  uint32_t input_untaken;
   enum changes_state changes_state;
   struct platform_files *platform; /* NULL: the run was not asked for its changes */
   bool work_only;                  /* of those, what is in /work */
@@ -105,6 +109,10 @@ bool sandbox_limit(struct sandbox *sandbox, const struct run_limits *limits);
 void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length);
 void sandbox_send_job(struct sandbox *sandbox);
 void sandbox_send_input(struct sandbox *sandbox);
+/* Of an interactive run: more of its stdin, the end of that, and a signal for its main process. */
+void sandbox_take_input(struct sandbox *sandbox, const uint8_t *bytes, size_t length);
+void sandbox_end_input(struct sandbox *sandbox);
+void sandbox_signal(struct sandbox *sandbox, const uint8_t *payload, size_t length);
 /* Forwards what is there; false at end of file or when nothing is there yet. */
 bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_type type);
 void sandbox_take_result(struct sandbox *sandbox);

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -579,6 +580,28 @@ uint32_t cgroup_sandbox_processes(const struct cgroup_zone *zone, uint32_t id) {
   char path[96];
   sandbox_path(path, sizeof(path), id, "cgroup.procs");
   return count_members(zone->dir[0], path);
+}
+
+/* 0: not exactly one. */
+static pid_t only_member(const struct cgroup_zone *zone, uint32_t id) {
+  char path[96], text[64], *end;
+  sandbox_path(path, sizeof(path), id, "cgroup.procs");
+  if (read_file_at(zone->dir[0], path, text, sizeof(text)) <= 0) return 0;
+  long pid = strtol(text, &end, 10);
+  return pid > 1 && strcmp(end, "\n") == 0 ? (pid_t)pid : 0;
+}
+
+int cgroup_sandbox_open_process(const struct cgroup_zone *zone, uint32_t id) {
+  pid_t pid = only_member(zone, id);
+  int pidfd = pid == 0 ? -1 : (int)syscall(SYS_pidfd_open, pid, 0);
+  if (pid == 0) errno = ESRCH;
+  if (pidfd < 0) return -1;
+  /* The process may have ended in between, and its number be another's. If the number is a member's now, and who we hold
+   * is not reaped after that, then he has had it all the time. */
+  if (only_member(zone, id) == pid && syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) == 0) return pidfd;
+  close(pidfd);
+  errno = ESRCH;
+  return -1;
 }
 
 uint32_t cgroup_zygote_processes(const struct cgroup_zone *zone) {

@@ -10,10 +10,14 @@
 /* NULL when a frame of this kind can have a payload of that length. */
 static const char *check_head(uint8_t type, uint32_t sandbox, uint32_t length) {
   static const char too_long[] = "a frame is longer than its kind", nobody[] = "a frame is for no sandbox";
+  static const char too_short[] = "a frame is not as long as its kind";
   switch (type) {
     case FRAME_CREATE: return sandbox == 0 ? nobody : length > MAX_SPEC ? too_long : NULL;
     case FRAME_RUN: return sandbox == 0 ? nobody : length > MAX_FRAME - (FRAME_PREFIX - 4) ? too_long : NULL;
-    case FRAME_TAKEN: return sandbox == 0 ? nobody : length != sizeof(uint32_t) ? "a frame is not as long as its kind" : NULL;
+    case FRAME_TAKEN: return sandbox == 0 ? nobody : length != sizeof(uint32_t) ? too_short : NULL;
+    case FRAME_STDIN: return sandbox == 0 ? nobody : length > STDIN_WINDOW ? too_long : length == 0 ? too_short : NULL;
+    case FRAME_SIGNAL: return sandbox == 0 ? nobody : length != sizeof(uint32_t) ? too_short : NULL;
+    case FRAME_STDIN_END:
     case FRAME_KILL: return sandbox == 0 ? nobody : length > 0 ? too_long : NULL;
     case FRAME_STAT: return length > 0 ? too_long : NULL; /* of 0: the zygote's */
     default: return "a frame is of an unknown type";
@@ -115,10 +119,11 @@ const char *frame_read_run(const uint8_t *payload, size_t length, struct run_req
   memcpy(&out->limits, payload, sizeof(out->limits));
   memcpy(&flags, payload + sizeof(out->limits), sizeof(flags));
   memcpy(&input_length, payload + sizeof(out->limits) + sizeof(flags), sizeof(input_length));
-  if ((flags & ~(uint32_t)(RUN_CHANGES | RUN_SECRETS | RUN_WORK)) != 0) return "the run request has unknown flags";
+  if ((flags & ~(uint32_t)(RUN_CHANGES | RUN_SECRETS | RUN_INPUT | RUN_WORK)) != 0) return "the run request has unknown flags";
   if (input_length > length - head) return "the run request has less stdin than it says";
   out->changes = (flags & RUN_CHANGES) != 0;
   out->work_only = (flags & RUN_WORK) != 0;
+  out->interactive = (flags & RUN_INPUT) != 0;
   out->input = payload + head;
   out->input_length = input_length;
   out->job = out->input + input_length;
@@ -134,6 +139,15 @@ const char *frame_read_run(const uint8_t *payload, size_t length, struct run_req
   }
   if (out->job_length == 0) return "the run request has no job";
   return check_limits(&out->limits);
+}
+
+const char *frame_read_signal(const uint8_t *payload, size_t length, int *number) {
+  uint32_t asked;
+  if (length != sizeof(asked)) return "the signal is not as long as its kind";
+  memcpy(&asked, payload, sizeof(asked));
+  if (!in_range(asked, 1, MAX_SIGNAL)) return "the signal is none that is sent";
+  *number = (int)asked;
+  return NULL;
 }
 
 const char *event_check(const struct zygote_event *event, size_t got) {

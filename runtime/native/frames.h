@@ -9,7 +9,7 @@
 #include "oncebox.h"
 
 struct frame {
-  enum frame_type type; /* CREATE, RUN, KILL or STAT: a worker sends no others */
+  enum frame_type type; /* of those that a worker sends */
   uint32_t sandbox;
   const uint8_t *payload;
   size_t length;
@@ -23,11 +23,14 @@ const char *frame_read_spec(const uint8_t *payload, size_t length, struct sandbo
 
 struct run_request {
   struct run_limits limits;
-  bool changes, work_only;
+  bool changes, work_only, interactive;
   const uint8_t *input, *secrets, *job; /* secrets: NULL where there are none */
   uint32_t input_length, secrets_length, job_length;
 };
 const char *frame_read_run(const uint8_t *payload, size_t length, struct run_request *out);
+
+/* FRAME_SIGNAL. */
+const char *frame_read_signal(const uint8_t *payload, size_t length, int *number);
 
 struct secret {
   char name[MAX_SECRET_NAME]; /* of one file, and not a hidden one */

@@ -161,8 +161,9 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
+  /* What the launcher ignores, or whoever started it, every program would inherit. */
+  for (int number = 1; number <= MAX_SIGNAL; number++) signal(number, SIG_DFL);
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGINT, SIG_DFL); /* the launcher ignores it, and every program would inherit that */
   prctl(PR_SET_NAME, "agent");
   zone.id = id;
   zone.worker = worker;

@@ -472,6 +472,7 @@ static void run(const uint8_t *payload, size_t length) {
   const struct sandbox_spec *spec = &oci.request.spec;
   if (oci.state != CREATED) die("the worker sent a run request out of place");
   const char *wrong = frame_read_run(payload, length, &request);
+  if (!wrong && request.interactive) wrong = "this isolation takes no input while it runs";
   if (wrong) die("the worker sent a malformed run request: %s", wrong);
   oci.run_at = now_usec();
   if (request.secrets && secrets_write(oci.tmpfs, &request, spec->uid, spec->gid) < 0)

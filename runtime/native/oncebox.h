@@ -45,6 +45,8 @@
 /* Of a result that is streamed: all of it together, and what of it may be on its way to who reads it. */
 #define MAX_STREAM (64u << 20)
 #define STREAM_WINDOW (1u << 20)
+/* Of stdin that comes while a program runs: what may be on its way to it. */
+#define STDIN_WINDOW (64u << 10)
 #define MAX_LAYERS 128 /* the OCI image spec knows no bound; Docker's is 127 */
 #define LAYER_NAME 64
 #define MAX_GROUPS 32
@@ -85,7 +87,12 @@ enum frame_type {
                      layers, config.json */
   /* A result that is streamed. */
   FRAME_RESULT = 19, /* agent, before DONE: records of a result, each of which ends with RESULT_RECORD */
-  FRAME_TAKEN = 20   /* worker: u32, so many bytes of them are passed on */
+  FRAME_TAKEN = 20,  /* worker: u32, so many bytes of them are passed on */
+  /* A run with RUN_INPUT, from RUN until its end. Of stdin, STDIN_WINDOW bytes at most may be sent and not taken. */
+  FRAME_STDIN = 21,      /* worker: bytes, at least one */
+  FRAME_STDIN_END = 22,  /* worker: no more of them */
+  FRAME_SIGNAL = 23,     /* worker: u32, its number */
+  FRAME_INPUT_TAKEN = 24 /* agent: struct input_taken */
 };
 
 enum oci_runtime { OCI_RUNC = 1, OCI_GVISOR = 2 };
@@ -106,8 +113,17 @@ struct spec_head {
 enum run_flags {
   RUN_CHANGES = 1,
   RUN_SECRETS = 2,
+  RUN_INPUT = 4, /* stdin stays open: more of it, and signals, may follow */
   RUN_WORK = 8 /* with RUN_CHANGES: of /work only, which the spec has as a directory of the tmpfs (SPEC_SCRATCH) */
 };
+
+/* Since it was last said: bytes of FRAME_STDIN that are in the program's pipe, or that nobody will read, as it has closed
+ * it; and signals that were sent. */
+struct input_taken {
+  uint32_t bytes;
+  uint32_t signals;
+} __attribute__((packed));
+#define MAX_SIGNAL 31 /* those of real time queue up, at the cost of the zone's owner */
 
 #define MAX_SECRETS 32
 #define MAX_SECRET_NAME 64 /* with its NUL */
@@ -297,6 +313,8 @@ void cgroup_sandbox_usage(const struct cgroup_zone *zone, uint32_t id, uint32_t 
 uint32_t cgroup_sandbox_oom_kills(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_pids_refused(const struct cgroup_zone *zone, uint32_t id);
 uint32_t cgroup_sandbox_processes(const struct cgroup_zone *zone, uint32_t id);
+/* A pidfd of the one process that is in it; -1 with errno, ESRCH where there is not exactly one. */
+int cgroup_sandbox_open_process(const struct cgroup_zone *zone, uint32_t id);
 /* Ends all that is in it, wherever else that belongs. */
 void cgroup_sandbox_kill(const struct cgroup_zone *zone, uint32_t id);
 /* 0, or -1 with EBUSY while the kernel still holds it. */

@@ -1,5 +1,6 @@
 import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Command, Program, SourceFile } from '../../sdk/contract/program.ts';
+import type { OpenInput } from './open-input.ts';
 
 /**
  * A container that runs one program once. Made by a zone, run at most once, then dead. Whoever made it owns it
@@ -51,7 +52,13 @@ export type RunnableProgram =
 export interface RunRequest {
   program: RunnableProgram;
   limits: Limits;
+  /** All of it; with `input` what it begins with. */
   stdin: Uint8Array;
+  /**
+   * More of stdin, which stays open until its end is said, and signals for the main process, all while it runs. A sandbox that an OCI
+   * runtime made takes none: `run` throws InputUnsupportedError.
+   */
+  input?: OpenInput;
   /** Report what the program left in the writable layer. */
   captureChanges?: boolean;
   /** Of that only `/work`, which the spec has to have as `scratch`, and only when its tar is no longer than so many bytes. */
@@ -155,6 +162,11 @@ export interface SandboxStat {
   memoryBytes: number;
   memoryPeakBytes: number;
   writableBytes: number;
+}
+
+/** What it is made by cannot give a program input while it runs. */
+export class InputUnsupportedError extends Error {
+  override readonly name = 'InputUnsupportedError';
 }
 
 /** Ours, not the program's: the zone or launcher died under the sandbox. */

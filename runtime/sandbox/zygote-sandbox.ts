@@ -3,11 +3,12 @@ import {
   changesWithinMs,
   chunkBytes,
   decodeFailure,
+  decodeInputTaken,
   decodeReport,
   decodeResidue,
   decodeStat,
+  encodeNumber,
   encodeRunHead,
-  encodeTaken,
   type Frame,
   type FrameType,
   frameType,
@@ -17,6 +18,7 @@ import {
   reportBytes,
 } from '../zygote/protocol.ts';
 import {
+  InputUnsupportedError,
   noResidue,
   type Residue,
   type RunnableProgram,
@@ -40,6 +42,8 @@ const deadWithinMs = 30_000;
 interface Wiring {
   id: string;
   spec: SandboxSpec;
+  /** Whether a run can have more input than what it begins with. */
+  takesInput: boolean;
   encodeJob(program: RunnableProgram): Buffer;
   send(type: FrameType, ...payload: Uint8Array[]): void;
   /** The zone did what no agent of ours does: it is to be closed, which ends with `lose`. */
@@ -127,11 +131,19 @@ export class ZygoteSandbox implements Sandbox {
     if (this.state !== 'created') {
       throw new SandboxLostError(`sandbox ${this.id} cannot run: it is ${this.state}`);
     }
+    if (request.input && !this.#wiring.takesInput)
+      throw new InputUnsupportedError(`sandbox ${this.id} takes no input while its program runs`);
     this.state = 'running';
     const { limits, captureWork } = request;
     this.#changes = new Collected(captureWork);
     const job = this.#wiring.encodeJob(request.program);
     this.#wiring.send(frameType.RUN, encodeRunHead(request), job);
+    const { send } = this.#wiring;
+    request.input?.attach({
+      stdin: (bytes) => send(frameType.STDIN, bytes),
+      end: () => send(frameType.STDIN_END),
+      signal: (number) => send(frameType.SIGNAL, encodeNumber(number)),
+    });
     const endMs = limits.wallMs + endWithinMs + (captures(request) ? changesWithinMs : 0);
     clearTimeout(this.#deadline);
     this.#deadline = this.#within(endMs, 'did not end');
@@ -175,6 +187,9 @@ export class ZygoteSandbox implements Sandbox {
         break;
       case frameType.RESULT:
         this.#hearRecords(payload);
+        break;
+      case frameType.INPUT_TAKEN:
+        this.#hearInputTaken(payload);
         break;
       case frameType.CHANGES:
         this.#collect(this.#changes, payload, ({ request }) =>
@@ -242,9 +257,15 @@ export class ZygoteSandbox implements Sandbox {
       return;
     }
     const taken = () => {
-      if (this.state === 'running') this.#wiring.send(frameType.TAKEN, encodeTaken(records.length));
+      if (this.state === 'running') this.#wiring.send(frameType.TAKEN, encodeNumber(records.length));
     };
     (run.request.onRecords?.(records) ?? Promise.resolve()).then(taken, taken);
+  }
+
+  #hearInputTaken(payload: Buffer): void {
+    const run = this.#run;
+    const isDue = run && !run.isOver && run.request.input?.taken(decodeInputTaken(payload));
+    if (!isDue) this.#wiring.breach(`sandbox ${this.id} took input that it was not sent`);
   }
 
   #hearDone(payload: Buffer): void {
@@ -263,6 +284,7 @@ export class ZygoteSandbox implements Sandbox {
     const recordsEnd = decoded.result.lastIndexOf(newline) + 1;
     if (recordsEnd > 0) this.#hearRecords(Buffer.from(decoded.result.subarray(0, recordsEnd)));
     run.isOver = true;
+    run.request.input?.close();
     const report: RunReport = {
       ...decoded,
       result: decoded.result.subarray(recordsEnd),
@@ -283,6 +305,7 @@ export class ZygoteSandbox implements Sandbox {
   #fail(error: SandboxLostError): void {
     this.#settleReady.reject(error);
     this.#run?.reject(error);
+    this.#run?.request.input?.close();
   }
 }
 

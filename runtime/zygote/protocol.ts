@@ -33,6 +33,10 @@ export const frameType = {
   OCI: 18,
   RESULT: 19,
   TAKEN: 20,
+  STDIN: 21,
+  STDIN_END: 22,
+  SIGNAL: 23,
+  INPUT_TAKEN: 24,
 } as const;
 export type FrameType = (typeof frameType)[keyof typeof frameType];
 
@@ -128,7 +132,7 @@ export class FrameDecoder {
 
 /** By their bit in `enum spec_flags` and `enum run_flags`. */
 export const specFlag = { SCRATCH: 1, OWN_USER: 2, SECRETS: 4 } as const;
-export const runFlag = { CHANGES: 1, SECRETS: 2, WORK: 8 } as const;
+export const runFlag = { CHANGES: 1, SECRETS: 2, INPUT: 4, WORK: 8 } as const;
 
 /** `struct spec_head`, the groups, then working directory and layers. */
 export function encodeSpec(spec: SandboxSpec): Buffer {
@@ -164,12 +168,14 @@ export function encodeRunHead({
   captureChanges = false,
   captureWork,
   secrets = [],
+  input,
 }: Omit<RunRequest, 'program'>): Buffer {
   const numbers = Buffer.allocUnsafe(8);
   const hasSecrets = secrets.length > 0;
   const captures =
     captureWork !== undefined ? runFlag.CHANGES | runFlag.WORK : captureChanges ? runFlag.CHANGES : 0;
-  numbers.writeUInt32LE(captures | (hasSecrets ? runFlag.SECRETS : 0), 0);
+  const flags = captures | (hasSecrets ? runFlag.SECRETS : 0) | (input ? runFlag.INPUT : 0);
+  numbers.writeUInt32LE(flags, 0);
   numbers.writeUInt32LE(stdin.length, 4);
   const parts = secrets.flatMap(({ name, value }) => [
     ...withLength(Buffer.from(name)),
@@ -193,11 +199,16 @@ function lengthOf(parts: readonly Uint8Array[]): Buffer {
   return length;
 }
 
-/** What FRAME_TAKEN says. */
-export function encodeTaken(bytes: number): Buffer {
-  const taken = Buffer.allocUnsafe(4);
-  taken.writeUInt32LE(bytes);
-  return taken;
+/** What FRAME_TAKEN says, bytes, and FRAME_SIGNAL, a signal's number. */
+export function encodeNumber(number: number): Buffer {
+  const bytes = Buffer.allocUnsafe(4);
+  bytes.writeUInt32LE(number);
+  return bytes;
+}
+
+/** `struct input_taken`. */
+export function decodeInputTaken(payload: Buffer): { bytes: number; signals: number } {
+  return { bytes: payload.readUInt32LE(0), signals: payload.readUInt32LE(4) };
 }
 
 /** `struct run_limits`. */

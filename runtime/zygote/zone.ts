@@ -140,6 +140,7 @@ class ZygoteZone implements Zone {
     const sandbox = new ZygoteSandbox({
       id: `${this.#name}-${id.toString(36)}`,
       spec,
+      takesInput: true,
       encodeJob: (program) => encodeJob(this.interpreter, program),
       send: (type, ...payload) => this.#send(encodeFrame(type, id, ...payload)),
       breach: (reason) => this.breach(reason),

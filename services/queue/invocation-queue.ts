@@ -11,6 +11,7 @@ import { claimWaiting } from './cancel-waiting.ts';
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts';
 import { createEventFeed, type EventFeed } from './event-feed.ts';
 import type { Idempotency } from './idempotency.ts';
+import { createInputFeed, type InputFeed } from './input-feed.ts';
 import { readFiles } from './invocation-files.ts';
 import { createInvocationList } from './invocation-list.ts';
 import { cancelChannel, cancelledKey, type InvocationJob } from './job.ts';
@@ -66,6 +67,8 @@ export interface InvocationQueue {
   ended(ids: readonly string[]): Promise<(readonly [string, Invocation | undefined])[]>;
   /** What invocations say while they run. */
   readonly events: EventFeed;
+  /** What those that are interactive are told while they run. */
+  readonly inputs: InputFeed;
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
   readonly deadLetters: DeadLetters;
@@ -107,6 +110,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const room = createRedisRoom(redis, onError);
   const events = createEventFeed({ redis, subscriber, readFinal, onError });
+  const inputs = createInputFeed({ redis, subscriber, room, onError });
 
   /** When each flow was refused last: what would be refused again is not sent first. */
   const refusedAtMs = new Map<string, number>();
@@ -273,6 +277,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
 
   return {
     events,
+    inputs,
     room,
     deadLetters: createDeadLetters(redis),
     enqueue: add,
@@ -291,6 +296,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     async close() {
       await results.close();
       await events.close();
+      inputs.close();
       await queue.close();
     },
   };

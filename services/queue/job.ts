@@ -67,6 +67,8 @@ export const invocationJobSchema = z.object({
   callback: z.object({ url: z.string() }).optional(),
   /** Its events are written from the start: somebody follows it. */
   events: z.boolean().optional(),
+  /** `stdin` is only its beginning: more of it, and signals, come while it runs. */
+  interactive: z.boolean().optional(),
   /** When the request reached the gateway and when it was enqueued; absent from older gateways. */
   receivedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),
   enqueuedAtMs: z.number().describe('Unix time, milliseconds with fractions').optional(),

@@ -36,6 +36,7 @@ import { createFunctionAssembler } from './assemble-function.ts';
 import { atMost } from './at-most.ts';
 import { MemoryCapacity } from './capacity.ts';
 import { createEventWriter } from './events.ts';
+import { createInputs } from './input.ts';
 import { createInvocationWorker } from './invocation-worker.ts';
 import { openKeepWarm } from './keep-warm.ts';
 import { createLanguageImages } from './language-images.ts';
@@ -141,6 +142,12 @@ const events = createEventWriter({
   keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
   onError: (error) => logger.warn({ err: error }, 'cannot write the events of an invocation'),
 });
+const inputs = createInputs({
+  redis,
+  subscriber,
+  onError: (error) => logger.warn({ err: error }, 'cannot read the input of an invocation'),
+});
+undo.push(() => inputs.close());
 subscriber.on('message', (channel, id) => {
   if (channel === cancelChannel) runs.cancel(id);
   if (channel === followChannel) events.follow(id);
@@ -210,6 +217,7 @@ const worker = createInvocationWorker({
       },
     }),
     events,
+    inputs,
     finished(invocation, tenant) {
       metrics.finished(invocation);
       meter.add(tenant, invocation.usage?.cpuMs ?? 0);

@@ -13,6 +13,7 @@ import { compileProgram } from './compile.ts';
 import type { EventWriter, Streams } from './events.ts';
 import { type Ending, finish } from './invocation-record.ts';
 import { startClock } from './phase-clock.ts';
+import type { Inputs, RunningInput } from './input.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
 import type { AbortCause, Run, Runs } from './runs.ts';
@@ -33,6 +34,8 @@ export interface InvocationDeps {
   recordDiff: RecordDiff;
   /** Tells followers what invocations say while they run. */
   events?: EventWriter;
+  /** Where what interactive invocations are told comes from; without one they have the stdin of their job and no more. */
+  inputs?: Inputs;
   /** Told of every invocation once it is over, and whose it was. */
   finished?: (invocation: Invocation, tenant: string) => void;
   logger: Logger;
@@ -95,6 +98,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   let prepared: PreparedJob | undefined;
   let compile: CompileStage | undefined;
   let lease: LeasedSandbox | undefined;
+  let talk: RunningInput | undefined;
   const events = deps.events?.open(job.id, {
     isFollowed: data.events ?? false,
     replyTo: data.replyTo,
@@ -141,6 +145,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
       release(memoryOfRun(data, capacity));
       program = withFiles(prepared.program, compiled.files);
     }
+    if (data.interactive) talk = deps.inputs?.open(job.id);
     const { report, outcome } = await runStage(
       {
         request: prepared.request,
@@ -148,6 +153,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
           program: withTrace(withDeadline(program, limits.wallMs), trace.context),
           limits,
           stdin: Buffer.from(data.stdin),
+          ...(talk && { input: talk.input }),
           ...(diff !== false && { captureChanges: true }),
           ...(onOutput && { onOutput }),
           ...(events && { onRecords: (records) => events.records(records) }),

@@ -3,9 +3,11 @@ import { connect, type Socket } from 'node:net';
 import { afterEach, expect, test } from 'vitest';
 import { openStore } from '../../runtime/image/store.ts';
 import { defaultSearchPath, encodeJob } from '../../runtime/interpreters/program-job.ts';
+import { OpenInput } from '../../runtime/sandbox/open-input.ts';
 import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import {
   encodeFrame,
+  encodeNumber,
   encodeRunHead,
   encodeSpec,
   type Frame,
@@ -81,7 +83,7 @@ test.each([
   ['no time', head({ wallMs: 0 }), 'time is out of range'],
   ['no CPU', head({ cpus: 0 }), 'CPU bandwidth is out of range'],
   ['no disk', head({ diskBytes: 0 }), 'disk cap is out of range'],
-  ['a flag that is none', withByte(head(), flagsAt, 4), 'unknown flags'],
+  ['a flag that is none', withByte(head(), flagsAt, 8), 'unknown flags'],
   ['less stdin than it says', withByte(head(), flagsAt + 7, 1), 'less stdin than it says'],
   ['a secret beside its directory', withSecret('../x', 1), 'secrets are malformed'],
   ['a secret without a name', withSecret('', 1), 'secrets are malformed'],
@@ -100,6 +102,50 @@ test.each([
   socket.write(encodeFrame(frameType.RUN, id, wrong, job));
   await hear(frameType.GONE, id);
   expect(textOf(frameType.FAILED, id)).toContain(reason);
+  socket.write(encodeFrame(frameType.CREATE, id + 1, encodeSpec(scratchSpec(layers))));
+  await hear(frameType.READY, id + 1);
+});
+
+const interactive = encodeRunHead({
+  limits: defaultLimits(),
+  stdin: Buffer.from(''),
+  input: new OpenInput(),
+});
+const sleep = encodeJob('exec', { kind: 'command', argv: ['/bin/sleep', '60'], env: {}, files: [] });
+const signal = (number: number) => encodeFrame(frameType.SIGNAL, id, encodeNumber(number));
+const stdin = (bytes: number) => encodeFrame(frameType.STDIN, id, Buffer.alloc(bytes));
+const end = encodeFrame(frameType.STDIN_END, id);
+const run = (headOfIt: Uint8Array) => encodeFrame(frameType.RUN, id, headOfIt, sleep);
+test.each([
+  ['stdin ahead of its run', [stdin(1)], 'before the run'],
+  ['a signal ahead of its run', [signal(2)], 'before the run'],
+  ['stdin for a run that takes none', [run(head()), stdin(1)], 'takes none'],
+  ['a signal for a run that takes none', [run(head()), signal(2)], 'takes none'],
+  ['stdin after its end', [run(interactive), end, stdin(1)], 'takes none'],
+  ['a signal that is none', [run(interactive), signal(32)], 'none that is sent'],
+  ['signal 0', [run(interactive), signal(0)], 'none that is sent'],
+  // The pipe holds a window, and so does the agent: this is more than both.
+  ['more stdin than was asked for', [run(interactive), stdin(65_536), stdin(65_536), stdin(1)], 'more stdin'],
+])('%s ends the sandbox with the reason, and the zone goes on', async (_, frames, reason) => {
+  const { socket, hear, textOf } = await zone();
+  socket.write(Buffer.concat(frames));
+  await hear(frameType.GONE, id);
+  expect(textOf(frameType.FAILED, id)).toContain(reason);
+  socket.write(encodeFrame(frameType.CREATE, id + 1, encodeSpec(scratchSpec(layers))));
+  await hear(frameType.READY, id + 1);
+});
+
+test('input for a sandbox that is gone, or never was, is heard by nobody', async () => {
+  const { socket, hear } = await zone();
+  socket.write(encodeFrame(frameType.RUN, id, interactive, job));
+  await hear(frameType.GONE, id);
+  for (const sandbox of [id, id + 7])
+    for (const [type, payload] of [
+      [frameType.STDIN, Buffer.from('x')],
+      [frameType.SIGNAL, encodeNumber(9)],
+      [frameType.STDIN_END, Buffer.alloc(0)],
+    ] as const)
+      socket.write(encodeFrame(type, sandbox, payload));
   socket.write(encodeFrame(frameType.CREATE, id + 1, encodeSpec(scratchSpec(layers))));
   await hear(frameType.READY, id + 1);
 });

@@ -17,9 +17,11 @@ import {
   serviceId,
 } from '../../runtime/image/ids.ts';
 import { memoryOverheadBytes } from '../../runtime/sandbox/oci/wall.ts';
+import { stdinWindowBytes } from '../../runtime/sandbox/open-input.ts';
 import {
   changesOverheadBytes,
   changesWithinMs,
+  decodeInputTaken,
   decodeReport,
   decodeResidue,
   decodeUnpackReport,
@@ -112,6 +114,7 @@ test('ids and sizes are the same in C and in TypeScript', () => {
   expect(header).toContain(`#define MAX_ZONES ${maxZones} `);
   expect(header).toContain(`#define MAX_RESULT (${maxResultBytes / 1024 / 1024}u << 20)`);
   expect(header).toContain(`#define MAX_STREAM (${maxStreamBytes / 1024 / 1024}u << 20)`);
+  expect(header).toContain(`#define STDIN_WINDOW (${stdinWindowBytes / 1024}u << 10)`);
   expect(header).toContain(`#define CHANGES_OVERHEAD (${changesOverheadBytes / 1024 / 1024}u << 20)`);
   expect(header).toContain(`#define CHANGES_WITHIN ${changesWithinMs * 1000}u`);
   expect(serviceId).toBe(sandboxIdBase + sandboxIdCount);
@@ -142,6 +145,7 @@ test('the structures are as long in C as in TypeScript', () => {
   expect(spec.subarray(structBytes('spec_head')).toString()).toBe('/\0a\0');
   const report = Buffer.alloc(structBytes('run_report') + 3, 0);
   expect(decodeReport(report).result).toHaveLength(3);
+  expect(decodeInputTaken(Buffer.alloc(structBytes('input_taken')))).toEqual({ bytes: 0, signals: 0 });
   const limits = { memoryBytes: 1, diskBytes: 1, diskInodes: 1, pids: 1, cpus: 1, wallMs: 1 };
   expect(encodeBuildLimits(limits)).toHaveLength(structBytes('build_limits'));
   const built = Buffer.alloc(structBytes('build_report'));

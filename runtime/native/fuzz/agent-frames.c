@@ -36,6 +36,13 @@ static void must_be_run(const uint8_t *payload, size_t length) {
   must(sum == (sum & 0xff));
 }
 
+static void must_be_signal(const uint8_t *payload, size_t length) {
+  int number = 0;
+  must(length == sizeof(uint32_t));
+  if (frame_read_signal(payload, length, &number)) return;
+  must(number >= 1 && number <= MAX_SIGNAL && payload[0] == number);
+}
+
 struct heard {
   size_t frames, bytes;
   uint64_t digest;
@@ -48,8 +55,10 @@ static void hear(struct heard *heard, const struct frame *frame, size_t size) {
   uint8_t *payload = copy_of(frame->payload, frame->length);
   if (frame->type == FRAME_CREATE) must_be_spec(payload, frame->length);
   else if (frame->type == FRAME_RUN) must_be_run(payload, frame->length);
+  else if (frame->type == FRAME_STDIN) must(frame->length > 0 && frame->length <= STDIN_WINDOW);
+  else if (frame->type == FRAME_SIGNAL) must_be_signal(payload, frame->length);
   else if (frame->type == FRAME_TAKEN) must(frame->length == sizeof(uint32_t));
-  else must(frame->length == 0 && (frame->type == FRAME_KILL || frame->type == FRAME_STAT));
+  else must(frame->length == 0 && (frame->type == FRAME_KILL || frame->type == FRAME_STAT || frame->type == FRAME_STDIN_END));
   heard->frames++;
   heard->bytes += size;
   heard->digest = heard->digest * 31 + frame->type + frame->sandbox;

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 export const fuzzers = [
   'launcher-request',
   'agent-frames',
+  'run-streams',
   'zygote-messages',
   'exec-job',
   'proc-text',

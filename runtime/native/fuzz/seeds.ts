@@ -5,14 +5,15 @@ import { encodeBuildLimits } from '../../image/build/confined-build.ts';
 import { encodeJob } from '../../interpreters/program-job.ts';
 import { ociConfig } from '../../sandbox/oci/config.ts';
 import type { OciWall } from '../../sandbox/oci/wall.ts';
+import { OpenInput } from '../../sandbox/open-input.ts';
 import { type SandboxSpec, scratchSpec } from '../../sandbox/sandbox.ts';
 import {
   encodeFrame,
+  encodeNumber,
   encodeOci,
   encodeRunHead,
   encodeSpec,
   encodeStrings,
-  encodeTaken,
   frameType,
 } from '../../zygote/protocol.ts';
 import { encodeZoneRequest } from '../../zygote/zone.ts';
@@ -25,6 +26,7 @@ export function fuzzSeeds(): Record<string, Record<string, Uint8Array>> {
   return {
     'launcher-request': launcherRequests(),
     'agent-frames': agentFrames(),
+    'run-streams': runStreams(),
     'zygote-messages': zygoteMessages(),
     'exec-job': execJobs(),
     'proc-text': procTexts(),
@@ -133,6 +135,12 @@ function agentFrames() {
       encodeRunHead({ limits: defaultLimits(), stdin: text('stdin'), captureChanges, secrets: given }),
       text('{"job":1}'),
     );
+  const interactive = encodeFrame(
+    frameType.RUN,
+    8193,
+    encodeRunHead({ limits: defaultLimits(), stdin: text(''), input: new OpenInput(), secrets }),
+    text('{"job":1}'),
+  );
   const kill = encodeFrame(frameType.KILL, 8193);
   const stat = [0, 8193].map((id) => encodeFrame(frameType.STAT, id));
   // The first byte: how the stream is cut.
@@ -145,8 +153,50 @@ function agentFrames() {
     'run-changes': cut(64, run(true)),
     'create-secrets': cut(50, createSecret),
     'run-secrets': cut(80, run(true, secrets)),
-    taken: cut(9, run(false), encodeFrame(frameType.TAKEN, 8193, encodeTaken(65_536))),
+    taken: cut(9, run(false), encodeFrame(frameType.TAKEN, 8193, encodeNumber(65_536))),
+    input: cut(
+      17,
+      interactive,
+      encodeFrame(frameType.STDIN, 8193, text('a line\n')),
+      encodeFrame(frameType.SIGNAL, 8193, encodeNumber(2)),
+      encodeFrame(frameType.STDIN_END, 8193),
+    ),
     life: cut(33, create, ...stat, run(false), kill, createUser),
+  };
+}
+
+/** Steps as run-streams.c takes them: kind, byte, number; those that say something, what they say. */
+function runStreams() {
+  const step = (kind: number, byte: number, number: number, said = '') => {
+    const head = Buffer.from([kind, byte, 0, 0]);
+    head.writeUInt16LE(number, 2);
+    return Buffer.concat([head, text(said)]);
+  };
+  const say = (said: string) => step(5, Buffer.byteLength(said), 0, said);
+  const stdin = (bytes: number) => step(0, bytes & 1, bytes - (bytes & 1));
+  const read = (bytes: number) => step(1, 0, bytes);
+  const [end, close, write] = [step(2, 0, 0), step(4, 0, 0), step(8, 0, 0)];
+  return {
+    stdin: Buffer.concat([stdin(5000), read(4096), write, stdin(7000), read(100), end, read(8192), write]),
+    // A pipe of 4096 bytes, and a window of 8192 that is exactly full, or has a byte too many.
+    window: Buffer.concat([stdin(8192), stdin(4096), read(4096), write, stdin(4096)]),
+    'beyond-window': Buffer.concat([stdin(8192), stdin(4097)]),
+    'closed-stdin': Buffer.concat([stdin(8000), close, write, stdin(100), end]),
+    signals: Buffer.concat([step(3, 0, 2), stdin(8192), step(3, 0, 9), step(3, 0, 32)]),
+    records: Buffer.concat([
+      say('{"text":"a"}\n{"te'),
+      say('xt":"b"}\n{"ok"'),
+      say(':1}'),
+      say('\0'),
+      say('\n'),
+    ]),
+    result: Buffer.concat([say('{"ok":1}\0\u0007')]),
+    streamed: Buffer.concat([
+      ...Array(4).fill(step(6, 97, 4000)),
+      step(7, 1, 9000),
+      ...Array(9).fill(step(6, 97, 4000)),
+    ]),
+    'result-end': Buffer.concat([say('{"text":"a"}\n'), step(9, 0xff, 0), read(10)]),
   };
 }
 

@@ -49,6 +49,7 @@ export async function createOciSandbox(options: OciSandboxOptions): Promise<Sand
   const sandbox: ZygoteSandbox = new ZygoteSandbox({
     id,
     spec,
+    takesInput: false,
     encodeJob: (program) => encodeOciJob({ interpreter, program, workingDir: spec.workingDir, searchPath }),
     send: (type, ...payload) => socket.write(encodeFrame(type, onlyId, ...payload)),
     breach(reason) {
