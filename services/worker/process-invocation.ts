@@ -106,6 +106,8 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     isFollowed: parsed.data.events ?? false,
     replyTo: parsed.data.replyTo,
     streams: streamsOf(parsed.data.program),
+    tenant: parsed.data.tenant ?? defaultTenant,
+    onRefused: () => void lease?.sandbox.kill(),
   });
   try {
     release = await capacity.acquire(memoryToAdmit(parsed.data, capacity), run.signal);
@@ -146,7 +148,8 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     });
     const initMs = initMsOf(report);
     if (initMs !== undefined) lease.initialised?.(initMs);
-    const outcome = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
+    const ended = report.cause === 'killed' ? killedOutcome(run) : outcomeOf(report, program, limits);
+    const outcome = events?.refused ?? ended;
     const kept = await deps.recordDiff(job.id, diff, report.changes, parsed.data.tenant);
     const changed = { ...kept, ...streamed };
     const ending = { data: parsed.data, prepared, outcome, lease, report, initMs, changed, trace };
