@@ -11,6 +11,7 @@ import type { Logger } from '../shared/logger.ts';
 import type { Span, Tracing } from '../telemetry/tracing.ts';
 import type { Identity } from '../tenants/identity.ts';
 import type { Tenancy } from '../tenants/tenancy.ts';
+import type { HeldConnections } from './held-connections.ts';
 
 export interface GatewayDeps {
   config: Pick<
@@ -29,6 +30,7 @@ export interface GatewayDeps {
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
   tenancy: Tenancy;
+  held: HeldConnections;
   schedules: Schedules;
   callbacks: Callbacks;
   callbackSecrets: CallbackSecrets;
