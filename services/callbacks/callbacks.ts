@@ -2,6 +2,7 @@ import { Queue } from 'bullmq';
 import { z } from 'zod';
 import { type CallbackState, callbackStateSchema } from '../../sdk/contract/callback.ts';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { queuePrefix } from '../queue/job.ts';
 import type { Redis } from '../shared/redis.ts';
 
@@ -11,11 +12,11 @@ import type { Redis } from '../shared/redis.ts';
  *                                  Expires once it is delivered or has failed.
  *   oncebox:callbacks-due          zset: the invocations whose callback is to be made a job yet, by the Unix time in ms at
  *                                  which they are looked at next
- *   oncebox:callbacks-settled      zset: those whose hash expires, by the Unix time in ms
+ *   oncebox:callbacks-settled:<tenant>   zset: a tenant's whose hash expires, by the Unix time in ms
  */
 const stateKey = (id: string) => `oncebox:callback:${id}`;
 const dueKey = 'oncebox:callbacks-due';
-const settledKey = 'oncebox:callbacks-settled';
+const settledKey = (tenant: string) => `oncebox:callbacks-settled:${tenant}`;
 
 export const callbackQueueName = 'callbacks';
 export const deliverySchema = z.object({
@@ -41,20 +42,21 @@ for _, id in ipairs(due) do redis.call('ZADD', KEYS[1], ARGV[2], id) end
 return due`;
 
 /**
- * KEYS: state, settled. ARGV: status, time to keep it in ms, Unix time in ms, invocation, how many are kept, prefix of
- * states, HTTP status of the answer that delivered it or empty. A script that has written something is not refused for want of
- * memory: what was delivered is not sent again because Redis is full.
+ * KEYS: state, the tenant's settled. ARGV: status, time to keep it in ms, Unix time in ms, invocation, how many are kept, prefix
+ * of states, HTTP status of the answer that delivered it or empty, why it failed or empty. A script that has written something
+ * is not refused for want of memory: what was delivered is not sent again because Redis is full. What is settled stays so.
  */
 const settleScript = `
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 or redis.call('HGET', KEYS[1], 'status') ~= 'pending' then return end
 redis.call('HSET', KEYS[1], 'status', ARGV[1])
+if ARGV[8] ~= '' then redis.call('HSETNX', KEYS[1], 'lastError', ARGV[8]) end
 if ARGV[7] ~= '' then
   redis.call('HDEL', KEYS[1], 'lastError')
   redis.call('HSET', KEYS[1], 'lastStatus', ARGV[7])
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3] - ARGV[2])
 redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
 local tooMany = redis.call('ZCARD', KEYS[2]) - ARGV[5]
 if tooMany > 0 then
   for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, tooMany - 1)) do
@@ -65,7 +67,7 @@ end`;
 
 export interface CallbacksOptions {
   redis: Redis;
-  /** What is known of a callback is kept as the records are. */
+  /** What is known of callbacks is kept as the records are, so many of each tenant. */
   kept: { count: number; ms: number };
   /** For tests of what happens between the attempts. */
   retries?: { attempts: number; firstMs: number };
@@ -92,10 +94,16 @@ export interface Callbacks {
   /** Counts an attempt. False where there is none to make: it has been delivered or has failed. */
   begin(id: string): Promise<boolean>;
   attempted(id: string, outcome: { status?: number; error?: string }): Promise<void>;
-  /** `lastStatus`: of the answer that delivered it. */
-  settle(id: string, status: 'delivered' | 'failed', lastStatus?: number): Promise<void>;
+  /** Once: what it has come to before, it stays. */
+  settle(id: string, settled: Settled): Promise<void>;
   close(): Promise<void>;
 }
+
+type Settled =
+  /** With the status of the answer. */
+  | { status: 'delivered'; lastStatus: number }
+  /** `error`: where no attempt has said why. */
+  | { status: 'failed'; error: string };
 
 export function createCallbacks({ redis, kept, retries = defaultRetries }: CallbacksOptions): Callbacks {
   const queue = new Queue<Delivery>(callbackQueueName, {
@@ -165,9 +173,11 @@ export function createCallbacks({ redis, kept, retries = defaultRetries }: Callb
       if (error !== undefined) commands.hset(stateKey(id), 'lastError', error);
       raise(await commands.exec());
     },
-    async settle(id, status, lastStatus) {
-      const keys = [stateKey(id), settledKey];
-      const args = [status, kept.ms, Date.now(), id, kept.count, stateKey(''), lastStatus ?? ''];
+    async settle(id, settled) {
+      const tenant = (await redis.hget(stateKey(id), 'tenant')) ?? defaultTenant;
+      const keys = [stateKey(id), settledKey(tenant)];
+      const why = settled.status === 'delivered' ? [settled.lastStatus, ''] : ['', settled.error];
+      const args = [settled.status, kept.ms, Date.now(), id, kept.count, stateKey(''), ...why];
       await redis.eval(settleScript, keys.length, ...keys, ...args);
     },
     close: () => queue.close(),

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { ZodError } from 'zod';
 import { queuePrefix } from '../queue/job.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redis } from '../shared/redis.ts';
@@ -44,6 +45,18 @@ export function startDelivering(options: DeliveringOptions): Delivering {
   const underWay = new Map<string, number>();
 
   async function process(job: Job<Delivery>, token?: string): Promise<void> {
+    try {
+      await attempt(job, token);
+    } catch (error) {
+      const isOver = isFinal(error) || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+      // Whatever it was that failed, also what is ours: nothing comes after this, so nothing else would say so.
+      if (!isPutOff(error) && isOver)
+        await callbacks.settle(idOf(job), { status: 'failed', error: reasonOf(error) });
+      throw error;
+    }
+  }
+
+  async function attempt(job: Job<Delivery>, token?: string): Promise<void> {
     const delivery = deliverySchema.parse(job.data);
     const { tenant } = delivery;
     const others = underWay.get(tenant) ?? 0;
@@ -66,7 +79,7 @@ export function startDelivering(options: DeliveringOptions): Delivering {
     const { status, failure } = await send(delivery);
     if (status !== undefined && status >= 200 && status <= 299) {
       // First of all: from here on it is not sent again.
-      await callbacks.settle(id, 'delivered', status);
+      await callbacks.settle(id, { status: 'delivered', lastStatus: status });
       return;
     }
     if (closing.signal.aborted) {
@@ -74,23 +87,21 @@ export function startDelivering(options: DeliveringOptions): Delivering {
       throw new WaitingError();
     }
     const isRefused = errorsOf(failure).some((one) => one instanceof AddressRefusedError);
-    const isLast = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
     const error = status === undefined ? reasonOf(failure) : `the answer was ${status}`;
     await callbacks.attempted(id, { ...(status !== undefined && { status }), error });
     logger.debug({ err: failure, status, invocationId: id, tenant }, 'callback not delivered');
-    if (isRefused || isLast) await callbacks.settle(id, 'failed');
     throw isRefused ? new UnrecoverableError(error) : new Error(error);
   }
 
   async function send({ id, tenant, url, body }: Delivery): Promise<{ status?: number; failure?: unknown }> {
-    const headers = {
-      'content-type': 'application/json',
-      'user-agent': 'oncebox',
-      'oncebox-delivery': `cb-${id}`,
-      'oncebox-invocation-id': id,
-      'oncebox-signature': signatureOf(body, await secrets.signing(tenant), Date.now()),
-    };
     try {
+      const headers = {
+        'content-type': 'application/json',
+        'user-agent': 'oncebox',
+        'oncebox-delivery': `cb-${id}`,
+        'oncebox-invocation-id': id,
+        'oncebox-signature': signatureOf(body, await secrets.signing(tenant), Date.now()),
+      };
       return { status: await poster.post({ url, headers, body, signal: closing.signal }) };
     } catch (failure) {
       return { failure };
@@ -117,6 +128,21 @@ export function startDelivering(options: DeliveringOptions): Delivering {
       await closed;
     },
   };
+}
+
+/** It goes on, here or elsewhere: no attempt has come to nothing. */
+function isPutOff(error: unknown): boolean {
+  return error instanceof DelayedError || error instanceof WaitingError;
+}
+
+/** Another attempt would find the same. */
+function isFinal(error: unknown): boolean {
+  return error instanceof UnrecoverableError || error instanceof ZodError;
+}
+
+/** Also of a job whose data is none. */
+function idOf(job: Job<Delivery>): string {
+  return (job.id ?? '').replace(/^cb-/, '');
 }
 
 /** A connection that fails to each of several addresses has an error for each. */

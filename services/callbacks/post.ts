@@ -1,7 +1,7 @@
-import { lookup as dnsLookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { Agent, request } from 'undici';
 import type { AddressRule } from './address-rules.ts';
+import { createLookUp } from './look-up.ts';
 
 /** From the look-up of the name to the end of the answer. */
 const totalMs = 10_000;
@@ -33,7 +33,7 @@ export interface Poster {
  * Sends to where tenants say. A name is looked up here, each of its addresses is checked, and those that may be connected to
  * are what the socket gets: nobody looks the name up again, and finds another address.
  */
-export function createPoster(isAllowed: AddressRule, lookup: LookupFunction = dnsLookup): Poster {
+export function createPoster(isAllowed: AddressRule, lookup: LookupFunction = createLookUp()): Poster {
   const agent = new Agent({
     connect: { lookup: checkedLookup(isAllowed, lookup), timeout: totalMs },
     headersTimeout: totalMs,

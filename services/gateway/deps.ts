@@ -12,6 +12,7 @@ import type { Logger } from '../shared/logger.ts';
 import type { Span, Tracing } from '../telemetry/tracing.ts';
 import type { Identity } from '../tenants/identity.ts';
 import type { Tenancy } from '../tenants/tenancy.ts';
+import type { HeldConnections } from './held-connections.ts';
 
 export interface GatewayDeps {
   config: Pick<
@@ -32,6 +33,7 @@ export interface GatewayDeps {
   /** The platform's own languages unless given. */
   languages?: Pick<LanguageCatalogue, 'find'>;
   tenancy: Tenancy;
+  held: HeldConnections;
   schedules: Schedules;
   callbacks: Callbacks;
   callbackSecrets: CallbackSecrets;

@@ -30,7 +30,7 @@ const queueAllowanceMs = 60_000;
  */
 export async function dispatch(
   c: Context<GatewayEnv>,
-  deps: Pick<GatewayDeps, 'queue' | 'callbacks' | 'tracing'>,
+  deps: Pick<GatewayDeps, 'queue' | 'callbacks' | 'tracing' | 'held'>,
   id: string,
   request: Omit<InvocationRequest, 'tenant'>,
   reply: (invocation: Invocation) => Reply | RawReply,
@@ -95,10 +95,13 @@ async function replyAtOnce(
 
 async function replyEvents(
   c: Context<GatewayEnv>,
-  { queue }: Pick<GatewayDeps, 'queue'>,
+  { queue, held }: Pick<GatewayDeps, 'queue' | 'held'>,
   { id, job, idempotency, logger, added }: Call,
 ): Promise<Response> {
-  const acceptedId = await queue.enqueue(id, { ...job, events: true, isAwaited: true }, idempotency);
+  const place = held.take(job.tenant);
+  const enqueuing = queue.enqueue(id, { ...job, events: true, isAwaited: true }, idempotency);
+  enqueuing.catch(place.giveUp);
+  const acceptedId = await enqueuing;
   added();
   const left = new AbortController();
   const leave = () => {
@@ -112,12 +115,13 @@ async function replyEvents(
   // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
   if (c.req.raw.signal.aborted) leave();
   const events = queue.events.follow(acceptedId, { signal: left.signal });
-  return withOwnHeaders(c, eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft: leave }));
+  const reply = eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft: leave });
+  return withOwnHeaders(c, place.of(reply));
 }
 
 async function replyFinished(
   c: Context<GatewayEnv>,
-  { queue }: Pick<GatewayDeps, 'queue'>,
+  { queue, held }: Pick<GatewayDeps, 'queue' | 'held'>,
   { id, job, idempotency, logger, added }: Call,
   reply: (invocation: Invocation) => Reply | RawReply,
 ): Promise<Response> {
@@ -145,7 +149,7 @@ async function replyFinished(
       isHttp: isHttp(job),
       isCancelled: idempotency === undefined,
     };
-    return withOwnHeaders(c, await streamReply({ queue }, streamed, onError));
+    return withOwnHeaders(c, await streamReply({ queue, held }, streamed, onError));
   }
   logger.debug(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },

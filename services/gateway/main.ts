@@ -25,6 +25,7 @@ import { limitStorage } from '../tenants/tenant-registry.ts';
 import { createApp } from './app.ts';
 import { callScheduled } from './call-scheduled.ts';
 import type { GatewayDeps } from './deps.ts';
+import { createHeldConnections } from './held-connections.ts';
 import { listen } from './server.ts';
 
 /** How long requests under way may go on once the gateway is asked to stop. */
@@ -95,6 +96,7 @@ const deps: GatewayDeps = {
   directory,
   catalogue: createImageCatalogue(redis),
   tenancy,
+  held: createHeldConnections(config.ONCEBOX_STREAMS_MAX),
   schedules,
   callbacks,
   callbackSecrets: createCallbackSecrets(redis),

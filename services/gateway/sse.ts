@@ -15,6 +15,13 @@ export interface EventReplyOptions {
   stalledMs?: number;
 }
 
+export const eventHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-store',
+  // Proxies of the nginx kind would collect them.
+  'x-accel-buffering': 'no',
+};
+
 /**
  * The reply that tells events as they come (HTML, Server-sent events). An event is read when the client has taken the one
  * before: however slow it is, one is in our memory. Events that cannot be read any more end it with an event `error`.
@@ -25,13 +32,7 @@ export function eventReply(
   options: EventReplyOptions = {},
 ): Response {
   return new Response(eventBody(events, options), {
-    headers: {
-      ...headers,
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      // Proxies of the nginx kind would collect them.
-      'x-accel-buffering': 'no',
-    },
+    headers: { ...headers, ...eventHeaders },
   });
 }
 

@@ -2,6 +2,7 @@ import type { ResponseHead, ResultChunk } from '../../sdk/contract/events.ts';
 import type { NumberedEvent } from '../queue/event-feed.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { GatewayDeps } from './deps.ts';
+import type { HeldConnection } from './held-connections.ts';
 import { bodyAllowed, responseHeaders } from './http-response.ts';
 
 /**
@@ -10,6 +11,26 @@ import { bodyAllowed, responseHeaders } from './http-response.ts';
  * part for the whole. A client that leaves cancels, where `isCancelled` says so.
  */
 export async function streamReply(
+  deps: Pick<GatewayDeps, 'queue' | 'held'>,
+  streamed: Streamed,
+  onError: (error: unknown) => void,
+): Promise<Response> {
+  let place: HeldConnection;
+  try {
+    place = deps.held.take(streamed.tenant);
+  } catch (error) {
+    if (streamed.isCancelled) deps.queue.cancel(streamed.id, streamed.tenant).catch(onError);
+    throw error;
+  }
+  try {
+    return place.of(await followResult(deps, streamed, onError));
+  } catch (error) {
+    place.giveUp();
+    throw error;
+  }
+}
+
+async function followResult(
   { queue }: Pick<GatewayDeps, 'queue'>,
   { id, tenant, isHttp, isCancelled }: Streamed,
   onError: (error: unknown) => void,

@@ -119,6 +119,11 @@ export const configSchema = z.object({
   ONCEBOX_IMAGE_MAX_BYTES: integer(1024, Number.MAX_SAFE_INTEGER)
     .default(8192 * MiB)
     .describe('largest archive or build context that can be uploaded, bytes'),
+  ONCEBOX_STREAMS_MAX: integer(1, 1_000_000)
+    .default(1000)
+    .describe(
+      'connections of one tenant that a gateway holds open, for events, logs and streamed results, before new ones get a 429',
+    ),
   ONCEBOX_RECORDS_KEPT: integer(0, 1_000_000)
     .default(1000)
     .describe('finished invocations that stay readable'),

@@ -1,11 +1,12 @@
+import { eventsKey, streamedKey, streamsOfTenantKey } from '../queue/event-stream.ts';
 import { filesKey, filesOfTenantKey } from '../queue/invocation-files.ts';
 import { layerKey, tenantKeys } from '../registry/keys.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 
 /*
- * What tenants store: each code layer of their functions' versions once, though others may have the same, and the archives
- * kept with their records. It is looked up where it lies, so it is what is there, whatever has died while it was changed.
+ * What tenants store: each code layer of their functions' versions once, though others may have the same, the archives
+ * kept with their records, and results that were streamed. It is looked up where it lies, so it is what is there, whatever has died while it was changed.
  *   oncebox:tenant-storage:<tenant>   sorted set: `<layer or invocation>:<bytes>` of what is being stored now, by the Unix time
  *                                     in ms until which it is counted
  */
@@ -14,7 +15,7 @@ const claimsKey = (tenant: string) => `oncebox:tenant-storage:${tenant}`;
 const leaseMs = 60_000;
 
 const stored = `
-local function stored(names, functions, layers, archives, files)
+local function stored(names, functions, layers, archives, files, streams, events, streamed)
   local seen, bytes = {}, 0
   for _, name in ipairs(redis.call('SMEMBERS', names)) do
     for _, field in ipairs(redis.call('HKEYS', functions .. name)) do
@@ -30,11 +31,18 @@ local function stored(names, functions, layers, archives, files)
     if length == 0 then redis.call('ZREM', archives, id) end
     bytes = bytes + length
   end
+  for _, id in ipairs(redis.call('ZRANGE', streams, 0, -1)) do
+    if redis.call('EXISTS', events .. id) == 0 then redis.call('ZREM', streams, id)
+    else bytes = bytes + (tonumber(redis.call('GET', streamed .. id)) or 0) end
+  end
   return bytes, seen
 end
-local bytes, seen = stored(KEYS[1], ARGV[1], ARGV[2], KEYS[2], ARGV[3])`;
+local bytes, seen = stored(KEYS[1], ARGV[1], ARGV[2], KEYS[2], ARGV[3], KEYS[3], ARGV[4], ARGV[5])`;
 
-/** KEYS: names of functions, archives. ARGV: prefixes of functions, layers and archives. Returns bytes. */
+/**
+ * KEYS: names of functions, archives, streamed results. ARGV: prefixes of functions, layers, archives, events, and of bytes in
+ * those. Returns bytes.
+ */
 const storedScript = `${stored}
 return bytes`;
 
@@ -43,15 +51,16 @@ return bytes`;
  * {1, bytes before} if it fits, else {0, bytes before}.
  */
 const claimScript = `${stored}
-if seen[ARGV[4]] then return {1, bytes} end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', ARGV[7])
-for _, claim in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
-  local what, size = string.match(claim, '^(.*):(%d+)$')
+local what, size, quota, now, lease = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+if seen[what] then return {1, bytes} end
+redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
+for _, claim in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+  local other, taken = string.match(claim, '^(.*):(%d+)$')
   -- What is stored already has been counted.
-  if not seen[what] and redis.call('STRLEN', ARGV[3] .. what) == 0 then bytes = bytes + tonumber(size) end
+  if not seen[other] and redis.call('STRLEN', ARGV[3] .. other) == 0 then bytes = bytes + tonumber(taken) end
 end
-if bytes + tonumber(ARGV[5]) > tonumber(ARGV[6]) then return {0, bytes} end
-redis.call('ZADD', KEYS[3], ARGV[7] + ARGV[8], ARGV[4] .. ':' .. ARGV[5])
+if bytes + tonumber(size) > tonumber(quota) then return {0, bytes} end
+redis.call('ZADD', KEYS[4], now + lease, what .. ':' .. size)
 return {1, bytes}`;
 
 interface StorageClaim {
@@ -74,8 +83,8 @@ export function createStorageLedger(redis: Redis): StorageLedger {
     // All of a tenant's functions have keys that differ in the name at the end.
     const functions = keys.function('a').slice(0, -1);
     return {
-      keys: [keys.names, filesOfTenantKey(tenant)],
-      prefixes: [functions, layerKey(''), filesKey('')],
+      keys: [keys.names, filesOfTenantKey(tenant), streamsOfTenantKey(tenant)],
+      prefixes: [functions, layerKey(''), filesKey(''), eventsKey(''), streamedKey('')],
     };
   }
 

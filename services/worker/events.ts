@@ -1,6 +1,7 @@
 import { parseRecords, type ResultRecord } from '../../runtime/sandbox/result-records.ts';
 import type { OutputEvent, ResultChunk, StageName } from '../../sdk/contract/events.ts';
 import type { StartKind } from '../../sdk/contract/invocation.ts';
+import type { Outcome } from '../../sdk/contract/outcome.ts';
 import { appendEvents, eventMaxBytes, newsChannel } from '../queue/event-stream.ts';
 import { makeRoom } from '../queue/make-room.ts';
 import type { RedisRoom } from '../queue/redis-room.ts';
@@ -13,11 +14,16 @@ const batchBytes = 64 * 1024;
 /** Of an invocation that nobody follows yet, what is kept for who may. */
 const heldMaxBytes = 64 * 1024 * 1024;
 
+/** Of a streamed result, what is asked for at once of the tenant's storage: at first, and at most. */
+const grantBytes = { first: 4096, most: 1024 * 1024 };
+
 export interface EventWriterOptions {
   redis: Redis;
   room: RedisRoom;
   /** As long as records. */
   keepMs: number;
+  /** Whether so many bytes more of streamed results fit into a tenant's storage. Without: there are no quotas. */
+  hasStorage?: (tenant: string, bytes: number) => Promise<boolean>;
   onError: (error: unknown) => void;
 }
 
@@ -27,7 +33,7 @@ export interface EventWriter {
    * `isFollowed`: from the start. Else what is said is only held, and written when `follow` asks for it, or when there is
    * a streamed result: that is told to `replyTo`.
    */
-  open(id: string, options: { isFollowed: boolean; replyTo: string; streams: Streams }): EventRecorder;
+  open(id: string, options: OpenOptions): EventRecorder;
   follow(id: string): void;
   /** The record of the invocation is written: followers need not wait any longer. */
   recorded(id: string): void;
@@ -39,7 +45,18 @@ export interface EventWriter {
  */
 export type Streams = 'nothing' | 'result' | 'response';
 
+interface OpenOptions {
+  isFollowed: boolean;
+  replyTo: string;
+  streams: Streams;
+  tenant: string;
+  /** Called once, when the tenant's storage is used up: its result goes no further. */
+  onRefused: () => void;
+}
+
 interface EventRecorder {
+  /** How the invocation has ended, where its result was refused. */
+  readonly refused: Outcome | undefined;
   started(start: StartKind): void;
   /** What was said before is of another stage: `truncated` of that one. */
   stage(stage: StageName, start: StartKind, truncated?: TruncatedStreams): void;
@@ -60,13 +77,13 @@ export function createEventWriter(options: EventWriterOptions): EventWriter {
   const recorders = new Map<string, Recorder>();
   const followed = new Set<string>();
   return {
-    open(id, { isFollowed, replyTo, streams }) {
-      const recorder = new Recorder(id, { ...options, replyTo, streams }, () => {
+    open(id, opened) {
+      const recorder = new Recorder(id, { ...options, ...opened }, () => {
         recorders.delete(id);
         if (recorder.isFollowed) followed.add(id);
       });
       recorders.set(id, recorder);
-      if (isFollowed) recorder.follow();
+      if (opened.isFollowed) recorder.follow();
       return recorder;
     },
     follow: (id) => recorders.get(id)?.follow(),
@@ -81,13 +98,11 @@ type Held =
   | { type: 'stdout' | 'stderr'; bytes: Uint8Array }
   | Exclude<OutputEvent, { type: 'stdout' | 'stderr' }>;
 
-interface RecorderOptions extends EventWriterOptions {
-  replyTo: string;
-  streams: Streams;
-}
+type RecorderOptions = EventWriterOptions & OpenOptions;
 
 class Recorder implements EventRecorder {
   isFollowed = false;
+  refused: Outcome | undefined;
   readonly #id: string;
   readonly #options: RecorderOptions;
   readonly #onClosed: () => void;
@@ -99,6 +114,11 @@ class Recorder implements EventRecorder {
   /** Events are missing: those that follow would not be what they seem. The record has it all. */
   #isBroken = false;
   #streamedBytes: number | undefined;
+  /** Of records so far, and what the tenant's storage has place for. */
+  #recordBytes = 0;
+  #grantedBytes = 0;
+  /** Records are taken one behind the other. */
+  #taking: Promise<void> = Promise.resolve();
   #isMalformed = false;
 
   constructor(id: string, options: RecorderOptions, onClosed: () => void) {
@@ -127,15 +147,38 @@ class Recorder implements EventRecorder {
 
   async records(bytes: Uint8Array): Promise<void> {
     if (this.#isMalformed || this.#options.streams === 'nothing') return;
+    this.#taking = this.#taking.then(() => this.#take(bytes));
+    await this.#taking;
+    await this.#writing;
+  }
+
+  async #take(bytes: Uint8Array): Promise<void> {
+    if (this.#recordBytes + bytes.length > this.#grantedBytes) await this.#askForStorage(bytes.length);
+    this.#recordBytes += bytes.length;
     try {
       for (const record of parseRecords(bytes)) this.#holdRecord(record);
     } catch {
       // User code wrote there, so all behind it means nothing.
       this.#isMalformed = true;
     }
-    if (this.#streamedBytes === undefined) return;
-    if (!this.isFollowed) this.follow();
+    if (this.#streamedBytes !== undefined && !this.isFollowed) this.follow();
+  }
+
+  /** In growing steps: what a tenant has stored is added up each time. */
+  async #askForStorage(nextBytes: number): Promise<void> {
+    const { hasStorage, tenant, onError, onRefused } = this.#options;
+    // What came before is stored, and counted as that.
     await this.#writing;
+    const before = this.#recordBytes;
+    const bytes = Math.max(nextBytes, Math.min(grantBytes.most, Math.max(grantBytes.first, before)));
+    const fits = (await hasStorage?.(tenant, bytes).catch(onError)) ?? true;
+    if (fits) {
+      this.#grantedBytes = before + bytes;
+    } else if (this.refused === undefined) {
+      this.refused = { status: 'limit_exceeded', limit: 'output', max: before, peak: before };
+      this.#give();
+      onRefused();
+    }
   }
 
   /** Throws at a head that is out of place. */
@@ -161,6 +204,7 @@ class Recorder implements EventRecorder {
   }
 
   async close(truncated: TruncatedStreams): Promise<{ streamedBytes?: number }> {
+    await this.#taking;
     if (this.isFollowed) {
       this.#endStreams(truncated);
       await this.#writing;
@@ -196,7 +240,7 @@ class Recorder implements EventRecorder {
       const sinceMs = performance.now() - this.#lastWriteAtMs;
       if (this.#heldBytes < batchBytes && sinceMs < batchMs)
         await new Promise((resolve) => setTimeout(resolve, batchMs - sinceMs));
-      const events = this.#take();
+      const events = this.#nextBatch();
       this.#lastWriteAtMs = performance.now();
       if (events.length > 0) await this.#append(events);
     }
@@ -204,17 +248,18 @@ class Recorder implements EventRecorder {
   }
 
   async #append(events: OutputEvent[]): Promise<void> {
-    const { redis, room, keepMs, onError } = this.#options;
+    const { redis, room, keepMs, tenant, onError } = this.#options;
+    const appended = { id: this.#id, tenant, events, keepMs };
     const bytes = events.reduce((sum, event) => sum + 128 + sizeOf(event), 0);
     try {
       await room.claimToKeep(bytes, 'write events');
       try {
-        await appendEvents(redis, this.#id, events, keepMs);
+        await appendEvents(redis, appended);
       } catch (error) {
         // A full Redis aborts the transaction without saying why; nothing of it was done.
         if (!/\b(EXECABORT|OOM)\b/.test(String(error))) throw error;
         await makeRoom(redis);
-        await appendEvents(redis, this.#id, events, keepMs);
+        await appendEvents(redis, appended);
       }
     } catch (error) {
       onError(error);
@@ -229,7 +274,7 @@ class Recorder implements EventRecorder {
   }
 
   /** The next batch: what one stream said in one go is one event. */
-  #take(): OutputEvent[] {
+  #nextBatch(): OutputEvent[] {
     const events: OutputEvent[] = [];
     let taken = 0;
     let at = 0;

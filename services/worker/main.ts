@@ -135,11 +135,20 @@ source = await openSandboxSource({
 const openedSource = source;
 undo.push(() => openedSource.close());
 
+const tenantError = (error: unknown) => logger.warn({ err: error }, "cannot write down a tenant's usage");
+const ledger = createUsageLedger(redis);
+const book = await openTenantBook({ redis, subscriber, onError: tenantError });
+undo.push(() => book.close());
+const storage = createStorageLedger(redis);
 const runs = new Runs();
 const events = createEventWriter({
   redis,
   room: createRedisRoom(redis, () => {}),
   keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
+  async hasStorage(tenant, bytes) {
+    const quota = book.quotasOf(tenant).storageBytes;
+    return quota === undefined || (await storage.storedBytes(tenant)) + bytes <= quota;
+  },
   onError: (error) => logger.warn({ err: error }, 'cannot write the events of an invocation'),
 });
 const inputs = createInputs({
@@ -177,11 +186,6 @@ const audit = openResidueAudit({
 });
 undo.push(() => audit.close());
 
-const tenantError = (error: unknown) => logger.warn({ err: error }, "cannot write down a tenant's usage");
-const ledger = createUsageLedger(redis);
-const book = await openTenantBook({ redis, subscriber, onError: tenantError });
-undo.push(() => book.close());
-const storage = createStorageLedger(redis);
 const meter = openUsageMeter(ledger, tenantError);
 undo.push(() => meter.close());
 

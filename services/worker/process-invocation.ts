@@ -103,6 +103,8 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     isFollowed: data.events ?? false,
     replyTo: data.replyTo,
     streams: streamsOf(data.program),
+    tenant: data.tenant,
+    onRefused: () => void lease?.sandbox.kill(),
   });
   const onOutput =
     events && ((stream: 'stdout' | 'stderr', bytes: Uint8Array) => events.output(stream, bytes));
@@ -174,7 +176,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     const initMs = initMsOf(report);
     if (initMs !== undefined) lease?.initialised?.(initMs);
     const kept = await deps.recordDiff(job.id, diff, report.changes, data.tenant);
-    return end({ outcome, report, initMs, changed: { ...kept, ...streamed } });
+    return end({ outcome: events?.refused ?? outcome, report, initMs, changed: { ...kept, ...streamed } });
   } catch (error) {
     const outcome = outcomeOfError(error, run);
     await events?.close({ stdout: true, stderr: true });

@@ -160,6 +160,41 @@ test('an address that is not on the Internet is tried once and never again', asy
   expect(receiver.received).toEqual([]);
 });
 
+test('what fails before it is sent has failed after the last attempt too, and the state says why', async () => {
+  deliver();
+  // Nothing that can be signed with.
+  await redis.redis.set('oncebox:callback-secret:default', 'no hash');
+  await expectAndFinish('inv_a');
+  expect(await settled('inv_a')).toMatchObject({
+    ...{ status: 'failed', attempts: 3 },
+    lastError: expect.stringContaining('WRONGTYPE'),
+  });
+  expect(receiver.received).toEqual([]);
+});
+
+test('a delivery that cannot be read has failed', async () => {
+  deliver();
+  await callbacks.expect('inv_a', 'default', receiver.url());
+  const queue = new Queue('callbacks', { connection: redis.connect(), prefix: 'oncebox' });
+  await queue.add('deliver', { id: 'inv_a' }, { jobId: 'cb-inv_a', attempts: 3 });
+  expect((await settled('inv_a')).status).toBe('failed');
+  await queue.close();
+});
+
+test("what is known of a tenant's callbacks is kept, however many another tenant has", async () => {
+  const keepsTwo = createCallbacks({ redis: redis.connect(), kept: { count: 2, ms: 60_000 } });
+  gateway.undo.push(() => keepsTwo.close());
+  const settle = async (id: string, tenant: string) => {
+    await keepsTwo.expect(id, tenant, receiver.url());
+    await keepsTwo.settle(id, { status: 'delivered', lastStatus: 204 });
+  };
+  await settle('inv_ours', 'acme');
+  for (const id of ['inv_a', 'inv_b', 'inv_c']) await settle(id, 'zeta');
+  expect((await keepsTwo.state('inv_ours'))?.status).toBe('delivered');
+  expect(await keepsTwo.state('inv_a'), 'the oldest of the other').toBeUndefined();
+  expect((await keepsTwo.state('inv_c'))?.status).toBe('delivered');
+});
+
 test('an end that is told many times is delivered once', async () => {
   deliver();
   deliver();
@@ -255,7 +290,7 @@ test('what was delivered is noted though Redis is full, and not sent again', asy
   await redis.redis.config('SET', 'maxmemory', '1');
   try {
     await expect(redis.redis.set('x', 'y')).rejects.toThrow(/OOM/);
-    await callbacks.settle(id, 'delivered', 200);
+    await callbacks.settle(id, { status: 'delivered', lastStatus: 200 });
   } finally {
     await redis.redis.config('SET', 'maxmemory', '0');
   }

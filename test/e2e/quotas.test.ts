@@ -38,6 +38,35 @@ test('an invocation whose worker is killed gives its place back', async () => {
   expect((await running.client.invocation(id)).outcome?.status).toBe('lost');
 });
 
+test('a result that is streamed into a full storage ends there, and others go on', async () => {
+  const code = `export async function* handler({ bytes }) { for (let sent = 0; sent < bytes; sent += 65_536) yield 'x'.repeat(65_536) }`;
+  await running.client.deploy('streams', {
+    runtime: 'node',
+    handler: 'index.handler',
+    files: [{ path: 'index.mjs', content: code }],
+  });
+  await allow({ storageBytes: 1024 * 1024 });
+  const streamed = async (bytes: number) => {
+    const response = await fetch(`${running.platform.url}/v1/functions/streams/invoke`, {
+      method: 'POST',
+      body: JSON.stringify({ bytes }),
+    });
+    const id = response.headers.get('oncebox-invocation-id') ?? '';
+    const text = await response.text().catch(() => 'cut');
+    return { text, record: await running.client.wait(id) };
+  };
+  const small = await streamed(131_072);
+  expect([small.text.length, small.record.outcome?.status]).toEqual([131_072, 'ok']);
+  const large = await streamed(32 * 1024 * 1024);
+  expect(large.text).toBe('cut');
+  expect(large.record.outcome).toMatchObject({ status: 'limit_exceeded', limit: 'output' });
+  const { storageBytes } = await usage();
+  expect(storageBytes).toBeGreaterThan(131_072);
+  expect(storageBytes).toBeLessThanOrEqual(1024 * 1024);
+  await allow({});
+  expect((await streamed(2 * 1024 * 1024)).record.outcome?.status).toBe('ok');
+});
+
 test('CPU time is told by the worker, and refuses when it is used up', async () => {
   await allow({ cpuSecondsPerDay: 1 });
   const code = 'const end = process.cpuUsage().user + 1.2e6; while (process.cpuUsage().user < end);';

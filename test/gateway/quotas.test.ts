@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { createdKeySchema } from '../../sdk/contract/key.ts';
 import type { Quotas } from '../../sdk/contract/tenant.ts';
+import { appendEvents } from '../../services/queue/event-stream.ts';
 import { readFiles, saveFiles } from '../../services/queue/invocation-files.ts';
 import { packCodeLayer } from '../../services/registry/code-layer.ts';
 import { createDiffRecorder } from '../../services/worker/record-diff.ts';
@@ -281,6 +282,21 @@ describe('a quota of storage', () => {
     // As room is made for others.
     await redis.redis.del('oncebox:files:inv_a');
     expect((await usage()).storageBytes).toBe(500);
+  });
+
+  test('counts results that were streamed, as long as their events are kept', async () => {
+    const events = [{ type: 'stdout' as const, text: 'not of the result' }];
+    const chunk = { type: 'chunk' as const, text: 'ü'.repeat(500) };
+    const append = (id: string, tenant: string) =>
+      appendEvents(redis.redis, { id, tenant, events: [...events, chunk], keepMs: 60_000 });
+    await append('inv_a', 'acme');
+    await append('inv_a', 'acme');
+    await append('inv_b', 'acme');
+    await append('inv_c', 'zeta');
+    expect((await usage()).storageBytes).toBe(3000);
+    // As room is made for others.
+    await redis.redis.del('oncebox:events:inv_a');
+    expect((await usage()).storageBytes).toBe(1000);
   });
 
   test('keeps no archive beyond it, and the record says so', async () => {

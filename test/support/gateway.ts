@@ -4,6 +4,7 @@ import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { type Callbacks, createCallbacks } from '../../services/callbacks/callbacks.ts';
 import { createCallbackSecrets } from '../../services/callbacks/secrets.ts';
 import { createApp } from '../../services/gateway/app.ts';
+import { createHeldConnections } from '../../services/gateway/held-connections.ts';
 import { createImageCatalogue, type ImageAnnouncer } from '../../services/queue/image-catalogue.ts';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
 import {
@@ -116,6 +117,7 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
       directory,
       catalogue,
       tenancy,
+      held: createHeldConnections(config.ONCEBOX_STREAMS_MAX),
       schedules,
       callbacks,
       callbackSecrets,

@@ -2,6 +2,7 @@ import type { Attack } from './attack.ts';
 import { diskAttacks } from './disk.ts';
 import { environmentAttacks } from './environment.ts';
 import { fileNameAttacks } from './file-names.ts';
+import { httpReplyAttacks } from './http-replies.ts';
 import { imageAttacks } from './image.ts';
 import { limitAttacks } from './limits.ts';
 import { memoryAttacks } from './memory.ts';
@@ -14,8 +15,10 @@ import { processAttacks } from './processes.ts';
 import { requestAttacks } from './requests.ts';
 import { residueAttacks } from './residue.ts';
 import { resultChannelAttacks } from './result-channel.ts';
+import { secretAttacks } from './secrets.ts';
 import { siblingAttacks } from './siblings.ts';
 import { systemCallAttacks } from './system-calls.ts';
+import { tenantAttacks } from './tenants.ts';
 import { zygoteAttacks } from './zygote-initialisation.ts';
 
 /** The table, in its order. */
@@ -37,5 +40,8 @@ export const allAttacks: readonly Attack[] = [
   ...limitAttacks,
   ...requestAttacks,
   ...environmentAttacks,
+  ...httpReplyAttacks,
+  ...secretAttacks,
+  ...tenantAttacks,
   ...neighbourAttacks,
 ];

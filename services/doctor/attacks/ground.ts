@@ -9,6 +9,7 @@ import type { RunRequest } from '../../../sdk/contract/run-request.ts';
 import { loadConfig } from '../../shared/config.ts';
 import { createUndoStack } from '../../shared/shutdown.ts';
 import { type Platform, startPlatform } from '../../up/platform.ts';
+import { type KeyedGateway, startKeyedGateway } from './keyed-gateway.ts';
 import { Outside } from './outside.ts';
 import { readProgram } from './programs.ts';
 import { copyStore } from './store-copy.ts';
@@ -44,6 +45,8 @@ export class Ground {
   readonly signal: AbortSignal;
   /** What the parts of the platform wrote to their logs, warnings and worse. */
   readonly complaints: readonly string[];
+  /** A gateway that asks for keys, and two who have one; started at the first call. */
+  readonly keyed: () => Promise<KeyedGateway>;
   readonly close: () => Promise<void>;
 
   constructor(parts: {
@@ -51,12 +54,14 @@ export class Ground {
     patience: number;
     signal: AbortSignal;
     complaints: readonly string[];
+    keyed: () => Promise<KeyedGateway>;
     close: () => Promise<void>;
   }) {
     this.platform = parts.platform;
     this.patience = parts.patience;
     this.signal = parts.signal;
     this.complaints = parts.complaints;
+    this.keyed = parts.keyed;
     this.close = parts.close;
     this.client = createClient(parts.platform.url);
     this.outside = new Outside(parts.patience);
@@ -119,7 +124,14 @@ export async function startGround({ signal, patience = 1, ownStoreDir }: GroundO
     };
     const platform = await startPlatform(config, { log, signal, patience });
     undo.push(() => platform.close());
-    return new Ground({ platform, patience, signal, complaints, close: () => undo.run() });
+    let keyedGateway: Promise<KeyedGateway> | undefined;
+    const onLine = (line: string) => void complaints.push(`keyed gateway: ${line}`);
+    const keyed = () => {
+      keyedGateway ??= startKeyedGateway(config, { onLine, patience });
+      return keyedGateway;
+    };
+    undo.push(async () => (await keyedGateway?.catch(() => undefined))?.close());
+    return new Ground({ platform, patience, signal, complaints, keyed, close: () => undo.run() });
   } catch (error) {
     await undo.run();
     throw error;

@@ -138,7 +138,30 @@ const files: Attack = {
   },
 };
 
+const other: Attack = {
+  id: 'result-other',
+  group,
+  title: 'a result that names another invocation, which runs meanwhile, as its own',
+  must: 'it is the result of who wrote it; the other has its own',
+  async attack(ground) {
+    await deployProgram(ground, 'result-channel', program, { zygote: false });
+    const limits = { wallMs: ground.ms(8_000) };
+    const victim = await ground.client.runAsync({ runtime: 'bash', code: 'sleep 1; echo honest', limits });
+    const { record } = await callFunction(ground, 'result-channel', {
+      what: 'forge-other',
+      other: victim.id,
+    });
+    const isOwn = record.outcome?.status === 'ok' && record.outcome.result === 'forged';
+    must(isOwn && record.id !== victim.id, 'who wrote it has another', record);
+    const { outcome, stdout } = await ground.client.wait(victim.id);
+    must(outcome?.status === 'ok' && stdout === 'honest\n', 'the other has another', { outcome, stdout });
+    must(!('result' in outcome), 'the other has a result', outcome);
+  },
+  control: findsItsChannel,
+};
+
 export const resultChannelAttacks: readonly Attack[] = [
   ...Object.entries(acts).map(([what, act]) => channel(what, act)),
+  other,
   files,
 ];

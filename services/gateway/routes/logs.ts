@@ -2,13 +2,23 @@ import { Hono } from 'hono';
 import { logsQuerySchema } from '../../../sdk/contract/events.ts';
 import type { EventFeed } from '../../queue/event-feed.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import { withOwnHeaders } from '../dispatch.ts';
 import { known } from './invocations.ts';
 
 /** `GET /v1/invocations/:id/logs`: what it has printed, as text; with `follow` until it ends. */
-export function logRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
+export function logRoutes({ queue, held }: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>().get('/invocations/:id/logs', async (c) => {
     const query = logsQuerySchema.parse(c.req.query());
     const { id } = await known(c, queue.get);
+    const headers = {
+      'content-type': 'text/plain; charset=utf-8',
+      'x-content-type-options': 'nosniff',
+      'cache-control': 'no-store',
+      'oncebox-invocation-id': id,
+    };
+    // Of what is asked for without its body, nobody ever reads one.
+    if (c.req.method === 'HEAD') return c.body(null, 200, headers);
+    const place = held.take(c.get('tenant'));
     const left = new AbortController();
     const texts = readLogs(queue.events, id, { ...query, signal: left.signal });
     const encoder = new TextEncoder();
@@ -23,12 +33,7 @@ export function logRoutes({ queue }: GatewayDeps): Hono<GatewayEnv> {
       },
       { highWaterMark: 0 },
     );
-    return c.body(body, 200, {
-      'content-type': 'text/plain; charset=utf-8',
-      'x-content-type-options': 'nosniff',
-      'cache-control': 'no-store',
-      'oncebox-invocation-id': id,
-    });
+    return withOwnHeaders(c, place.of(new Response(body, { headers })));
   });
 }
 

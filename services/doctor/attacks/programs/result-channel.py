@@ -18,7 +18,7 @@ def result_pipes():
             if fd > 2 and target.startswith("pipe:") and targets.count(target) == 1]
 
 
-def attack(what):
+def attack(what, event={}):
     [channel, *_] = result_pipes()
     if what == "close":
         os.close(channel)
@@ -68,6 +68,12 @@ def attack(what):
                     time.sleep(0.001)
             os._exit(0)
         os.wait()
+    elif what == "forge-other":
+        # As the result of another invocation, by each name that one could have for it.
+        names = ("id", "invocationId", "jobId", "invocation", "replyTo")
+        forged = {"type": "result", "value": "forged", **{name: event["other"] for name in names}}
+        os.write(channel, json.dumps(forged).encode() + b"\0\0")
+        time.sleep(5)
     elif what == "never":
         os.write(channel, b'{"type":"result","value":')
         time.sleep(1000)
@@ -76,7 +82,7 @@ def attack(what):
 def handler(event, context):
     if event["what"] == "echo":
         return event["mark"]
-    attack(event["what"])
+    attack(event["what"], event)
     return "honest"
 
 
