@@ -170,6 +170,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
 
 /** Whoever waits for a snippet or an image gets the record, and nothing in its place. */
 function streamsOf(program: Program): Streams {
+  if (program.kind === 'lambda') return 'result';
   if (program.kind !== 'handler') return 'nothing';
   return program.http === true ? 'response' : 'result';
 }
@@ -221,7 +222,7 @@ function isLauncherAway(error: unknown): boolean {
 
 /** The deadline that the handler sees counts from now, not from when the gateway enqueued it. */
 function withDeadline(program: Program, wallMs: number): Program {
-  if (program.kind !== 'handler') return program;
+  if (!('context' in program)) return program;
   return { ...program, context: { ...program.context, deadlineMs: Date.now() + wallMs } };
 }
 
