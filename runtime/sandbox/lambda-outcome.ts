@@ -3,15 +3,18 @@ import { isTooDeep } from './result-depth.ts';
 
 /**
  * What a program that speaks Lambda's Runtime API gave as its result, as runtime/native/runtime-api.c hands it on: `R` and the
- * body of its response, or `E`, an error's type, a space and the body that describes it. A line break is U+001E and NUL U+001F in
+ * body of its response, or `E`, an error's type, a space and the body that describes it; `T` likewise in base64, as it comes
+ * behind a stream. A line break is U+001E and NUL U+001F in
  * there, as both mean something on the way; no JSON has those. Untrusted bytes. Undefined when it is neither.
  */
 export function lambdaOutcome(bytes: Uint8Array): Outcome | undefined {
   const text = Buffer.from(bytes).toString('utf8').replaceAll('\u001e', '\n').replaceAll('\u001f', '\0');
   if (text.startsWith('R')) return { status: 'ok', result: parse(text.slice(1)) };
   const space = text.indexOf(' ');
-  if (!text.startsWith('E') || space < 0) return undefined;
-  return failure(text.slice(1, space), parse(text.slice(space + 1)));
+  if (!/^[ET]/.test(text) || space < 0) return undefined;
+  const described = text.slice(space + 1);
+  const body = text.startsWith('T') ? Buffer.from(described, 'base64').toString('utf8') : described;
+  return failure(text.slice(1, space), parse(body));
 }
 
 /** What is no JSON is a string. */

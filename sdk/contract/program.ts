@@ -66,6 +66,9 @@ const callContextSchema = z.object({
   memoryBytes: z.number().int().optional(),
   /** As the caller named the function; made of its name and version unless given. */
   invokedFunctionArn: headerText.optional(),
+  /** Where Lambda says that logs go: names, no more. */
+  logGroupName: z.string().optional(),
+  logStreamName: z.string().optional(),
   /** JSON, as a caller of Lambda's gave it. */
   clientContext: headerText.optional(),
   /** W3C Trace Context, where the invocation is part of a trace. */

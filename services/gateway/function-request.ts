@@ -1,6 +1,5 @@
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { functionProgram } from '../registry/function-program.ts';
-import { functionArn } from '../registry/lambda-environment.ts';
 import type { GatewayDeps } from './deps.ts';
 import { requireIsolation } from './require-isolation.ts';
 import { resolveLimits } from './resolve-limits.ts';
@@ -55,7 +54,7 @@ export async function findFunction(
           // Without the time in the queue; the worker, which knows it, may set it anew.
           deadlineMs: Date.now() + limits.wallMs,
           memoryBytes: limits.memoryBytes,
-          invokedFunctionArn: invokedFunctionArn ?? functionArn(name, String(version)),
+          ...(invokedFunctionArn !== undefined && { invokedFunctionArn }),
           ...(clientContext !== undefined && { clientContext }),
         },
       }),

@@ -1,5 +1,5 @@
 import type { CallContext, Program } from '../../sdk/contract/program.ts';
-import { lambdaEnvironment } from './lambda-environment.ts';
+import { functionArn, lambdaEnvironment, logNames } from './lambda-environment.ts';
 import type { ResolvedFunction } from './registry.ts';
 
 /** Docker's, for an image that sets none. */
@@ -16,12 +16,15 @@ export interface Call {
 /** What a call of this version runs, and where. */
 export function functionProgram(
   found: ResolvedFunction,
-  { eventJson, http = false, context }: Call,
+  { eventJson, http = false, context: given }: Call,
 ): { program: Program; workingDir?: string } {
+  const { name, version } = found;
+  const invokedFunctionArn = given.invokedFunctionArn ?? functionArn(name, String(version));
+  const context = { ...given, invokedFunctionArn, ...logNames(given) };
   const { handler, programEnv: env, argv, args = [], workingDir } = found;
   if (handler !== undefined)
     return { program: { kind: 'handler', handler, eventJson, ...(http && { http }), context, env } };
-  if (argv === undefined) throw new Error(`version ${found.version} of "${found.name}" has nothing to run`);
+  if (argv === undefined) throw new Error(`version ${version} of "${name}" has nothing to run`);
   const program: Program = {
     kind: 'lambda',
     argv,

@@ -15,8 +15,14 @@ export function functionArn(name: string, qualifier?: string): string {
 /** Where Lambda says that logs go: names, no more. */
 export function logNames({ functionName, functionVersion, invocationId }: CallContext) {
   const day = new Date().toISOString().slice(0, 10).replaceAll('-', '/');
-  const stream = invocationId.replaceAll('-', '').slice(0, 32).padStart(32, '0');
-  return { group: `/aws/lambda/${functionName}`, stream: `${day}/[${functionVersion}]${stream}` };
+  const stream = invocationId
+    .replace(/^inv_|-/g, '')
+    .slice(0, 32)
+    .padStart(32, '0');
+  return {
+    logGroupName: `/aws/lambda/${functionName}`,
+    logStreamName: `${day}/[${functionVersion}]${stream}`,
+  };
 }
 
 /**
@@ -30,8 +36,8 @@ export function lambdaEnvironment(
   given: Readonly<Record<string, string>>,
 ): Record<string, string> {
   const { functionName, functionVersion, memoryBytes = 0, invokedFunctionArn } = context;
+  const { logGroupName = '', logStreamName = '' } = context;
   const region = invokedFunctionArn?.split(':')[3] || defaultRegion;
-  const { group, stream } = logNames(context);
   return {
     LANG: 'C.UTF-8',
     TZ: ':UTC',
@@ -44,8 +50,8 @@ export function lambdaEnvironment(
     AWS_LAMBDA_FUNCTION_VERSION: String(functionVersion),
     AWS_LAMBDA_FUNCTION_MEMORY_SIZE: String(Math.round(memoryBytes / bytesPerMebibyte)),
     AWS_LAMBDA_INITIALIZATION_TYPE: 'on-demand',
-    AWS_LAMBDA_LOG_GROUP_NAME: group,
-    AWS_LAMBDA_LOG_STREAM_NAME: stream,
+    AWS_LAMBDA_LOG_GROUP_NAME: logGroupName,
+    AWS_LAMBDA_LOG_STREAM_NAME: logStreamName,
     AWS_REGION: region,
     AWS_DEFAULT_REGION: region,
   };

@@ -24,9 +24,11 @@ const packages = {
     sha512: '/bRZty2mXUIFY/xU5HLvveNHlswNJej+RnxBjOMkidWfwZzgTbPG1E3K5TOxRLOR+5hX7bSofy8yf1hZevMS8A==',
   },
 };
-const wheel = {
-  name: 'awslambdaric==4.2.2',
-  sha256: 'ea87f581768a7558b493a59ee9f4de6dcbc6444b888169afa01af71396ed731d',
+/** With what it needs. */
+const wheels = {
+  'awslambdaric==4.2.2': 'ea87f581768a7558b493a59ee9f4de6dcbc6444b888169afa01af71396ed731d',
+  'simplejson==4.3.0': '06306ed92b3860802ad9dd7fe88f122a7360b01e3936b8a355d6d689bb2bb774',
+  'snapshot-restore-py==1.0.0': '38f99e696793790f54658e71c68c7a8a40cea877c81232b5052383b1301aceba',
 };
 const curlConfig = join(import.meta.dirname, 'aws-lambda-ric/curl_config.h');
 const napiHeaders = join(import.meta.dirname, '../../node_modules/node-api-headers/include');
@@ -117,8 +119,9 @@ export async function nodeClient(): Promise<string> {
 
 /** Directory of the package `awslambdaric` from PyPI, for a PYTHONPATH. */
 export function pythonClient(): Promise<string> {
-  return kept('awslambdaric', [wheel], async (scratch) => {
-    await writeFile(join(scratch, 'list'), `${wheel.name} --hash=sha256:${wheel.sha256}\n`);
+  return kept('awslambdaric', wheels, async (scratch) => {
+    const lines = Object.entries(wheels).map(([name, sha256]) => `${name} --hash=sha256:${sha256}`);
+    await writeFile(join(scratch, 'list'), lines.join('\n'));
     const platform = ['--only-binary=:all:', '--platform', 'manylinux2014_x86_64', '--python-version', '311'];
     const options = ['--no-deps', '--require-hashes', '--target', join(scratch, 'root'), ...platform];
     await run('python3', ['-m', 'pip', 'install', '-q', ...options, '-r', join(scratch, 'list')], scratch);

@@ -26,7 +26,8 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     if (!called || !('eventJson' in program)) throw noDeadLetter();
     const current = await registry.resolve(called.name, job.tenant);
     const { name, version, digest, runtime, image, user, codeLayer, zygote, isolation, secrets } = current;
-    const context = { ...program.context, invocationId: id, functionVersion: version };
+    const { invokedFunctionArn: _ofThen, ...kept } = program.context;
+    const context = { ...kept, invocationId: id, functionVersion: version };
     return {
       ...rest,
       ...{ runtime, image, user, codeLayer, zygote, isolation, secrets, workingDir: undefined },
