@@ -31,10 +31,10 @@ function callHandler(handler, event, context) {
   });
   // Rejected or not, it may be that nobody waits for it.
   called.catch(() => {});
-  const callback = (error, value) => {
-    // Not before all that is under way is done: so nothing is lost that the handler has begun.
-    if (context.callbackWaitsForEmptyEventLoop) process.once('beforeExit', () => settle(error, value));
-    else settle(error, value);
+  let answer = [];
+  const callback = (...args) => {
+    answer = args;
+    if (!context.callbackWaitsForEmptyEventLoop) settle(...answer);
   };
   const atOnce = {
     done: settle,
@@ -52,7 +52,8 @@ function callHandler(handler, event, context) {
   }
   const value = handler(event, context, callback);
   if (value !== undefined || !usesCallback) return value;
-  // Who never calls back has no result.
-  process.once('beforeExit', () => settle());
+  // When nothing is under way any more, so that nothing is lost that the handler has begun. Who has not called back by then
+  // has no result.
+  process.once('beforeExit', () => settle(...answer));
   return called;
 }
