@@ -1,5 +1,6 @@
 import type { SourceFile } from '../../sdk/contract/program.ts';
 import type { BinaryFile, RunnableProgram, Zone } from '../sandbox/sandbox.ts';
+import { encodeLambdaCall } from './lambda-call.ts';
 
 export type Interpreter = Zone['interpreter'];
 
@@ -55,7 +56,9 @@ export function encodeJob(interpreter: Interpreter, program: RunnableProgram): B
   const env: Record<string, string> = { ...baseEnvironment, ...program.env };
   if (interpreter !== 'exec') return Buffer.from(JSON.stringify({ ...program, env }));
   if (program.kind === 'command') return encodeExecutable(program.argv, program.env, program.files);
-  if (program.kind !== 'snippet') throw new Error('exec runs snippets and commands only');
+  if (program.kind === 'lambda')
+    return Buffer.concat([encodeExecutable(program.argv, program.env, []), encodeLambdaCall(program)]);
+  if (program.kind !== 'snippet') throw new Error('exec calls no handlers');
   return encodeExecutable(['/bin/bash', program.entry, ...program.args], env, program.files);
 }
 

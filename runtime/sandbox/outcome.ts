@@ -2,6 +2,8 @@ import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
+import { lambdaOutcome } from './lambda-outcome.ts';
+import { isTooDeep } from './result-depth.ts';
 import type { RunnableProgram, RunReport } from './sandbox.ts';
 
 /** What an interpreter may say on the result channel. User code can write there too: nothing in it is believed
@@ -40,7 +42,7 @@ export function outcomeOf(
     case 'output':
       return { status: 'limit_exceeded', limit: 'output', ...outputCap(report, limits) };
     case 'exited':
-      return report.exitCode === 0 ? succeeded(report, program) : failed(report, limits);
+      return report.exitCode === 0 ? succeeded(report, program) : failed(report, program, limits);
   }
 }
 
@@ -53,19 +55,22 @@ function outputCap(report: RunReport, limits: Limits): { max: number; peak: numb
 }
 
 function succeeded(report: RunReport, program: Pick<RunnableProgram, 'kind'>): Outcome {
+  if (program.kind === 'lambda') return lambdaOutcome(report.result) ?? noResult;
   if (program.kind !== 'handler') return { status: 'ok' };
   const message = parseResult(report.result);
   if (message?.type === 'result') return { status: 'ok', result: message.value ?? null };
   // The handler ended the process itself, so nobody was there to return its value.
-  return {
-    status: 'function_error',
-    name: 'NoResult',
-    message: 'the process exited before the handler returned',
-    stack: '',
-  };
+  return noResult;
 }
 
-function failed(report: RunReport, limits: Limits): Outcome {
+const noResult: Outcome = {
+  status: 'function_error',
+  name: 'NoResult',
+  message: 'the process exited before the handler returned',
+  stack: '',
+};
+
+function failed(report: RunReport, program: Program, limits: Limits): Outcome {
   const { oomKills, memoryPeakBytes, pidsRefused, diskFull, inodesFull, writtenBytes, writtenInodes } =
     report;
   if (oomKills > 0) return { status: 'oom_killed', memoryMaxBytes: limits.memoryBytes, memoryPeakBytes };
@@ -74,6 +79,8 @@ function failed(report: RunReport, limits: Limits): Outcome {
   if (diskFull) return exceeded('disk', limits.diskBytes, writtenBytes);
   if (inodesFull) return exceeded('inodes', limits.diskInodes, writtenInodes);
   if (report.signal !== null) return { status: 'signaled', signal: signalName(report.signal) };
+  const ofLambda = program.kind === 'lambda' ? lambdaOutcome(report.result) : undefined;
+  if (ofLambda) return ofLambda;
   const message = parseResult(report.result);
   if (message?.type === 'error') {
     const { name, message: text, stack } = message;
@@ -86,29 +93,10 @@ function exceeded(limit: 'pids' | 'disk' | 'inodes', max: number, peak: number):
   return { status: 'limit_exceeded', limit, max, peak };
 }
 
-/** JSON.parse takes any depth, but JSON.stringify overflows the stack of whoever passes the result on. */
-const maxResultDepth = 512;
-
-/** How deep JSON text nests, without recursion. */
-function depthOf(text: string): number {
-  let depth = 0;
-  let deepest = 0;
-  let inString = false;
-  for (let at = 0; at < text.length; at++) {
-    const character = text[at];
-    if (inString && character === '\\') at++;
-    else if (character === '"') inString = !inString;
-    else if (inString) continue;
-    else if (character === '[' || character === '{') deepest = Math.max(deepest, ++depth);
-    else if (character === ']' || character === '}') depth--;
-  }
-  return deepest;
-}
-
 function parseResult(bytes: Uint8Array): z.infer<typeof resultMessageSchema> | undefined {
   if (bytes.length === 0) return undefined;
   const text = Buffer.from(bytes).toString('utf8');
-  if (depthOf(text) > maxResultDepth) return undefined;
+  if (isTooDeep(text)) return undefined;
   try {
     return resultMessageSchema.parse(JSON.parse(text));
   } catch {

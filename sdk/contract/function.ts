@@ -4,7 +4,8 @@ import { filesSchema, isWhiteout } from './files.ts';
 import { imageReferenceSchema } from './image.ts';
 import { isolationSchema } from './isolation.ts';
 import { type Limits, limitsInput } from './limits.ts';
-import { envSchema, handlerSchema } from './program.ts';
+import { argumentSchema, envSchema, handlerSchema } from './program.ts';
+import { workdirSchema } from './run-request.ts';
 import { secretNamesSchema } from './secret.ts';
 
 export const functionNameSchema = z
@@ -17,11 +18,22 @@ export const functionNameSchema = z
 /** The runtimes whose interpreter can call a handler. */
 export const functionRuntimeSchema = z.enum(['node', 'python']);
 
+/** How a function that is an image with a program of its own is called: by Lambda's Runtime API. */
+export const functionProtocolSchema = z.enum(['lambda']);
+
 const deployFields = (maxima?: Limits) => ({
   runtime: functionRuntimeSchema.optional(),
   /** What the code is put on; the runtime's own base image unless given. */
   image: imageReferenceSchema.optional(),
   handler: handlerSchema.optional(),
+  /** Instead of code: the image's own program fetches its events from Lambda's Runtime API. */
+  protocol: functionProtocolSchema.optional(),
+  /** With `protocol`: instead of the image's Entrypoint; its Cmd is dropped then. */
+  entrypoint: z.array(argumentSchema).min(1).max(1000).optional(),
+  /** With `protocol`: instead of the image's Cmd. The first is what `_HANDLER` says. */
+  args: z.array(argumentSchema).max(1000).optional(),
+  /** With `protocol`: instead of the image's WorkingDir. */
+  workdir: workdirSchema.optional(),
   env: envSchema.optional(),
   /** Caps for every invocation of this version; what is not given follows the node's defaults. */
   limits: limitsInput(maxima).optional(),
@@ -48,8 +60,21 @@ export function deployRequestSchema(maxima?: Limits) {
     .superRefine((request, context) => {
       const refuse = (field: keyof typeof request, message: string) =>
         context.addIssue({ code: 'custom', path: [field], message });
+      const ofProtocol = ['entrypoint', 'args', 'workdir'] as const;
       const settings = ['runtime', 'handler', 'env', 'limits', 'zygote', 'isolation', 'secrets'] as const;
       const hasCode = request.files !== undefined || request.bundle !== undefined;
+      if (request.protocol !== undefined) {
+        if (request.image === undefined)
+          refuse('image', 'is required with "protocol": it brings the program');
+        for (const field of ['runtime', 'handler', 'files', 'bundle', 'zygote'] as const) {
+          if (request[field] !== undefined)
+            refuse(field, 'goes with code, and "protocol" with an image of its own program');
+        }
+        return;
+      }
+      for (const field of ofProtocol) {
+        if (request[field] !== undefined) refuse(field, 'goes with "protocol" only');
+      }
       if (request.image !== undefined && !hasCode && settings.every((field) => request[field] === undefined))
         return;
       if (request.runtime === undefined) refuse('runtime', 'is required with code: "node" or "python"');
@@ -98,8 +123,11 @@ export const functionVersionSchema = z.object({
   version: z.number().int().min(1),
   /** Of its OCI manifest: the same code on the same image with the same settings has the same digest. */
   digest: z.string(),
-  runtime: functionRuntimeSchema,
-  handler: z.string(),
+  /** Absent, as `handler`, where `protocol` is not. */
+  runtime: functionRuntimeSchema.optional(),
+  handler: z.string().optional(),
+  /** The image's own program is called, and how. */
+  protocol: functionProtocolSchema.optional(),
   env: z.record(z.string(), z.string()),
   limits: z.record(z.string(), z.number()),
   /** False: every sandbox initialises for itself. Absent: true. */

@@ -10,6 +10,9 @@ const containedPath =
 
 const utf8 = new TextEncoder();
 
+/** What can be the value of a header. */
+const headerText = z.string().regex(/^[\x20-\x7e]*$/, 'must be printable ASCII');
+
 /** A path inside the working directory: relative, no `..`, no empty part, no control character, ≤ 255 bytes a part. */
 export const relativePathSchema = z
   .string()
@@ -63,11 +66,32 @@ export const commandSchema = z.object({
   files: z.array(fileSchema),
 });
 export type Command = z.infer<typeof commandSchema>;
+/** What a call tells its function beside the event. */
+const callContextSchema = z.object({
+  invocationId: z.string(),
+  functionName: z.string(),
+  functionVersion: z.number().int(),
+  deadlineMs: z.number().describe('Unix time, milliseconds'),
+  /** The cap on memory, bytes; absent from older gateways. */
+  memoryBytes: z.number().int().optional(),
+  /** As the caller named the function; made of its name and version unless given. */
+  invokedFunctionArn: headerText.optional(),
+  /** Where Lambda says that logs go: names, no more. */
+  logGroupName: z.string().optional(),
+  logStreamName: z.string().optional(),
+  /** JSON, as a caller of Lambda's gave it. */
+  clientContext: headerText.optional(),
+  /** W3C Trace Context, where the invocation is part of a trace. */
+  traceparent: z.string().optional(),
+  tracestate: z.string().optional(),
+});
+export type CallContext = z.infer<typeof callContextSchema>;
 
 /**
  * What a sandbox runs. A *snippet* is files put into the working directory and an entry that is executed as a
  * program; a *handler* is an export of a function version's code layer, called with one event; a *command* is what an
- * image's configuration and the request make of it.
+ * image's configuration and the request make of it; a *lambda* is such a command, which fetches its one event from Lambda's
+ * Runtime API and gives the result back to it.
  */
 export const programSchema = z.discriminatedUnion('kind', [
   z.object({
@@ -84,17 +108,19 @@ export const programSchema = z.discriminatedUnion('kind', [
     eventJson: z.string(),
     /** The event is an HTTP request, and the result is to be its response. */
     http: z.boolean().optional(),
-    context: z.object({
-      invocationId: z.string(),
-      functionName: z.string(),
-      functionVersion: z.number().int(),
-      deadlineMs: z.number().describe('Unix time, milliseconds'),
-      /** W3C Trace Context, where the invocation is part of a trace. */
-      traceparent: z.string().optional(),
-      tracestate: z.string().optional(),
-    }),
+    context: callContextSchema,
     env: programEnvSchema,
   }),
   commandSchema,
+  z.object({
+    kind: z.literal('lambda'),
+    /** As a command's. */
+    argv: z.array(z.string()).min(1),
+    /** As a command's; what Lambda says by variables is in it already. */
+    env: programEnvSchema,
+    /** The event, as JSON text. */
+    eventJson: z.string(),
+    context: callContextSchema,
+  }),
 ]);
 export type Program = z.infer<typeof programSchema>;

@@ -14,7 +14,7 @@ const userSchema = z
   .max(256)
   .regex(/^[^:\s]+(:[^:\s]+)?$/, 'must look like "name", "1000" or "1000:1000"');
 
-const workdirSchema = z
+export const workdirSchema = z
   .string()
   .max(4096)
   .regex(

@@ -1,4 +1,5 @@
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
+import { functionProgram } from '../registry/function-program.ts';
 import type { GatewayDeps } from './deps.ts';
 import { requireIsolation } from './require-isolation.ts';
 import { resolveLimits } from './resolve-limits.ts';
@@ -8,6 +9,10 @@ type FunctionRequest = Omit<InvocationRequest, 'tenant'>;
 interface CallOptions {
   diff?: InvocationRequest['diff'];
   http?: boolean;
+  /** As the caller named the function; its name and version unless given. */
+  invokedFunctionArn?: string;
+  /** JSON, for the context of Lambda's handlers. */
+  clientContext?: string;
 }
 
 /** The version that a call runs, as it was when the call came: all calls of a batch run the same. */
@@ -24,14 +29,13 @@ export async function findFunction(
   tenant: string,
 ): Promise<CallableFunction> {
   const found = await registry.resolve(reference, tenant);
-  const { name, version, digest, runtime, handler, programEnv, user, image, codeLayer, zygote, secrets } =
-    found;
+  const { name, version, digest, runtime, user, image, codeLayer, zygote, secrets } = found;
   await requireIsolation(directory, found.isolation);
   const { ONCEBOX_DEFAULT_LIMITS: defaults, ONCEBOX_MAX_LIMITS: maxima } = config;
   const limits = resolveLimits(found.limits, { defaults, maxima });
   return {
     version,
-    request: (id, eventJson, { diff = false, http = false } = {}) => ({
+    request: (id, eventJson, { diff = false, http = false, invokedFunctionArn, clientContext } = {}) => ({
       runtime,
       image,
       user,
@@ -40,20 +44,20 @@ export async function findFunction(
       imageDigest: digest,
       ...(zygote === false && { zygote }),
       ...(secrets && { secrets }),
-      program: {
-        kind: 'handler',
-        handler,
+      ...functionProgram(found, {
         eventJson,
-        ...(http && { http }),
+        http,
         context: {
           invocationId: id,
           functionName: name,
           functionVersion: version,
           // Without the time in the queue; the worker, which knows it, may set it anew.
           deadlineMs: Date.now() + limits.wallMs,
+          memoryBytes: limits.memoryBytes,
+          ...(invokedFunctionArn !== undefined && { invokedFunctionArn }),
+          ...(clientContext !== undefined && { clientContext }),
         },
-        env: programEnv,
-      },
+      }),
       stdin: '',
       limits,
       diff,

@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { type FunctionVersion, functionRuntimeSchema } from '../../sdk/contract/function.ts';
+import {
+  type FunctionVersion,
+  functionProtocolSchema,
+  functionRuntimeSchema,
+} from '../../sdk/contract/function.ts';
 import { imageConfigSchema } from '../../sdk/contract/image.ts';
 import { isolationSchema } from '../../sdk/contract/isolation.ts';
 import { handlerSchema } from '../../sdk/contract/program.ts';
@@ -15,6 +19,8 @@ import { PlatformError } from '../shared/platform-error.ts';
 const functionLabels = {
   runtime: 'dev.oncebox.runtime',
   handler: 'dev.oncebox.handler',
+  /** Instead of those two: how the image's own program is called. */
+  protocol: 'dev.oncebox.protocol',
   /** JSON object of the caps that the version has of its own. */
   limits: 'dev.oncebox.limits',
   /** "false", or not there. */
@@ -64,34 +70,40 @@ export interface FunctionImage extends ImageTexts {
 export interface FunctionSettings
   extends Pick<
     FunctionVersion,
-    'runtime' | 'handler' | 'env' | 'limits' | 'zygote' | 'isolation' | 'secrets'
+    'runtime' | 'handler' | 'protocol' | 'env' | 'limits' | 'zygote' | 'isolation' | 'secrets'
   > {
-  codeLayer: { hex: string; sizeBytes: number };
+  /** Absent where the image holds the code. */
+  codeLayer?: { hex: string; sizeBytes: number };
+  /** In place of what the image's configuration says of its program. */
+  command?: { entrypoint?: string[] | undefined; args?: string[] | undefined; workdir?: string | undefined };
 }
 
 /** The same settings on the same image give the same bytes, in whatever order they came. */
 export function composeFunctionImage(base: ImageTexts, settings: FunctionSettings): FunctionImage {
-  const { runtime, handler, limits, zygote, isolation, secrets = [], codeLayer } = settings;
+  const { runtime, handler, protocol, limits, zygote, isolation, secrets = [] } = settings;
+  const { codeLayer, command = {} } = settings;
   const { layers } = baseManifestSchema.parse(JSON.parse(base.manifestJson));
   const { architecture, os, variant, config, rootfs, history } = baseConfigSchema.parse(
     JSON.parse(base.configJson),
   );
-  const {
-    [functionLabels.zygote]: _zygoteBelow,
-    [functionLabels.isolation]: _isolationBelow,
-    [functionLabels.secrets]: _secretsBelow,
-    ...inherited
-  } = config?.Labels ?? {};
-  const labels = {
-    ...inherited,
-    [functionLabels.runtime]: runtime,
-    [functionLabels.handler]: handler,
+  const ofFunctions: readonly string[] = Object.values(functionLabels);
+  const inherited = Object.entries(config?.Labels ?? {}).filter(([name]) => !ofFunctions.includes(name));
+  const labels: Record<string, string> = {
+    ...Object.fromEntries(inherited),
+    ...(runtime !== undefined && { [functionLabels.runtime]: runtime }),
+    ...(handler !== undefined && { [functionLabels.handler]: handler }),
+    ...(protocol !== undefined && { [functionLabels.protocol]: protocol }),
     [functionLabels.limits]: JSON.stringify(sorted(limits)),
     ...(zygote === false && { [functionLabels.zygote]: 'false' }),
     ...(isolation !== undefined && { [functionLabels.isolation]: isolation }),
     ...(secrets.length > 0 && { [functionLabels.secrets]: JSON.stringify(secrets.toSorted()) }),
   };
-  const codeDigest = `sha256:${codeLayer.hex}`;
+  const { entrypoint, args, workdir } = command;
+  const code = codeLayer && {
+    mediaType: mediaTypes.layer,
+    digest: `sha256:${codeLayer.hex}`,
+    size: codeLayer.sizeBytes,
+  };
   // One entry a layer is what readers of a history expect.
   const below = history ?? rootfs.diff_ids.map(() => ({ created: epoch }));
   const configJson = JSON.stringify({
@@ -101,13 +113,19 @@ export function composeFunctionImage(base: ImageTexts, settings: FunctionSetting
     ...(variant !== undefined && { variant }),
     config: {
       ...config,
+      ...(entrypoint && { Entrypoint: entrypoint, Cmd: null }),
+      ...(args && { Cmd: args }),
+      ...(workdir !== undefined && { WorkingDir: workdir }),
       Env: Object.entries({ ...envOf(config?.Env), ...sorted(settings.env) }).map(
         ([name, value]) => `${name}=${value}`,
       ),
       Labels: sorted(labels),
     },
-    rootfs: { type: 'layers', diff_ids: [...rootfs.diff_ids, codeDigest] },
-    history: [...below, { created: epoch, created_by: 'oncebox deploy' }],
+    rootfs: { type: 'layers', diff_ids: [...rootfs.diff_ids, ...(code ? [code.digest] : [])] },
+    history: [
+      ...below,
+      { created: epoch, created_by: 'oncebox deploy', ...(!code && { empty_layer: true }) },
+    ],
   });
   const manifestJson = JSON.stringify({
     schemaVersion: 2,
@@ -123,7 +141,7 @@ export function composeFunctionImage(base: ImageTexts, settings: FunctionSetting
         digest,
         size,
       })),
-      { mediaType: mediaTypes.layer, digest: codeDigest, size: codeLayer.sizeBytes },
+      ...(code ? [code] : []),
     ],
   });
   return { manifestJson, configJson, digest: digestOf(manifestJson) };
@@ -143,19 +161,28 @@ function jsonLabel<Schema extends z.ZodType>(schema: Schema, what: string, absen
     });
 }
 
-const labelledSchema = z.object({
-  [functionLabels.runtime]: functionRuntimeSchema,
-  [functionLabels.handler]: handlerSchema,
+const labelsOfAll = {
   [functionLabels.limits]: jsonLabel(z.record(z.string(), z.number()), 'a JSON object of numbers', '{}'),
   [functionLabels.zygote]: z.enum(['true', 'false']).optional(),
   [functionLabels.isolation]: isolationSchema.optional(),
   [functionLabels.secrets]: jsonLabel(secretNamesSchema, "a JSON array of secrets' names", '[]'),
+};
+const labelsOfCodeSchema = z.object({
+  [functionLabels.runtime]: functionRuntimeSchema,
+  [functionLabels.handler]: handlerSchema,
+  ...labelsOfAll,
+});
+const labelsOfProgramSchema = z.object({
+  [functionLabels.protocol]: functionProtocolSchema,
+  ...labelsOfAll,
 });
 
 /** What the labels of a pushed version say. Throws PlatformError `invalid_request` when it is not one. */
 export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSettings, 'codeLayer'> {
   const { config } = baseConfigSchema.parse(JSON.parse(configJson));
-  const labels = labelledSchema.safeParse(config?.Labels ?? {});
+  const hasProgram = config?.Labels?.[functionLabels.protocol] !== undefined;
+  const schema = hasProgram ? labelsOfProgramSchema : labelsOfCodeSchema;
+  const labels = schema.safeParse(config?.Labels ?? {});
   if (!labels.success) {
     const { path, message } = labels.error.issues[0] ?? { path: [], message: 'invalid' };
     throw new PlatformError(
@@ -166,9 +193,12 @@ export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSett
     );
   }
   const { [functionLabels.isolation]: isolation, [functionLabels.secrets]: secrets } = labels.data;
+  const called =
+    functionLabels.protocol in labels.data
+      ? { protocol: labels.data[functionLabels.protocol] }
+      : { runtime: labels.data[functionLabels.runtime], handler: labels.data[functionLabels.handler] };
   return {
-    runtime: labels.data[functionLabels.runtime],
-    handler: labels.data[functionLabels.handler],
+    ...called,
     limits: labels.data[functionLabels.limits],
     env: envOf(config?.Env),
     ...(labels.data[functionLabels.zygote] === 'false' && { zygote: false }),
@@ -181,6 +211,23 @@ export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSett
 export function settingsOf({ configJson }: ImageTexts): { env: Record<string, string>; user?: string } {
   const { config } = baseConfigSchema.parse(JSON.parse(configJson));
   return { env: envOf(config?.Env), ...(config?.User && { user: config.User }) };
+}
+
+/** What an image runs for itself. Throws PlatformError `invalid_request` when that is nothing. */
+export function programOf({ configJson }: ImageTexts): {
+  argv: string[];
+  args: string[];
+  workingDir: string;
+} {
+  const { config } = baseConfigSchema.parse(JSON.parse(configJson));
+  const args = config?.Cmd ?? [];
+  const argv = [...(config?.Entrypoint ?? []), ...args];
+  if (argv.length > 0) return { argv, args, workingDir: config?.WorkingDir || '/' };
+  throw new PlatformError(
+    'invalid_request',
+    'there is nothing to run: the image has neither Entrypoint nor Cmd; give "entrypoint" or "args"',
+    { field: 'entrypoint' },
+  );
 }
 
 export function envOf(variables: readonly string[] | null | undefined): Record<string, string> {

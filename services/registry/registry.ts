@@ -18,7 +18,9 @@ import { type CodeFile, packCodeLayer } from './code-layer.ts';
 import {
   composeFunctionImage,
   type FunctionImage,
+  type FunctionSettings,
   type ImageTexts,
+  programOf,
   readFunctionImage,
   settingsOf,
 } from './function-image.ts';
@@ -39,7 +41,7 @@ export interface Deployment {
   tenant?: string;
   name: string;
   image: BaseImage;
-  runtime: FunctionVersion['runtime'];
+  runtime: NonNullable<FunctionVersion['runtime']>;
   handler: string;
   env: Record<string, string>;
   limits: Record<string, number>;
@@ -50,12 +52,23 @@ export interface Deployment {
   files: CodeFile[];
 }
 
+/** Of an image whose own program is called. */
+export interface ProgramDeployment
+  extends Pick<Deployment, 'tenant' | 'name' | 'image' | 'env' | 'limits' | 'isolation' | 'secrets'>,
+    NonNullable<FunctionSettings['command']> {
+  protocol: NonNullable<FunctionVersion['protocol']>;
+}
+
 /** A version with what an invocation needs of its image. */
-interface ResolvedFunction extends DeployedFunction {
+export interface ResolvedFunction extends DeployedFunction {
   /** All of the image's Env, the version's own included. */
   programEnv: Record<string, string>;
   /** The image's User. */
   user?: string | undefined;
+  /** With `protocol`: what is executed, what of it are arguments, and where. */
+  argv?: string[] | undefined;
+  args?: string[] | undefined;
+  workingDir?: string | undefined;
 }
 
 /** A function of which sandboxes are to be kept parked. */
@@ -81,6 +94,8 @@ export interface Registry extends Aliases, Versions, Settings {
    * `unavailable` if the memory of Redis does not hold it.
    */
   deploy(deployment: Deployment): Promise<{ deployed: DeployedFunction; created: boolean }>;
+  /** As `deploy`, without code. Throws `invalid_request` if the image has nothing to run. */
+  deployProgram(deployment: ProgramDeployment): Promise<{ deployed: DeployedFunction; created: boolean }>;
   /** As `deploy`, of a version that another registry made: the digest stays. Throws `invalid_request` if it is none. */
   deployImage(
     name: string,
@@ -112,6 +127,10 @@ export interface Registry extends Aliases, Versions, Settings {
 const storedVersionSchema = functionVersionSchema.extend({
   programEnv: z.record(z.string(), z.string()).optional(),
   user: z.string().optional(),
+  /** Of an image whose own program is called: that, what of it are arguments, and where it runs. */
+  argv: z.array(z.string()).optional(),
+  args: z.array(z.string()).optional(),
+  workingDir: z.string().optional(),
 });
 type StoredVersion = Omit<z.infer<typeof storedVersionSchema>, 'version' | 'createdAt'>;
 const imageTextsSchema = z.object({ manifestJson: z.string(), configJson: z.string() });
@@ -217,12 +236,30 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
       return store({ name, tenant, version, image: made, tar });
     },
 
+    async deployProgram({ tenant, name, image, entrypoint, args, workdir, ...given }) {
+      const { protocol, env, limits, isolation, secrets = [] } = given;
+      const settings = {
+        protocol,
+        env,
+        limits,
+        ...(isolation && isolation !== 'native' && { isolation }),
+        ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
+      };
+      const made = composeFunctionImage(image, { ...settings, command: { entrypoint, args, workdir } });
+      const { env: programEnv, user } = settingsOf(made);
+      const base = { reference: image.reference, digest: image.digest };
+      const ofImage = { image: base, sizeBytes: 0, programEnv, user, ...programOf(made) };
+      const version = { digest: made.digest, ...settings, ...ofImage };
+      return store({ name, tenant, version, image: made });
+    },
+
     async deployImage(name, image, tenant) {
       const settings = readFunctionImage(image);
       const { env: programEnv, user } = settingsOf(image);
       const { reference, digest } = image;
-      const version = { digest, ...settings, image: { reference, digest }, sizeBytes: 0, programEnv, user };
-      return store({ name, tenant, version, image });
+      const program = settings.protocol === undefined ? {} : programOf(image);
+      const ofImage = { image: { reference, digest }, sizeBytes: 0, programEnv, user, ...program };
+      return store({ name, tenant, version: { digest, ...settings, ...ofImage }, image });
     },
 
     async resolve(reference, tenant) {
@@ -312,7 +349,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
   };
 }
 
-function requireHandlerFile(runtime: FunctionVersion['runtime'], handler: string, files: { path: string }[]) {
+function requireHandlerFile(runtime: Deployment['runtime'], handler: string, files: { path: string }[]) {
   const candidates = handlerFileCandidates(runtime, handler);
   if (files.some((file) => candidates.includes(file.path))) return;
   throw new PlatformError(

@@ -3,6 +3,7 @@ import type { SandboxSource } from '../../runtime/pool/sandbox-source.ts';
 import type { Limits } from '../../sdk/contract/limits.ts';
 import { resolveLimits } from '../gateway/resolve-limits.ts';
 import { countNodes } from '../queue/node-directory.ts';
+import { functionProgram } from '../registry/function-program.ts';
 import type { KeptFunction, Registry } from '../registry/registry.ts';
 import type { Redis } from '../shared/redis.ts';
 import type { PrepareJob } from './prepare-job.ts';
@@ -90,13 +91,10 @@ function jobOf(
     function: { name, version, digest },
     ...(zygote === false && { zygote }),
     ...(secrets && { secrets }),
-    program: {
-      kind: 'handler',
-      handler: found.handler,
+    ...functionProgram(found, {
       eventJson: 'null',
       context: { invocationId: '', functionName: name, functionVersion: version, deadlineMs: 0 },
-      env: found.programEnv,
-    },
+    }),
     stdin: '',
     limits: resolveLimits(found.limits, { defaults, maxima }),
     isolation,

@@ -108,6 +108,7 @@ function commandSpec(
 
 /** As Docker does: from the image's /etc/passwd, and `/` for a user whom that does not know. */
 function withHome(program: Program, { home }: ImageUser): Program {
-  if (program.kind !== 'command' || program.env.HOME !== undefined) return program;
+  if (program.kind !== 'command' && program.kind !== 'lambda') return program;
+  if (program.env.HOME !== undefined) return program;
   return { ...program, env: { HOME: home ?? '/', ...program.env } };
 }

@@ -195,6 +195,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
 
 /** Whoever waits for a snippet or an image gets the record, and nothing in its place. */
 function streamsOf(program: Program): Streams {
+  if (program.kind === 'lambda') return 'result';
   if (program.kind !== 'handler') return 'nothing';
   return program.http === true ? 'response' : 'result';
 }
@@ -213,7 +214,7 @@ function withFiles(program: Program, files: readonly BinaryFile[]): RunnableProg
 
 /** The deadline that the handler sees counts from now, not from when the gateway enqueued it. */
 function withDeadline(program: RunnableProgram, wallMs: number): RunnableProgram {
-  if (program.kind !== 'handler') return program;
+  if (!('context' in program)) return program;
   return { ...program, context: { ...program.context, deadlineMs: Date.now() + wallMs } };
 }
 

@@ -75,5 +75,7 @@ export function withTrace(program: RunnableProgram, trace: TraceContext | undefi
   if (program.kind === 'handler') return { ...program, context: { ...program.context, ...trace } };
   const { traceparent, tracestate } = trace;
   const variables = { TRACEPARENT: traceparent, ...(tracestate && { TRACESTATE: tracestate }) };
-  return { ...program, env: { ...variables, ...program.env } };
+  const env = { ...variables, ...program.env };
+  if (program.kind === 'lambda') return { ...program, env, context: { ...program.context, ...trace } };
+  return { ...program, env };
 }

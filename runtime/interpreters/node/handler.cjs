@@ -3,6 +3,7 @@
 // function's zygote before there is one.
 const { existsSync } = require('node:fs');
 const { pathToFileURL } = require('node:url');
+const { provideAwsLambda } = require('/.oncebox/awslambda.cjs');
 
 const hooks = [];
 let haveRun = false;
@@ -34,6 +35,7 @@ function provideHooks() {
     hooks.push(callback);
   };
   Object.defineProperty(globalThis, 'oncebox', { value: Object.freeze({ afterFork }), configurable: true });
+  provideAwsLambda();
 }
 
 /** One after the other, as they were registered; one may register more. */

@@ -4,7 +4,9 @@ const { mkdirSync, readFileSync, unlinkSync, writeFileSync } = require('node:fs'
 const { Module } = require('node:module');
 const { dirname, resolve } = require('node:path');
 const { inspect } = require('node:util');
+const { callStreaming, isStreaming } = require('/.oncebox/awslambda.cjs');
 const clock = require('/.oncebox/clock.cjs');
+const { callHandler: call, createContext } = require('/.oncebox/context.cjs');
 const { watchContexts } = require('/.oncebox/contexts.cjs');
 const { loadHandler, provideHooks, runHooks } = require('/.oncebox/handler.cjs');
 const { callHttp, isHttp } = require('/.oncebox/http.cjs');
@@ -97,24 +99,23 @@ async function initialiseAndCall(job) {
 
 /** `initMs`: what initialisation has taken here, in the sandbox. */
 async function callHandler(job, callee, initMs) {
-  const context = {
-    ...job.context,
-    awsRequestId: job.context.invocationId,
-    getRemainingTimeInMillis: () => Math.max(0, job.context.deadlineMs - Date.now()),
-  };
   try {
+    const context = createContext(job.context);
     noteTrace(context);
     await runHooks();
     const event = JSON.parse(job.eventJson);
-    const value = isHttp(job, callee)
-      ? await callHttp(job, callee, event, context)
-      : await callee(event, context);
+    const value = await resultOf(job, callee, event, context);
     if (isStreamed(value)) await sendStream(value);
     send({ type: 'result', initMs, value: isStreamed(value) ? undefined : value });
     process.exit(0);
   } catch (error) {
     fail(error, initMs);
   }
+}
+
+function resultOf(job, callee, event, context) {
+  if (isStreaming(callee)) return callStreaming(callee, event, context, job.http === true);
+  return isHttp(job, callee) ? callHttp(job, callee, event, context) : call(callee, event, context);
 }
 
 /** As a program's environment has it. A zygote's is the same for all its forks, so here. */

@@ -26,6 +26,7 @@ import tempfile
 import threading
 import time  # noqa: F401
 import traceback
+import types
 import typing  # noqa: F401
 import uuid  # noqa: F401
 
@@ -187,18 +188,37 @@ def run_snippet(job):
 
 
 class Context:
-    """What a handler is told of its invocation; the names are Lambda's."""
+    """What a handler is told of its invocation; the names are Lambda's:
+    https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
 
     def __init__(self, context):
         self.aws_request_id = self.invocation_id = context["invocationId"]
         self.function_name = context["functionName"]
         self.function_version = str(context["functionVersion"])
+        self.invoked_function_arn = context.get("invokedFunctionArn")
+        self.memory_limit_in_mb = str(round(context.get("memoryBytes", 0) / (1024 * 1024)))
+        self.log_group_name = context.get("logGroupName")
+        self.log_stream_name = context.get("logStreamName")
+        self.client_context = client_context(context.get("clientContext"))
+        self.identity = types.SimpleNamespace(cognito_identity_id=None, cognito_identity_pool_id=None)
         self.traceparent = context.get("traceparent")
         self.tracestate = context.get("tracestate")
         self._deadline_ms = context["deadlineMs"]
 
     def get_remaining_time_in_millis(self):
         return max(0, int(self._deadline_ms - time.time() * 1000))
+
+
+def client_context(text):
+    """An object of `client`, `custom` and `env`, as Lambda makes it of what the caller gives."""
+    if text is None:
+        return None
+    given = json.loads(text)
+    given = given if isinstance(given, dict) else {}
+    client = given.get("client")
+    names = ("installation_id", "app_title", "app_version_name", "app_version_code", "app_package_name")
+    known = types.SimpleNamespace(**{name: client.get(name) for name in names}) if isinstance(client, dict) else None
+    return types.SimpleNamespace(client=known, custom=given.get("custom"), env=given.get("env"))
 
 
 def initialise_and_call(job, handler):

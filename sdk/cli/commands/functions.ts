@@ -23,8 +23,8 @@ const listCommand = (session: Session) =>
               functions.map((one) => [
                 one.name,
                 `${one.version}`,
-                one.runtime,
-                one.handler,
+                one.runtime ?? one.protocol ?? '-',
+                one.handler ?? '-',
                 size(one.sizeBytes),
                 ago(one.createdAt),
               ]),
@@ -46,8 +46,8 @@ const showCommand = (session: Session) =>
             .map((one) => [
               `${one.version}${one.version === current ? ' *' : ''}`,
               shortDigest(one.digest),
-              one.runtime,
-              one.handler,
+              one.runtime ?? one.protocol ?? '-',
+              one.handler ?? '-',
               one.image?.reference ?? '-',
               size(one.sizeBytes),
               ago(one.createdAt),

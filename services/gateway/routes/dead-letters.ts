@@ -4,6 +4,7 @@ import { deadLetterOf, type StoredDeadLetter } from '../../queue/dead-letters.ts
 import { redriveOnce } from '../../queue/idempotency.ts';
 import { isInvocationId, newInvocationId } from '../../queue/invocation-id.ts';
 import type { InvocationRequest } from '../../queue/invocation-queue.ts';
+import { functionProgram } from '../../registry/function-program.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import { accept } from '../accept.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
@@ -22,17 +23,17 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   /** Of the function as it is now, which may have been mended since. */
   async function request({ job, invocation }: StoredDeadLetter, id: string): Promise<InvocationRequest> {
     const { replyTo: _replyTo, enqueuedAtMs: _enqueuedAtMs, function: called, program, ...rest } = job;
-    if (!called || program.kind !== 'handler') throw noDeadLetter();
+    if (!called || !('eventJson' in program)) throw noDeadLetter();
     const current = await registry.resolve(called.name, job.tenant);
-    const { name, version, digest, runtime, handler, image, user, codeLayer, zygote, isolation, secrets } =
-      current;
-    const context = { ...program.context, invocationId: id, functionVersion: version };
+    const { name, version, digest, runtime, image, user, codeLayer, zygote, isolation, secrets } = current;
+    const { invokedFunctionArn: _ofThen, ...kept } = program.context;
+    const context = { ...kept, invocationId: id, functionVersion: version };
     return {
       ...rest,
-      ...{ runtime, image, user, codeLayer, zygote, isolation, secrets },
+      ...{ runtime, image, user, codeLayer, zygote, isolation, secrets, workingDir: undefined },
       function: { name, version, digest },
       imageDigest: digest,
-      program: { ...program, handler, env: current.programEnv, context },
+      ...functionProgram(current, { ...program, context }),
       redriveOf: invocation.id,
     };
   }

@@ -46,11 +46,18 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
       secrets,
       files,
       bundle,
+      protocol,
+      ...command
     } = requestSchema.parse(wellFormed(value, text));
     await requireIsolation(directory, isolation);
+    const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
+    if (protocol !== undefined) {
+      const settings = { protocol, env, limits: Object.fromEntries(given), isolation, secrets };
+      const program = await catalogue.resolve(image ?? '');
+      return registry.deployProgram({ tenant, name, image: program, ...settings, ...command });
+    }
     if (runtime === undefined || handler === undefined)
       return registry.deployImage(name, await catalogue.resolve(image ?? ''), tenant);
-    const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
     const unpacked =
       bundle === undefined
         ? (files ?? []).map((file) => ({ path: file.path, data: Buffer.from(file.content, file.encoding) }))

@@ -1,0 +1,36 @@
+import type { CallContext, Program } from '../../sdk/contract/program.ts';
+import { functionArn, lambdaEnvironment, logNames } from './lambda-environment.ts';
+import type { ResolvedFunction } from './registry.ts';
+
+/** Docker's, for an image that sets none. */
+const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export interface Call {
+  /** JSON. */
+  eventJson: string;
+  /** The event is an HTTP request. */
+  http?: boolean | undefined;
+  context: CallContext;
+}
+
+/** What a call of this version runs, and where. */
+export function functionProgram(
+  found: ResolvedFunction,
+  { eventJson, http = false, context: given }: Call,
+): { program: Program; workingDir?: string } {
+  const { name, version } = found;
+  const invokedFunctionArn = given.invokedFunctionArn ?? functionArn(name, String(version));
+  const context = { ...given, invokedFunctionArn, ...logNames(given) };
+  const { handler, programEnv: env, argv, args = [], workingDir } = found;
+  if (handler !== undefined)
+    return { program: { kind: 'handler', handler, eventJson, ...(http && { http }), context, env } };
+  if (argv === undefined) throw new Error(`version ${version} of "${name}" has nothing to run`);
+  const program: Program = {
+    kind: 'lambda',
+    argv,
+    env: { PATH: defaultPath, ...lambdaEnvironment(context, args, env) },
+    eventJson,
+    context,
+  };
+  return { program, ...(workingDir !== undefined && { workingDir }) };
+}
