@@ -24,7 +24,7 @@ const resultMessageSchema = z.discriminatedUnion('type', [
  */
 export function outcomeOf(
   report: RunReport,
-  program: Pick<RunnableProgram, 'kind'>,
+  program: RunnableProgram,
   limits: Limits,
 ): Outcome {
   switch (report.cause) {
@@ -54,7 +54,7 @@ function outputCap(report: RunReport, limits: Limits): { max: number; peak: numb
   return { max, peak: max };
 }
 
-function succeeded(report: RunReport, program: Pick<RunnableProgram, 'kind'>): Outcome {
+function succeeded(report: RunReport, program: RunnableProgram): Outcome {
   if (program.kind === 'lambda') return lambdaOutcome(report.result) ?? noResult;
   if (program.kind !== 'handler') return { status: 'ok' };
   const message = parseResult(report.result);
@@ -70,7 +70,7 @@ const noResult: Outcome = {
   stack: '',
 };
 
-function failed(report: RunReport, program: Program, limits: Limits): Outcome {
+function failed(report: RunReport, program: RunnableProgram, limits: Limits): Outcome {
   const { oomKills, memoryPeakBytes, pidsRefused, diskFull, inodesFull, writtenBytes, writtenInodes } =
     report;
   if (oomKills > 0) return { status: 'oom_killed', memoryMaxBytes: limits.memoryBytes, memoryPeakBytes };
