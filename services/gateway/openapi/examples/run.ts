@@ -53,6 +53,31 @@ const run: Example[] = [
     reply: { ...snippetRecord, id: 'inv_d2w6ra3pndohjeic7y5kqmzt4b', stdout: '4\n' },
   },
   {
+    name: 'language',
+    summary: 'A program of a language, named by an alias',
+    body: { language: 'py', version: '3.x', code: 'print(input())', stdin: 'hello' },
+    status: 200,
+    reply: {
+      ...snippetRecord,
+      id: 'inv_e7y5kqmzt4bd2w6ra3pndohjei',
+      language: { name: 'python', version: '3.11.2' },
+      stdout: 'hello\n',
+    },
+  },
+  {
+    name: 'unknown-language',
+    summary: 'A language that nobody knows',
+    body: { language: 'klingon', code: 'nuqneH' },
+    status: 404,
+    reply: {
+      error: {
+        code: 'language_not_found',
+        message: 'there is no language "klingon": GET /v1/languages lists them',
+        field: 'language',
+      },
+    },
+  },
+  {
     name: 'image',
     summary: 'A command of an image',
     body: { image: 'python', entrypoint: ['echo', 'hello'] },

@@ -32,7 +32,7 @@ export const eventOperations: RouteConfig[] = [
     operationId: 'followInvocation',
     summary: 'What an invocation says, live and from its beginning',
     description:
-      'Server-sent events `started`, `stdout`, `stderr`, `head`, `chunk` and, last, `end` with the record. With `Last-Event-ID` only those behind that one. A client that leaves cancels nothing.',
+      'Server-sent events `started`, `stage`, `stdout`, `stderr`, `head`, `chunk` and, last, `end` with the record. With `Last-Event-ID` only those behind that one. A client that leaves cancels nothing.',
     request: {
       params: invocationId,
       headers: z.object({ 'last-event-id': z.string().optional() }),

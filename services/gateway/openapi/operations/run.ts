@@ -44,6 +44,8 @@ export function runOperations(maxima: Limits): RouteConfig[] {
       path: '/v1/run',
       operationId: 'run',
       summary: 'Runs a snippet, a program of a language, or an image, in a sandbox of its own',
+      description:
+        'A program of a language that is compiled has two sandboxes, one after the other: the record tells of the compiler in `compile`, and of the program in all else.',
       request: {
         headers: invocationHeaders,
         body: {
