@@ -2,6 +2,7 @@ import { createCallbacks } from '../../services/callbacks/callbacks.ts';
 import { createCallbackSecrets } from '../../services/callbacks/secrets.ts';
 import { createApp } from '../../services/gateway/app.ts';
 import type { GatewayDeps } from '../../services/gateway/deps.ts';
+import { createHeldConnections } from '../../services/gateway/held-connections.ts';
 import { listen } from '../../services/gateway/server.ts';
 import { createImageCatalogue } from '../../services/queue/image-catalogue.ts';
 import { createInvocationQueue } from '../../services/queue/invocation-queue.ts';
@@ -59,6 +60,7 @@ export async function startGatewayBeside(
     schedules,
     callbacks,
     callbackSecrets: createCallbackSecrets(redis),
+    held: createHeldConnections(config.ONCEBOX_STREAMS_MAX),
     logger: createLogger('silent', 'test'),
     ...given,
   });
