@@ -58,6 +58,8 @@ export function connectHandler(deps: GatewayDeps) {
 }
 
 function messageOf(c: Context<GatewayEnv>, error: Error): string {
+  // More was sent than a session takes.
+  if (error instanceof RangeError) return error.message;
   const { code, message } = toPlatformError(error);
   if (code === 'internal') c.get('logger').error({ err: error }, 'websocket failed');
   return message;

@@ -25,6 +25,8 @@ const initMs = 1_000;
 const pingMs = 15_000;
 /** What of stdin goes into one write. */
 const pieceBytes = 64 * 1024;
+/** What a message costs us beside its text. */
+const messageBytes = 256;
 
 export interface Started {
   language: LanguageInfo;
@@ -59,26 +61,36 @@ export function converse(websocket: WebSocket, options: ConversationOptions): vo
     await send({ type: 'error', message: options.messageOf(error) });
     close(closes.notified);
   };
-  const stdin = stdinOf(() => starting, options.stdinMaxBytes, fail);
+  const stdin = stdinOf(options.stdinMaxBytes, fail);
 
   function receive(text: string): void {
     const message = parseMessage(text);
-    if (message.type === 'init') {
-      if (starting) return close(closes.alreadyInitialized);
-      clearTimeout(initTimer);
-      starting = options.start(message);
-      tell(starting).catch(fail);
-      return;
+    switch (message.type) {
+      case 'init':
+        if (starting) close(closes.alreadyInitialized);
+        else begin(message);
+        break;
+      case 'data':
+        if (!starting) close(closes.notInitialized);
+        else if (message.stream !== 'stdin') close(closes.onlyStdin);
+        else stdin(starting, String(message.data ?? ''));
+        break;
+      case 'signal':
+        if (!starting) close(closes.notInitialized);
+        else if (!isSignal(message.signal)) close(closes.badSignal);
+        else signal(starting, message.signal);
+        break;
     }
-    if (message.type !== 'data' && message.type !== 'signal') return;
-    if (!starting) return close(closes.notInitialized);
-    if (message.type === 'data') {
-      if (message.stream !== 'stdin') return close(closes.onlyStdin);
-      return stdin(String(message.data ?? ''));
-    }
-    const { signal } = message;
-    if (typeof signal !== 'string' || !(signal in constants.signals)) return close(closes.badSignal);
-    starting.then(({ session }) => session.signal(signal)).catch(fail);
+  }
+
+  function begin(message: unknown): void {
+    clearTimeout(initTimer);
+    starting = options.start(message);
+    tell(starting).catch(fail);
+  }
+
+  function signal(started: Promise<Started>, name: string): void {
+    started.then(({ session }) => session.signal(name)).catch(fail);
   }
 
   async function tell(started: Promise<Started>): Promise<void> {
@@ -115,24 +127,28 @@ function parseMessage(text: string): z.infer<typeof messageSchema> {
   return parsed.success ? parsed.data : refuse('a message must be a JSON object');
 }
 
+function isSignal(name: unknown): name is string {
+  return typeof name === 'string' && Object.hasOwn(constants.signals, name);
+}
+
 /** Writes pieces of stdin one after the other, as the program reads them. */
 function stdinOf(
-  started: () => Promise<Started> | undefined,
   maxBytes: number,
   fail: (error: unknown) => Promise<void>,
-): (text: string) => void {
+): (starting: Promise<Started>, text: string) => void {
   let waitingBytes = 0;
   let written: Promise<unknown> = Promise.resolve();
-  return (text) => {
+  return (starting, text) => {
     const bytes = Buffer.from(text);
-    if (waitingBytes + bytes.length > maxBytes) refuse('the program does not read its stdin');
-    waitingBytes += bytes.length;
+    const costBytes = messageBytes + bytes.length;
+    if (waitingBytes + costBytes > maxBytes) refuse('the program does not read its stdin');
+    waitingBytes += costBytes;
     written = written
       .then(async () => {
-        const session = (await started())?.session;
+        const { session } = await starting;
         for (let at = 0; at < bytes.length; at += pieceBytes)
-          await session?.write(bytes.subarray(at, at + pieceBytes));
-        waitingBytes -= bytes.length;
+          await session.write(bytes.subarray(at, at + pieceBytes));
+        waitingBytes -= costBytes;
       })
       .catch(fail);
   };

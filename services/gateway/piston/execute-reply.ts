@@ -1,5 +1,5 @@
-import type { LanguageInfo } from '../../../sdk/contract/language.ts';
 import type { Invocation } from '../../../sdk/contract/invocation.ts';
+import type { LanguageInfo } from '../../../sdk/contract/language.ts';
 import type { EventFeed } from '../../queue/event-feed.ts';
 import { type Printed, type StageResult, stageResult } from './stage-result.ts';
 

@@ -100,7 +100,8 @@ function mainPath(name: string | undefined, { fileName }: LanguageInfo): string 
 /** Inside the working directory, wherever it begins. */
 function pathOf(name: string): string {
   const path = posix.normalize(name).replace(/^\/+/, '');
-  if (path === '..' || path.startsWith('../')) refuse(`file name "${name}" leads out of the working directory`);
+  if (path === '..' || path.startsWith('../'))
+    refuse(`file name "${name}" leads out of the working directory`);
   return path;
 }
 

@@ -56,5 +56,11 @@ function exitOf(stage: Stage, invocation: Invocation): StoryMessage {
   const isOfCompiler = stage === 'compile' && compile !== undefined;
   const printed: Printed = isOfCompiler ? compile : invocation;
   const { code, signal, message, status } = stageEnd(isOfCompiler ? compile.outcome : outcome, printed);
-  return { type: 'exit', stage, ...(status === 'XX' && message !== null && { error: message }), code, signal };
+  return {
+    type: 'exit',
+    stage,
+    ...(status === 'XX' && message !== null && { error: message }),
+    code,
+    signal,
+  };
 }
