@@ -43,7 +43,7 @@ export interface ConversationOptions {
   pingMs?: number;
 }
 
-const messageSchema = z.looseObject({ type: z.unknown(), stream: z.unknown(), signal: z.unknown() });
+const messageSchema = z.record(z.string(), z.unknown());
 
 /** One client's websocket from its opening on: `init`, then stdin and signals in, output out. When it goes, the job ends. */
 export function converse(websocket: WebSocket, options: ConversationOptions): void {
