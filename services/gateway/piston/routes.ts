@@ -8,6 +8,7 @@ import { connectHandler } from './connect.ts';
 import { isJson, notJson } from './errors.ts';
 import { executeReply } from './execute-reply.ts';
 import { parseExecute } from './execute-request.ts';
+import { changePackage } from './packages.ts';
 import { findRuntime, listPackages, listRuntimes } from './runtimes.ts';
 
 /**
@@ -25,6 +26,9 @@ export function pistonRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>()
     .get('/runtimes', async (c) => c.json(await listRuntimes(deps)))
     .get('/packages', async (c) => c.json(await listPackages(deps)))
+    .on(['POST', 'DELETE'], '/packages', async (c) =>
+      isJson(c) ? changePackage(c, deps, await bodyOf(c)) : notJson(c),
+    )
     .post('/execute', async (c) => {
       if (!isJson(c)) return notJson(c);
       const find = (name: string, version: string) => findRuntime(deps, name, version);

@@ -297,3 +297,42 @@ describe('how a program ended', () => {
     expect(await output()).toBe('0\n2\n1\n');
   });
 });
+
+describe('languages', () => {
+  const get = async (path: string) => answer(await gateway.app.request(path));
+
+  test('runtimes are those that are installed, packages all that there are', async () => {
+    for (const prefix of ['/api/v2', '/api/v2/piston']) {
+      const runtimes = await get(`${prefix}/runtimes`);
+      expect(runtimes.status).toBe(200);
+      const named = (language: string) =>
+        runtimes.body.find((one: { language: string }) => one.language === language);
+      expect(named('bash')).toEqual({
+        language: 'bash',
+        version: expect.stringMatching(/^\d+\.\d+\.\d+$/),
+        aliases: ['sh'],
+      });
+      expect(named('javascript')).toMatchObject({ runtime: 'node', aliases: expect.arrayContaining(['js']) });
+      expect(named('go')).toBeUndefined();
+      const packages = await get(`${prefix}/packages`);
+      expect(packages.body).toContainEqual({
+        language: 'python',
+        language_version: expect.stringMatching(/^3\./),
+        installed: true,
+      });
+    }
+  });
+
+  test('a package that there is not is a 404', async () => {
+    for (const method of ['POST', 'DELETE'])
+      for (const [body, name] of [
+        [{ language: 'klingon', version: '1.0.0' }, 'klingon-1.0.0'],
+        [{ language: 'bash', version: '1.x' }, 'bash-1.x'],
+        [{}, 'undefined-undefined'],
+      ] as const)
+        expect(await answer(await gateway.postJson('/api/v2/packages', body, { method }))).toEqual({
+          status: 404,
+          body: { message: `Requested package ${name} does not exist` },
+        });
+  });
+});
