@@ -1,9 +1,9 @@
-import { once } from 'node:events';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
 import { listen } from '../../../services/gateway/server.ts';
 import { appendEvents } from '../../../services/queue/event-stream.ts';
 import { finished, type TestGateway, untilCancelled, useGateway } from '../../support/gateway.ts';
+import { connectPiston } from '../../support/piston-websocket.ts';
 import { exchange, repliesIn } from '../../support/raw-http.ts';
 import { useRedis } from '../../support/redis.ts';
 
@@ -14,30 +14,6 @@ async function serve({ app }: TestGateway): Promise<number> {
   const server = await listen(app, { host: '127.0.0.1', port: 0 });
   onTestFinished(() => server.close(0));
   return server.port;
-}
-
-interface Conversation {
-  websocket: WebSocket;
-  say(message: unknown): void;
-  /** All that was said, and the close, once it came. */
-  end(): Promise<{ messages: unknown[]; code: number; reason: string }>;
-}
-
-async function connect(port: number, path = '/api/v2/connect'): Promise<Conversation> {
-  const websocket = new WebSocket(`ws://localhost:${port}${path}`);
-  const messages: unknown[] = [];
-  websocket.on('message', (data) => messages.push(JSON.parse(data.toString())));
-  const closed = once(websocket, 'close');
-  await once(websocket, 'open');
-  onTestFinished(() => websocket.terminate());
-  return {
-    websocket,
-    say: (message) => websocket.send(typeof message === 'string' ? message : JSON.stringify(message)),
-    async end() {
-      const [code, reason] = await closed;
-      return { messages, code, reason: reason.toString() };
-    },
-  };
 }
 
 /** The status and the body of what is answered instead of a websocket. */
@@ -69,7 +45,7 @@ describe('the websocket', () => {
         expect(job.data).toMatchObject({ interactive: true, stdin: '', limits: { wallMs: 3000 } });
         return finished(job, { outcome: { status: 'exited', exitCode: 3 }, stdout: 'é\n', stderr: 'e' });
       });
-      const { say, end } = await connect(await serve(gateway), path);
+      const { say, end } = await connectPiston(await serve(gateway), path);
       say({ ...init, stdin: 'is not looked at' });
       expect(await end()).toEqual({
         messages: [
@@ -103,7 +79,7 @@ describe('the websocket', () => {
       cancelled += 1;
       return record;
     });
-    const { say, end } = await connect(await serve(gateway));
+    const { say, end } = await connectPiston(await serve(gateway));
     for (const message of said) say(message);
     expect(await end()).toMatchObject({ code, reason });
     const isStarted = said.includes(init);
@@ -119,7 +95,7 @@ describe('the websocket', () => {
     ['asks for what there is not', { ...init, language: 'klingon' }, 'klingon-* runtime is unknown'],
     ['nests too deep', '['.repeat(1000), 'the body nests deeper than 100 levels'],
   ])('says what is wrong with a message that %s, and closes', async (_, message, why) => {
-    const { say, end } = await connect(await serve(gateway));
+    const { say, end } = await connectPiston(await serve(gateway));
     say(message);
     expect(await end()).toEqual({
       messages: [{ type: 'error', message: expect.stringContaining(why) }],
@@ -128,16 +104,16 @@ describe('the websocket', () => {
   });
 
   test('a message that is too large closes it', async () => {
-    const { say, end } = await connect(await serve(gateway));
+    const { say, end } = await connectPiston(await serve(gateway));
     say({ ...init, files: [{ content: 'x'.repeat(70_000) }] });
     expect((await end()).code).toBe(1009);
   });
 
   test('a full queue is told', async () => {
     const port = await serve(gateway);
-    for (const _ of [1, 2]) (await connect(port)).say(init);
+    for (const _ of [1, 2]) (await connectPiston(port)).say(init);
     await expect.poll(() => gateway.queue.waiting()).toBe(2);
-    const { say, end } = await connect(port);
+    const { say, end } = await connectPiston(port);
     say(init);
     expect(await end()).toMatchObject({
       messages: [{ type: 'error', message: 'cannot enqueue: 2 invocations are waiting' }],
@@ -146,7 +122,7 @@ describe('the websocket', () => {
   });
 
   test('a client that goes takes its job along, even where that waits', async () => {
-    const { websocket, say } = await connect(await serve(gateway));
+    const { websocket, say } = await connectPiston(await serve(gateway));
     say(init);
     await expect.poll(() => gateway.queue.waiting()).toBe(1);
     websocket.terminate();
