@@ -1,4 +1,8 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { expect, test, vi } from 'vitest';
+import { codeBlocksOf, isPrinted } from '../docs/code-blocks.ts';
+import { pathInTree } from '../docs/markdown.ts';
 import { connectPiston } from '../support/piston-websocket.ts';
 import { usePlatform } from '../support/use-platform.ts';
 
@@ -156,3 +160,13 @@ test('a client of the websocket that goes takes its job along', async () => {
   websocket.terminate();
   await vi.waitFor(async () => expect(await sandboxes()).toEqual([]), patience);
 });
+
+test.each(codeBlocksOf('docs/piston.md').map((block) => [block.line, block] as const))(
+  'the page of the API shows what is printed: line %i',
+  async (_, { language, text, output }) => {
+    const own = text.replaceAll('localhost:8080', new URL(running.platform.url).host);
+    const [command, ...args] = language === 'sh' ? ['bash', '-c'] : ['node', '--input-type=module', '-e'];
+    const { stdout } = await promisify(execFile)(command as string, [...args, own], { cwd: pathInTree('.') });
+    if (!isPrinted(output ?? '', stdout)) expect(stdout).toBe(output);
+  },
+);

@@ -23,13 +23,16 @@ export function pistonRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     return wellFormed(value, text);
   }
 
+  /** Express takes both, and so do its clients. */
+  const both = (path: string) => [path, `${path}/`];
+
   return new Hono<GatewayEnv>()
-    .get('/runtimes', async (c) => c.json(await listRuntimes(deps)))
-    .get('/packages', async (c) => c.json(await listPackages(deps)))
-    .on(['POST', 'DELETE'], '/packages', async (c) =>
+    .on('GET', both('/runtimes'), async (c) => c.json(await listRuntimes(deps)))
+    .on('GET', both('/packages'), async (c) => c.json(await listPackages(deps)))
+    .on(['POST', 'DELETE'], both('/packages'), async (c) =>
       isJson(c) ? changePackage(c, deps, await bodyOf(c)) : notJson(c),
     )
-    .post('/execute', async (c) => {
+    .on('POST', both('/execute'), async (c) => {
       if (!isJson(c)) return notJson(c);
       const find = (name: string, version: string) => findRuntime(deps, name, version);
       const { language, run } = await parseExecute(await bodyOf(c), { maxima, find });
@@ -39,5 +42,5 @@ export function pistonRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
         body: await executeReply(invocation, { language, feed: deps.queue.events }),
       }));
     })
-    .get('/connect', connectHandler(deps));
+    .on('GET', both('/connect'), connectHandler(deps));
 }

@@ -199,6 +199,9 @@ describe('where keys are asked for', () => {
       status: 403,
       body: { message: 'this needs a key with the scope "invoke"' },
     });
-    expect((await ask('/api/v2/runtimes', adminKey)).status).toBe(200);
+    for (const authorization of [adminKey, `Bearer ${adminKey}`]) {
+      const headers = { authorization };
+      expect((await withKeys.app.request('/api/v2/runtimes', { headers })).status).toBe(200);
+    }
   });
 });

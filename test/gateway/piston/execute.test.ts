@@ -304,6 +304,8 @@ describe('languages', () => {
   test('runtimes are those that are installed, packages all that there are', async () => {
     for (const prefix of ['/api/v2', '/api/v2/piston']) {
       const runtimes = await get(`${prefix}/runtimes`);
+      // Some clients ask so.
+      expect(await get(`${prefix}/runtimes/`)).toEqual(runtimes);
       expect(runtimes.status).toBe(200);
       const named = (language: string) =>
         runtimes.body.find((one: { language: string }) => one.language === language);
