@@ -25,6 +25,10 @@ const rules: readonly Rule[] = [
   { route: /^\/v1\/invocations\/:\w+$/, methods: ['DELETE'], access: 'invoke' },
   { route: /^\/v1\/dead-letters\//, methods: ['POST', 'DELETE'], access: 'invoke' },
 
+  // What a client of Piston asks for to run something; its packages are languages.
+  { route: /^\/api\/v2(\/piston)?\/(runtimes|execute|connect)\/?$/, access: 'invoke' },
+  { route: /^\/api\/v2(\/piston)?\/packages\/?$/, methods: reading, access: 'read' },
+
   // A key is shown to who makes it, and opens what its scopes say in any tenant.
   { route: /^\/v1\/keys(\/|$)/, access: 'admin' },
   { route: /^\/v1\/tenants\/:\w+$/, methods: reading, access: 'read' },

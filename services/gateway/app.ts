@@ -12,6 +12,8 @@ import { onNotFound } from './middleware/on-not-found.ts';
 import { limitRate } from './middleware/rate-limit.ts';
 import { refuseForeignPages } from './middleware/refuse-foreign-pages.ts';
 import { requireScope } from './middleware/require-scope.ts';
+import { isPiston, onPistonError, onPistonNotFound, pistonPrefixes } from './piston/errors.ts';
+import { pistonRoutes } from './piston/routes.ts';
 import { aliasRoutes } from './routes/aliases.ts';
 import { batchRoutes } from './routes/batch.ts';
 import { callbackRoutes } from './routes/callbacks.ts';
@@ -92,7 +94,8 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', languageRoutes(deps));
   app.route('/v1', keyRoutes(deps));
   app.route('/v1', tenantRoutes(deps));
-  app.notFound((c) => onNotFound(c, app.routes));
-  app.onError(onError);
+  for (const prefix of pistonPrefixes) app.route(prefix, pistonRoutes(deps));
+  app.notFound((c) => (isPiston(c) ? onPistonNotFound(c) : onNotFound(c, app.routes)));
+  app.onError((error, c) => (isPiston(c) ? onPistonError(error, c) : onError(error, c)));
   return app;
 }

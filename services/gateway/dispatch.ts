@@ -33,7 +33,7 @@ export async function dispatch(
   deps: Pick<GatewayDeps, 'queue' | 'callbacks' | 'tracing' | 'held'>,
   id: string,
   request: Omit<InvocationRequest, 'tenant'>,
-  reply: (invocation: Invocation) => Reply | RawReply,
+  reply: (invocation: Invocation) => Reply | RawReply | Promise<Reply>,
 ): Promise<Response> {
   const logger = c
     .get('logger')
@@ -123,7 +123,7 @@ async function replyFinished(
   c: Context<GatewayEnv>,
   { queue, held }: Pick<GatewayDeps, 'queue' | 'held'>,
   { id, job, idempotency, logger, added }: Call,
-  reply: (invocation: Invocation) => Reply | RawReply,
+  reply: (invocation: Invocation) => Reply | RawReply | Promise<Reply>,
 ): Promise<Response> {
   let onStreaming = () => {};
   const streaming = new Promise<undefined>((resolve) => {
@@ -155,7 +155,7 @@ async function replyFinished(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },
     'invocation finished',
   );
-  const made = reply(invocation);
+  const made = await reply(invocation);
   const totalMs = Math.max(0, wallClockMs() - (job.receivedAtMs ?? wallClockMs()));
   const headers = invocationHeaders(invocation, totalMs);
   if (!('raw' in made)) return c.json(made.body, made.status as ContentfulStatusCode, headers);

@@ -10,13 +10,14 @@ import type { GatewayEnv } from './deps.ts';
 export type ForwardedBody = string | { maxBytes: number };
 
 /**
- * Hands the request to the node on this machine and streams its reply, error bodies included. A caller who hangs up
+ * Hands the request to the node on this machine, at its own path unless another is given, and streams its reply, error bodies included. A caller who hangs up
  * ends it there too. Throws PlatformError `unavailable` when there is no node.
  */
 export async function forward(
   c: Context<GatewayEnv>,
   socketPath: string,
   body?: ForwardedBody,
+  path?: string,
 ): Promise<Response> {
   const { signal } = c.req.raw;
   const upload = typeof body === 'object' ? uploadOf(c, body.maxBytes) : undefined;
@@ -24,7 +25,7 @@ export async function forward(
   const outgoing = httpRequest({
     socketPath,
     method: c.req.method,
-    path: pathname + search,
+    path: path ?? pathname + search,
     headers: {
       'oncebox-tenant': c.get('tenant'),
       ...pick(c, 'accept'),

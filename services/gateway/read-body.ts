@@ -76,11 +76,12 @@ export async function readJson(c: Context, maxBytes: number): Promise<{ text: st
   const bytes = await readBody(c, maxBytes);
   const text = decodeUtf8(bytes);
   if (text.trim() === '') return { text: '', value: undefined };
-  refuseDeepJson(text);
-  return { text, value: parse(text) };
+  return { text, value: parseJson(text) };
 }
 
-function parse(text: string): unknown {
+/** Throws `invalid_request` with field `body` for what is no JSON, or nests too deep. */
+export function parseJson(text: string): unknown {
+  refuseDeepJson(text);
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -6,6 +6,7 @@ import { getRequestListener, RequestError } from '@hono/node-server';
 import type { Hono } from 'hono';
 import { type ErrorBody, type ErrorCode, errorStatus } from '../../sdk/contract/error.ts';
 import type { GatewayEnv } from './deps.ts';
+import { serveUpgrades } from './upgrade.ts';
 
 export interface GatewayServer {
   readonly port: number;
@@ -37,6 +38,7 @@ const defaultBounds: Bounds = { headersMs: 10_000, stallMs: 20_000, bodyMs: 60_0
 export async function listen(app: Hono<GatewayEnv>, options: ListenOptions): Promise<GatewayServer> {
   const { host, port } = options;
   const bounds = { ...defaultBounds, ...options.bounds };
+  const listener = getRequestListener(app.fetch, { errorHandler: answerUnreadable });
   const server = createServer(
     {
       headersTimeout: bounds.headersMs,
@@ -46,7 +48,7 @@ export async function listen(app: Hono<GatewayEnv>, options: ListenOptions): Pro
       // The adapter looks, and its complaint has a body.
       requireHostHeader: false,
     },
-    getRequestListener(app.fetch, { errorHandler: answerUnreadable }),
+    listener,
   );
   server.maxConnections = bounds.connections;
   // Who does nothing makes room for who comes.
@@ -58,6 +60,7 @@ export async function listen(app: Hono<GatewayEnv>, options: ListenOptions): Pro
     underWay.add(response);
     response.once('close', () => underWay.delete(response));
   });
+  const upgraded = serveUpgrades(server, listener);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
@@ -77,6 +80,7 @@ export async function listen(app: Hono<GatewayEnv>, options: ListenOptions): Pro
       await Promise.race([closed, delay(drainMs, undefined, { signal: timer.signal }).catch(() => {})]);
       timer.abort();
       server.closeAllConnections();
+      upgraded.cut();
       await closed;
     },
   };

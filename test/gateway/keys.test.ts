@@ -134,9 +134,10 @@ describe('every route', () => {
       }
       expect(access, name).not.toBe('any key');
       if (access === 'any key') continue;
-      const refused = await errorOf(await ask(path(pattern), await others(access), { method }));
-      expect(refused, name).toMatchObject({ status: 403, code: 'forbidden' });
-      expect(refused.message).toContain(`"${access}"`);
+      const refused = await ask(path(pattern), await others(access), { method });
+      expect(refused.status, name).toBe(403);
+      // Where another API is spoken, in its shape.
+      expect(await refused.text(), name).toContain(`scope \\"${access}\\"`);
       for (const key of [keys[access], keys.admin])
         expect([401, 403], name).not.toContain((await ask(path(pattern), key, { method })).status);
     }

@@ -17,7 +17,7 @@ export function allowOrigins(origins: string): MiddlewareHandler<GatewayEnv> {
     exposeHeaders: ['*'],
     maxAge: preflightMaxAgeSeconds,
   });
-  return (c, next) => (c.req.path.startsWith('/v1/') ? allow(c, next) : next());
+  return (c, next) => (/^\/(v1|api\/v2)\//.test(c.req.path) ? allow(c, next) : next());
 }
 
 function splitOrigins(origins: string): string[] {

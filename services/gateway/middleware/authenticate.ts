@@ -47,7 +47,8 @@ async function identityOf(c: Context<GatewayEnv>, authenticator: Authenticator):
 function takeKey(c: Context<GatewayEnv>): string | undefined {
   const { headers } = c.req.raw;
   const apiKey = c.req.header('x-api-key');
-  const bearer = /^Bearer +(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1];
+  // Clients of Piston send it bare.
+  const bearer = /^(?:Bearer +|(?=ocb_))(\S+) *$/i.exec(c.req.header('authorization') ?? '')?.[1];
   if (apiKey !== undefined) headers.delete('x-api-key');
   if (bearer !== undefined && (apiKey === undefined || bearer.startsWith('ocb_')))
     headers.delete('authorization');

@@ -8,11 +8,20 @@ import { rateLimitHeaders } from '../rate-limit-headers.ts';
 
 /** The only translator from an error to HTTP. What is neither ours nor the request's is a bug: logged, and a 500. */
 export function onError(error: Error, c: Context<GatewayEnv>): Response {
+  return replyError(error, c, bodyOf);
+}
+
+/** With another body, for clients of another API. */
+export function replyError(
+  error: Error,
+  c: Context<GatewayEnv>,
+  body: (known: PlatformError) => object,
+): Response {
   const known = toPlatformError(error);
   const logger = c.get('logger');
   if (known.code === 'internal') logger.error({ err: error }, 'request failed');
   else logger.debug({ code: known.code, field: known.details.field }, known.message);
-  return errorResponse(c, known);
+  return errorResponse(c, known, body(known));
 }
 
 export function toPlatformError(error: Error): PlatformError {
@@ -23,11 +32,14 @@ export function toPlatformError(error: Error): PlatformError {
   return new PlatformError('internal', 'the platform failed; its log says why', { cause: error });
 }
 
-function errorResponse(c: Context, { code, message, status, details }: PlatformError): Response {
-  const { field, invocationId, retryAfterSeconds, rateLimit } = details;
-  const body: ErrorBody = {
+function bodyOf({ code, message, details: { field, invocationId } }: PlatformError): ErrorBody {
+  return {
     error: { code, message, ...(field !== undefined && { field }), ...(invocationId && { invocationId }) },
   };
+}
+
+function errorResponse(c: Context, { code, status, details }: PlatformError, body: object): Response {
+  const { invocationId, retryAfterSeconds, rateLimit } = details;
   if (retryAfterSeconds !== undefined) c.header('retry-after', String(retryAfterSeconds));
   for (const [name, value] of Object.entries(rateLimit ? rateLimitHeaders(rateLimit) : {}))
     c.header(name, value);

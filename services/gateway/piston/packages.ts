@@ -1,0 +1,32 @@
+import type { Context } from 'hono';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { z } from 'zod';
+import { errorBodySchema } from '../../../sdk/contract/error.ts';
+import { findLanguage } from '../../languages/find-language.ts';
+import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import { forward } from '../forward.ts';
+import { findRuntime } from './runtimes.ts';
+
+const bodySchema = z.record(z.string(), z.unknown()).catch({});
+const changedSchema = z.object({ name: z.string(), version: z.string() });
+
+/** `POST` and `DELETE packages`: a package is a language, which the node on this machine installs and removes. */
+export async function changePackage(
+  c: Context<GatewayEnv>,
+  { config, catalogue }: Pick<GatewayDeps, 'config' | 'catalogue'>,
+  body: unknown,
+): Promise<Response> {
+  const { language: name, version } = bodySchema.parse(body);
+  const isNamed = typeof name === 'string' && typeof version === 'string';
+  const found = isNamed && ((await findRuntime({ catalogue }, name, version)) ?? findLanguage(name, version));
+  if (!found) return c.json({ message: `Requested package ${name}-${version} does not exist` }, 404);
+  const path = `/v1/languages/${encodeURIComponent(found.name)}`;
+  const response = await forward(c, config.nodeSocket, undefined, path);
+  const reply: unknown = await response.json();
+  if (!response.ok) {
+    const { message } = errorBodySchema.parse(reply).error;
+    return c.json({ message }, response.status as ContentfulStatusCode);
+  }
+  const changed = changedSchema.parse(reply);
+  return c.json({ language: changed.name, version: changed.version });
+}
