@@ -112,13 +112,14 @@ static void hand_out(struct connection *connection) {
 
 /* On the result pipe a newline ends a record and NUL the result; see lambda-outcome.ts in runtime/sandbox. */
 static void send_result(const char *before, struct buffer *body) {
+  zygote_send_result(before, strlen(before));
+  if (body->length == 0) return;
   uint8_t *data = body->data + body->start;
   for (size_t i = 0; i < body->length; i++) {
     if (data[i] == '\n') data[i] = 0x1e;
     else if (data[i] == '\0') data[i] = 0x1f;
   }
-  zygote_send_result(before, strlen(before));
-  if (body->length > 0) zygote_send_result(data, body->length);
+  zygote_send_result(data, body->length);
 }
 
 /* Of another type it has none: it stands between two characters that mean something. */

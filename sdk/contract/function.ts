@@ -70,6 +70,8 @@ export function deployRequestSchema(maxima?: Limits) {
           if (request[field] !== undefined)
             refuse(field, 'goes with code, and "protocol" with an image of its own program');
         }
+        if (request.isolation !== undefined && request.isolation !== 'native')
+          refuse('isolation', 'has to be "native" with "protocol": the Runtime API is served there only');
         return;
       }
       for (const field of ofProtocol) {

@@ -18,6 +18,8 @@ interface CallOptions {
 /** The version that a call runs, as it was when the call came: all calls of a batch run the same. */
 export interface CallableFunction {
   readonly version: number;
+  /** Whether its event may be an HTTP request. */
+  readonly takesHttp: boolean;
   /** What is enqueued to call it with this event, which is JSON; with `http` it is a request. */
   request(id: string, eventJson: string, options?: CallOptions): FunctionRequest;
 }
@@ -35,6 +37,7 @@ export async function findFunction(
   const limits = resolveLimits(found.limits, { defaults, maxima });
   return {
     version,
+    takesHttp: found.protocol === undefined,
     request: (id, eventJson, { diff = false, http = false, invokedFunctionArn, clientContext } = {}) => ({
       runtime,
       image,

@@ -215,7 +215,7 @@ describe('the Runtime API', () => {
   });
 });
 
-test('the image alone is a version, as its labels say, and a program needs no code beside it', async () => {
+test('a version of an image has no code beside it, and what goes with code is refused', async () => {
   const { digest, protocol, runtime, codeLayer } = await client.deploy('bare-again', {
     image: 'lambda-python:1',
     protocol: 'lambda',
@@ -226,7 +226,9 @@ test('the image alone is a version, as its labels say, and a program needs no co
     codeLayer: undefined,
   });
   expect((await client.getFunction('python')).versions.map((version) => version.digest)).toEqual([digest]);
-  await expect(
-    client.deploy('wrong', { image: 'lambda-node:1', protocol: 'lambda', handler: 'index.handler' }),
-  ).rejects.toMatchObject({ code: 'invalid_request' });
+  for (const wrong of [{ handler: 'index.handler' }, { isolation: 'gvisor' as const }])
+    await expect(
+      client.deploy('wrong', { image: 'lambda-node:1', protocol: 'lambda', ...wrong }),
+    ).rejects.toMatchObject({ code: 'invalid_request' });
+  expect((await fetch(`${platform.url}/fn/python`)).status).toBe(400);
 });

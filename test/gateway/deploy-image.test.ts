@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import type { DeployedFunction } from '../../sdk/contract/function.ts';
 import type { ImageConfig } from '../../sdk/contract/image.ts';
 import type { AnnouncedImage, ImageAnnouncer } from '../../services/queue/image-catalogue.ts';
@@ -126,4 +126,74 @@ test('a diff that is none is refused before anything is enqueued', async () => {
   await deploy('plain', request);
   const response = await gateway.postJson('/v1/functions/plain/invoke?diff=maybe', {});
   expect([response.status, await response.json()]).toMatchObject([400, { error: { field: 'diff' } }]);
+});
+
+describe('an image whose own program is called', () => {
+  const lambda: ImageConfig = {
+    Env: ['LAMBDA_TASK_ROOT=/opt/task', 'A=image'],
+    User: 'app',
+    Entrypoint: ['/entry', '--fast'],
+    Cmd: ['index.handler'],
+    WorkingDir: '/opt/task',
+  };
+  const program = (argv: string[], env: Record<string, string>) =>
+    expect.objectContaining({ kind: 'lambda', argv, env: expect.objectContaining(env), eventJson: '{}' });
+
+  test('is executed as its configuration says, in the environment that Lambda gives', async () => {
+    images.push(describedImage('localhost/lambda:1', lambda));
+    await announcer.update();
+    await deploy('own', { image: 'lambda:1', protocol: 'lambda', env: { B: '2' } });
+    const job = await invoked('own');
+    expect(job).toMatchObject({
+      image: { reference: 'localhost/lambda:1' },
+      user: 'app',
+      workingDir: '/opt/task',
+    });
+    expect([job.runtime, job.codeLayer]).toEqual([undefined, undefined]);
+    expect(job.program).toEqual(
+      program(['/entry', '--fast', 'index.handler'], {
+        A: 'image',
+        B: '2',
+        LAMBDA_TASK_ROOT: '/opt/task',
+        _HANDLER: 'index.handler',
+        AWS_LAMBDA_RUNTIME_API: '127.0.0.1:9001',
+        AWS_LAMBDA_FUNCTION_NAME: 'own',
+        AWS_LAMBDA_FUNCTION_VERSION: '1',
+        AWS_LAMBDA_LOG_GROUP_NAME: '/aws/lambda/own',
+      }),
+    );
+  });
+
+  test('is executed otherwise where the deploy says so, and again where its version is an image', async () => {
+    images.push(describedImage('localhost/lambda:1', lambda));
+    await announcer.update();
+    const command = { entrypoint: ['/other'], args: ['app.main'], workdir: '/srv' };
+    await deploy('own', { image: 'lambda:1', protocol: 'lambda', ...command });
+    const made = await gateway.registry.imageOf('own');
+    images.push({ ...made, reference: 'localhost/pushed:1' });
+    await announcer.update();
+    expect(await deploy('again', { image: 'pushed:1' })).toMatchObject({
+      protocol: 'lambda',
+      digest: made.digest,
+    });
+    expect(await gateway.registry.resolve('own')).toMatchObject({
+      argv: ['/other', 'app.main'],
+      workingDir: '/srv',
+    });
+    const job = await invoked('again');
+    expect(job.workingDir).toBe('/srv');
+    expect(job.program).toEqual(program(['/other', 'app.main'], { _HANDLER: 'app.main' }));
+  });
+
+  test('is refused when it has none', async () => {
+    const response = await gateway.postJson(
+      '/v1/functions/own',
+      { image: 'app:1', protocol: 'lambda' },
+      { method: 'PUT' },
+    );
+    expect([response.status, await response.text()]).toEqual([
+      400,
+      expect.stringContaining('neither Entrypoint nor Cmd'),
+    ]);
+  });
 });

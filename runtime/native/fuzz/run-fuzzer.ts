@@ -13,6 +13,7 @@ export const fuzzers = [
   'run-streams',
   'zygote-messages',
   'exec-job',
+  'runtime-api',
   'proc-text',
   'changes-tar',
   'archive',

@@ -2,6 +2,7 @@ import { Header, Pax } from 'tar';
 import { defaultLimits } from '../../../sdk/contract/limits.ts';
 import { encodeCommands } from '../../image/build/buildah.ts';
 import { encodeBuildLimits } from '../../image/build/confined-build.ts';
+import { encodeLambdaCall } from '../../interpreters/lambda-call.ts';
 import { encodeJob } from '../../interpreters/program-job.ts';
 import { ociConfig } from '../../sandbox/oci/config.ts';
 import type { OciWall } from '../../sandbox/oci/wall.ts';
@@ -29,6 +30,7 @@ export function fuzzSeeds(): Record<string, Record<string, Uint8Array>> {
     'run-streams': runStreams(),
     'zygote-messages': zygoteMessages(),
     'exec-job': execJobs(),
+    'runtime-api': runtimeApi(),
     'proc-text': procTexts(),
     'changes-tar': changes(),
     archive: archives(),
@@ -234,6 +236,39 @@ function execJobs() {
       env: { NAME: 'value' },
     }),
     command: encodeJob('exec', { kind: 'command', argv: ['/bin/true'], env: { A: '' }, files: [] }),
+  };
+}
+
+/** Calls as the worker writes them, and requests as clients do; the first byte says which. */
+function runtimeApi() {
+  const context = { invocationId: 'inv_a', functionName: 'f', functionVersion: 1, deadlineMs: 1 };
+  const path = '/2018-06-01/runtime';
+  const requests = (piece: number, ...lines: string[]) =>
+    Buffer.concat([Buffer.from([piece]), text(lines.join('\r\n'))]);
+  return {
+    call: Buffer.concat([text('C'), encodeLambdaCall({ context, eventJson: '{"a":1}' })]),
+    requests: requests(
+      7,
+      ...[`GET ${path}/invocation/next HTTP/1.1`, 'Host: 127.0.0.1:9001', '', ''],
+      ...[
+        `POST ${path}/invocation/inv_a/response HTTP/1.1`,
+        'Content-Length: 4',
+        'Expect: 100-continue',
+        '',
+        '"ok"',
+      ],
+    ),
+    error: requests(
+      3,
+      ...[`POST ${path}/init/error HTTP/1.1`, 'Lambda-Runtime-Function-Error-Type: Runtime.Unknown'],
+      ...['Content-Length: 2', 'Connection: close', '', '{}'],
+    ),
+    stream: requests(
+      5,
+      ...[`POST ${path}/invocation/inv_a/response HTTP/1.1`, 'Transfer-Encoding: chunked'],
+      ...['Lambda-Runtime-Function-Response-Mode: streaming', '', '3', 'abc', '0'],
+      ...['Lambda-Runtime-Function-Error-Type: Torn', 'Lambda-Runtime-Function-Error-Body: e30=', '', ''],
+    ),
   };
 }
 

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { type Context, Hono } from 'hono';
 import { newInvocationId } from '../../queue/invocation-id.ts';
+import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
@@ -16,6 +17,11 @@ export function httpTriggerRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     // Before the body is read, and before anything is enqueued.
     const called = await findFunction(deps, c.req.param('ref') ?? '', c.get('tenant'));
     c.header('oncebox-function-version', String(called.version));
+    if (!called.takesHttp)
+      throw new PlatformError(
+        'unsupported',
+        'the function is an image that is called by events, not by HTTP',
+      );
     const body = await readBody(c, Math.min(bodyMaxBytes, deps.config.ONCEBOX_BODY_MAX_BYTES));
     const id = newInvocationId();
     const eventJson = JSON.stringify(httpEvent(c, body));
