@@ -11,6 +11,7 @@ import type { CataloguedImage } from '../../services/queue/image-catalogue.ts';
 import { PlatformError } from '../../services/shared/platform-error.ts';
 import { versionIn } from '../../services/worker/test-language.ts';
 import { tableOf } from '../docs/markdown.ts';
+import { faults } from './faults.ts';
 
 test('no name, alias or extension of a language is that of another', () => {
   const names = languages.flatMap(({ name, aliases }) => [name, ...aliases]);
@@ -30,6 +31,10 @@ test.each(languages.map((one) => [one.name, one] as const))('the recipe of %s is
   expect(language.extensions).toContain(language.fileName.replace(/^[^.]*/, ''));
   expect(Object.keys(language.test.files)[0]).toBe(language.fileName);
   expect(language.run.concat(language.compile ?? []).join(' ')).toMatch(/\{(entry|files|stem)\}/);
+});
+
+test('every language has programs that fail', () => {
+  expect(Object.keys(faults).sort()).toEqual(languages.map(({ name }) => name).sort());
 });
 
 test("the documentation's table is the catalogue", () => {
