@@ -268,7 +268,7 @@ export const compiled: readonly Language[] = [
     fileName: 'main.ml',
     base: 'bash',
     packages: ['ocaml-nox'],
-    compile: ['ocamlfind', 'ocamlopt', '-o', 'a.out', '{files}'],
+    compile: ['ocamlopt', '-o', 'a.out', '{files}'],
     run: ['./a.out'],
     limits: { compile: compilerLimits },
     versionCommand: ['ocamlopt', '-version'],
