@@ -119,6 +119,12 @@ export const commandList: readonly CommandEntry[] = [
     load: async () => (await import('./commands/diff.ts')).diffCommand,
   },
   {
+    name: 'languages',
+    description: 'list languages, install or remove them',
+    group: programs,
+    load: async () => (await import('./commands/languages.ts')).languagesCommand,
+  },
+  {
     name: 'images',
     description: 'list images',
     group: images,

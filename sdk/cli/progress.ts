@@ -1,12 +1,13 @@
 import ora, { type Ora } from 'ora';
 import type { ImageEvent } from '../contract/image.ts';
+import type { LanguageEvent } from '../contract/language.ts';
 import { shortDigest, size } from './format.ts';
 import type { Io } from './session.ts';
 
 const barWidth = 24;
 
 export interface Progress {
-  onEvent(event: ImageEvent): void;
+  onEvent(event: ImageEvent | LanguageEvent): void;
   /** Leaves the last step marked as done, or as failed. Idempotent. */
   end(isDone: boolean): void;
 }

@@ -20,13 +20,14 @@ const runtimeOfExtension: Record<string, RuntimeName> = {
 };
 
 /**
- * What `run SUBJECT ARGS…` asks for: a program, where SUBJECT is a file that we know how to run; with a runtime and an
+ * What `run SUBJECT ARGS…` asks for: a program, where SUBJECT is a file that we or the platform know how to run; with a runtime and an
  * image, the program is the first of ARGS; else the image's own command.
  */
 export async function imageOrSnippet(
   subject: string,
   args: string[],
   { runtime: given, workdir, user, entrypoint }: RunOptions,
+  languageOf: (file: string) => Promise<string | undefined>,
 ): Promise<Omit<RunRequest, 'stdin'>> {
   const runtime = given === undefined ? undefined : runtimeOf(given);
   const ofFile = runtime ?? runtimeOfExtension[extname(subject)];
@@ -35,6 +36,13 @@ export async function imageOrSnippet(
   if (ofFile !== undefined && (await isFile(subject))) {
     refuse(ownings, 'goes with an image only, not with a program');
     return { runtime: ofFile, ...(await program(subject)), args };
+  }
+  if (runtime === undefined && (await isFile(subject))) {
+    const language = await languageOf(subject);
+    if (language !== undefined) {
+      refuse(ownings, 'goes with an image only, not with a program');
+      return { language, ...(await program(subject)), args };
+    }
   }
   if (runtime !== undefined) {
     refuse(ownings, 'cannot be given together with --runtime');

@@ -100,14 +100,9 @@ function commandLine(argv: readonly string[]): string {
   return argv.map((argument) => `'${argument.replaceAll("'", `'\\''`)}'`).join(' ');
 }
 
-/** The expected one where it is among what was said, else what looks most like one. */
+/** The expected one where that is among what was said, else the first that looks like one. */
 export function versionIn(said: string, expected: string): string | undefined {
-  const versions = [...said.matchAll(/(?<![\w.])v?(\d+(?:\.\d+)+)(?![\d.]*\d)/g)].map(
-    ([, version]) => version,
-  );
-  return (
-    versions.find((version) => version === expected) ??
-    versions[0] ??
-    (said.includes(expected) ? expected : undefined)
-  );
+  const escaped = expected.replaceAll(/[.+]/g, '\\$&');
+  if (new RegExp(`(?<![\\d.])${escaped}(?!\\d|\\.\\d)`).test(said)) return expected;
+  return /(?<![\d.])\d+(?:\.\d+)+/.exec(said)?.[0];
 }

@@ -10,6 +10,7 @@ import {
   invocationOptions,
 } from '../invocation-options.ts';
 import { isolation, keyValue, limit } from '../option-values.ts';
+import { languageOfFile } from '../program-language.ts';
 import { readStdin } from '../read-stdin.ts';
 import { runLive } from '../run-live.ts';
 import { imageOrSnippet, type RunOptions } from '../run-request.ts';
@@ -27,7 +28,7 @@ interface Options extends RunOptions, InvocationFlags {
 
 export const runCommand = (session: Session) =>
   addInvocationOptions(new Command('run'))
-    .argument('<image|file>', 'an image; or a program, such as main.py')
+    .argument('<image|file>', 'an image; or a program, such as main.py or main.go')
     .argument('[arguments...]', "the program's own")
     .option(
       '--runtime <name>',
@@ -51,7 +52,7 @@ export const runCommand = (session: Session) =>
       const { env = {}, limit: limits = {}, stdin, interactive = false } = options;
       const diff = options.keepFiles ? 'archive' : (options.diff ?? false);
       const request: RunRequest = {
-        ...(await imageOrSnippet(subject, args, options)),
+        ...(await imageOrSnippet(subject, args, options, (file) => languageOfFile(session, file))),
         ...{ env, limits, diff },
         ...(options.isolation && { isolation: options.isolation }),
         stdin: stdin ? await readStdin(session.io, interactive) : '',

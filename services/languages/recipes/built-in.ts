@@ -48,7 +48,7 @@ export const builtIn: readonly Language[] = [
     test: { files: { 'main.py': 'print("Hello, " + input())' }, stdin: 'box\n', stdout: 'Hello, box\n' },
   },
   {
-    // Types are taken out, not checked, and what is more than types is made JavaScript: node's own way with them.
+    // Types are taken out, not checked, and what is more than types, such as an enum, is refused: node's own way with them.
     name: 'typescript',
     version: '24.21.0',
     aliases: ['ts', 'node-ts'],
@@ -57,10 +57,10 @@ export const builtIn: readonly Language[] = [
     runtime: 'node',
     base: 'node',
     packages: [],
-    run: ['node', '--experimental-transform-types', '--disable-warning=ExperimentalWarning', '{entry}'],
+    run: ['node', '{entry}'],
     versionCommand: ['node', '--version'],
     test: {
-      files: { 'index.ts': 'enum Name { box }\nconsole.log("Hello, " + Name[0]);' },
+      files: { 'index.ts': 'const name: string = "box";\nconsole.log("Hello, " + name);' },
       stdin: '',
       stdout: 'Hello, box\n',
     },

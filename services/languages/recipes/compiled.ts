@@ -2,6 +2,8 @@ import type { Language } from '../language.ts';
 import { compilerLimits, largeCompilerLimits } from './limits.ts';
 
 const hello = 'Hello, box\n';
+/** What many compilers link with; Debian's alternatives would have chosen it. */
+const linkerSetup = ['ln -s gcc /usr/bin/cc'];
 
 /** Compiled to a program of the machine's own. */
 export const compiled: readonly Language[] = [
@@ -36,6 +38,7 @@ export const compiled: readonly Language[] = [
     runtime: 'gcc',
     base: 'bash',
     packages: ['gcc', 'libc6-dev'],
+    setup: linkerSetup,
     compile: ['gcc', '-O2', '-o', 'a.out', '{files}', '-lm'],
     run: ['./a.out'],
     limits: { compile: compilerLimits },
@@ -58,6 +61,7 @@ export const compiled: readonly Language[] = [
     runtime: 'gcc',
     base: 'bash',
     packages: ['g++'],
+    setup: [...linkerSetup, 'ln -s g++ /usr/bin/c++'],
     compile: ['g++', '-O2', '-std=gnu++20', '-o', 'a.out', '{files}'],
     run: ['./a.out'],
     limits: { compile: largeCompilerLimits },
@@ -111,6 +115,7 @@ export const compiled: readonly Language[] = [
     fileName: 'main.cr',
     base: 'bash',
     packages: ['crystal'],
+    setup: linkerSetup,
     compile: ['crystal', 'build', '--no-color', '-o', 'a.out', '{entry}'],
     run: ['./a.out'],
     env: { CRYSTAL_CACHE_DIR: '/tmp/crystal' },
@@ -263,7 +268,7 @@ export const compiled: readonly Language[] = [
     fileName: 'main.ml',
     base: 'bash',
     packages: ['ocaml-nox'],
-    compile: ['ocamlfind', 'ocamlopt', '-o', 'a.out', '{files}'],
+    compile: ['ocamlopt', '-o', 'a.out', '{files}'],
     run: ['./a.out'],
     limits: { compile: compilerLimits },
     versionCommand: ['ocamlopt', '-version'],
@@ -309,6 +314,7 @@ export const compiled: readonly Language[] = [
     fileName: 'main.rs',
     base: 'bash',
     packages: ['rustc'],
+    setup: linkerSetup,
     compile: ['rustc', '--edition', '2021', '-O', '--color', 'never', '-o', 'a.out', '{entry}'],
     run: ['./a.out'],
     limits: { compile: largeCompilerLimits },
@@ -330,6 +336,7 @@ export const compiled: readonly Language[] = [
     fileName: 'main.vala',
     base: 'bash',
     packages: ['valac', 'gcc', 'libglib2.0-dev', 'libc6-dev'],
+    setup: linkerSetup,
     compile: ['valac', '-o', 'a.out', '{files}'],
     run: ['./a.out'],
     limits: { compile: compilerLimits },

@@ -129,7 +129,7 @@ export const machines: readonly Language[] = [
   },
   {
     name: 'java',
-    version: '17.0.17',
+    version: '17.0.21.1',
     aliases: ['openjdk'],
     extensions: ['.java'],
     fileName: 'Main.java',
@@ -196,7 +196,7 @@ export const machines: readonly Language[] = [
     fileName: 'main.r',
     base: 'bash',
     packages: ['r-base-core'],
-    setup: algebraSetup,
+    setup: [...algebraSetup, 'cp /usr/lib/R/etc/Renviron.ucf /etc/R/Renviron'],
     run: ['Rscript', '--vanilla', '{entry}'],
     limits: { run: machineLimits },
     versionCommand: ['Rscript', '--version'],

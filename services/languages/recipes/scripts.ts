@@ -143,7 +143,7 @@ export const scripts: readonly Language[] = [
   },
   {
     name: 'php',
-    version: '8.2.29',
+    version: '8.2.36',
     aliases: ['php8'],
     extensions: ['.php'],
     fileName: 'main.php',
@@ -164,7 +164,7 @@ export const scripts: readonly Language[] = [
   },
   {
     name: 'pike',
-    version: '8.0.1738',
+    version: '8.0',
     aliases: [],
     extensions: ['.pike'],
     fileName: 'main.pike',
