@@ -7,6 +7,7 @@ import { type RunReport, SandboxLostError } from '../../runtime/sandbox/sandbox.
 import { keptBytes } from '../../runtime/sandbox/zygote-sandbox.ts';
 import type { Invocation, Timings } from '../../sdk/contract/invocation.ts';
 import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
+import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
@@ -22,6 +23,7 @@ import { decodeOutput } from './output.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
 import type { AbortCause, Run, Runs } from './runs.ts';
+import { SecretsTooLargeError } from './secrets.ts';
 import { type InvocationTrace, traceInvocation, withTrace } from './trace-invocation.ts';
 
 /** How long an invocation waits for a launcher that cannot be reached. */
@@ -155,7 +157,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     const ending = { data: parsed.data, prepared, outcome, lease, report, initMs, changed, trace };
     return finish(job, clock, ending, deps);
   } catch (error) {
-    const outcome = outcomeOfError(error, run);
+    const outcome = outcomeOfError(error, run, limits);
     await events?.close({ stdout: true, stderr: true });
     const end = () => finish(job, clock, { data: parsed.data, prepared, outcome, lease, trace }, deps);
     if (job.mayStartLater && run.sandbox === undefined && outcome.status === 'lost')
@@ -234,17 +236,26 @@ function killedOutcome(run: Run): Outcome {
   return lost(cause === 'shutdown' ? 'the node shut down while it ran' : 'its sandbox was killed');
 }
 
-function outcomeOfError(error: unknown, run: Run): Outcome {
+function outcomeOfError(error: unknown, run: Run, { diskBytes }: Limits): Outcome {
   if (run.signal.aborted) {
     const cause: AbortCause = run.signal.reason;
     if (cause === 'cancelled') return { status: 'cancelled' };
     if (run.sandbox === undefined)
       throw new NotStartedError(`invocation ${run.id} was not started: the node stops`);
   }
+  if (isOutOfRoom(error)) return { status: 'limit_exceeded', limit: 'disk', max: diskBytes, peak: diskBytes };
   // User code may have begun, with effects that we cannot see, so it is not run again.
   if (run.sandbox !== undefined && error instanceof SandboxLostError) return lost(error.message);
   if (run.sandbox === undefined) return lost(`it could not be started: ${messageOf(error)}`);
   throw error;
+}
+
+/** Before its program began: the agent writes the secrets, and finds that there is less room than they would need alone. */
+function isOutOfRoom(error: unknown): boolean {
+  if (error instanceof SecretsTooLargeError) return true;
+  return (
+    error instanceof SandboxLostError && /cannot write the sandbox's secrets: No space/.test(error.message)
+  );
 }
 
 function lost(reason: string): Outcome {
