@@ -4,6 +4,9 @@ import { routePath } from 'hono/route';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import { noTracing } from '../telemetry/tracing.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
+import { onLambdaError, unknownOperation } from './lambda/errors.ts';
+import { isLambdaPath } from './lambda/paths.ts';
+import { lambdaRoutes } from './lambda/routes.ts';
 import { createGatewayMetrics } from './metrics.ts';
 import { allowOrigins } from './middleware/allow-origins.ts';
 import { authenticate } from './middleware/authenticate.ts';
@@ -66,7 +69,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const { authenticator } = deps.tenancy;
   // A page has no key of its own; where all may call, it is all that can be told of who does.
   if (!authenticator && origins !== '*') app.use(refuseForeignPages(deps.config));
-  app.use(authenticate(authenticator));
+  app.use(authenticate(authenticator, deps.config));
   app.use(limitRate(deps.tenancy));
   if (authenticator) app.use(requireScope());
   app.route('/', healthRoutes(deps));
@@ -95,7 +98,16 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', keyRoutes(deps));
   app.route('/v1', tenantRoutes(deps));
   for (const prefix of pistonPrefixes) app.route(prefix, pistonRoutes(deps));
-  app.notFound((c) => (isPiston(c) ? onPistonNotFound(c) : onNotFound(c, app.routes)));
-  app.onError((error, c) => (isPiston(c) ? onPistonError(error, c) : onError(error, c)));
+  app.route('/', lambdaRoutes(deps));
+  app.notFound((c) => {
+    if (isPiston(c)) return onPistonNotFound(c);
+    if (isLambdaPath(c.req.path)) return onLambdaError(unknownOperation(c.req), c);
+    return onNotFound(c, app.routes);
+  });
+  app.onError((error, c) => {
+    if (isPiston(c)) return onPistonError(error, c);
+    if (isLambdaPath(c.req.path)) return onLambdaError(error, c);
+    return onError(error, c);
+  });
   return app;
 }

@@ -7,6 +7,7 @@ import {
   functionVersionSchema,
 } from '../../sdk/contract/function.ts';
 import { parseFunctionReference } from '../../sdk/contract/function-reference.ts';
+import type { Labels } from '../../sdk/contract/labels.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { isRedisFull } from '../queue/make-room.ts';
 import { type RedisRoom, redisUsedUp } from '../queue/redis-room.ts';
@@ -26,6 +27,7 @@ import {
 } from './function-image.ts';
 import { handlerFileCandidates } from './handler-file.ts';
 import { functionNotFound, layerKey, layerUsersKey, tenantKeys, tenantsKey } from './keys.ts';
+import { createLabelStore, type LabelStore, labelsIn } from './labels.ts';
 import { deleteScript, deployScript, resolveScript } from './scripts.ts';
 import { createSettings, type Settings } from './settings.ts';
 import { createVersions, parseVersion, type Versions, versionNotFound, versionsIn } from './versions.ts';
@@ -49,12 +51,16 @@ export interface Deployment {
   isolation?: FunctionVersion['isolation'];
   /** Names. */
   secrets?: readonly string[] | undefined;
+  labels?: Labels | undefined;
   files: CodeFile[];
 }
 
 /** Of an image whose own program is called. */
 export interface ProgramDeployment
-  extends Pick<Deployment, 'tenant' | 'name' | 'image' | 'env' | 'limits' | 'isolation' | 'secrets'>,
+  extends Pick<
+      Deployment,
+      'tenant' | 'name' | 'image' | 'env' | 'limits' | 'isolation' | 'secrets' | 'labels'
+    >,
     NonNullable<FunctionSettings['command']> {
   protocol: NonNullable<FunctionVersion['protocol']>;
 }
@@ -87,7 +93,7 @@ interface VersionImage extends FunctionImage {
 }
 
 /** Functions and their immutable versions, on Redis. Each is a tenant's: the default one's unless given. */
-export interface Registry extends Aliases, Versions, Settings {
+export interface Registry extends Aliases, Versions, Settings, LabelStore {
   /**
    * Stores a version and points the name at it. What was deployed before under this name gets its old version
    * number back: `created` is false then. Throws PlatformError `invalid_request` if no file can hold the handler, and
@@ -192,6 +198,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
     ...createAliases(redis),
     ...createVersions(redis),
     ...createSettings(redis),
+    ...createLabelStore(redis),
 
     async deploy({
       tenant,
@@ -204,6 +211,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
       zygote,
       isolation,
       secrets = [],
+      labels = {},
       files,
     }) {
       requireHandlerFile(runtime, handler, files);
@@ -216,6 +224,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
         ...(zygote === false && { zygote }),
         ...(isolation && isolation !== 'native' && { isolation }),
         ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
+        ...(Object.keys(labels).length > 0 && { labels }),
       };
       const made = composeFunctionImage(image, {
         ...settings,
@@ -237,13 +246,14 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
     },
 
     async deployProgram({ tenant, name, image, entrypoint, args, workdir, ...given }) {
-      const { protocol, env, limits, isolation, secrets = [] } = given;
+      const { protocol, env, limits, isolation, secrets = [], labels = {} } = given;
       const settings = {
         protocol,
         env,
         limits,
         ...(isolation && isolation !== 'native' && { isolation }),
         ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
+        ...(Object.keys(labels).length > 0 && { labels }),
       };
       const made = composeFunctionImage(image, { ...settings, command: { entrypoint, args, workdir } });
       const { env: programEnv, user } = settingsOf(made);
@@ -272,7 +282,11 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
       const fields = await redis.hgetall(tenantKeys(tenant).function(name));
       if (fields.current === undefined) throw functionNotFound(name);
       const [versions, aliases] = [versionsIn(fields), aliasesIn(fields)];
-      return { name, current: Number(fields.current), versions, aliases };
+      const labels = labelsIn(fields);
+      return {
+        ...{ name, current: Number(fields.current), versions, aliases },
+        ...(Object.keys(labels).length > 0 && { labels }),
+      };
     },
 
     async imageOf(name, version, tenant) {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type CreatedKey, createdKeySchema, type Scope, scopeSchema } from '../../sdk/contract/key.ts';
 import { accessOf } from '../../services/gateway/access-rules.ts';
+import { isLambdaPath } from '../../services/gateway/lambda/paths.ts';
 import { finished, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
 
@@ -32,7 +33,8 @@ test('a key is shown when it is made, and never again', async () => {
   const made = await create({ name: 'ci', tenant: 'acme', scopes: ['invoke', 'invoke', 'read'] });
   expect(made).toMatchObject({ name: 'ci', tenant: 'acme', scopes: ['invoke', 'read'] });
   const list = await (await ask('/v1/keys', adminKey)).text();
-  const { key, ...shown } = made;
+  const { key, aws, ...shown } = made;
+  for (const secret of [key, aws?.secretAccessKey]) expect(list).not.toContain(secret);
   expect(JSON.parse(list)).toEqual({ keys: [shown] });
 });
 
@@ -137,7 +139,9 @@ describe('every route', () => {
       const refused = await ask(path(pattern), await others(access), { method });
       expect(refused.status, name).toBe(403);
       // Where another API is spoken, in its shape.
-      expect(await refused.text(), name).toContain(`scope \\"${access}\\"`);
+      expect(await refused.text(), name).toContain(`\\"${access}\\"`);
+      const type = refused.headers.get('x-amzn-errortype');
+      expect(type, name).toBe(isLambdaPath(pattern) ? 'AccessDeniedException' : null);
       for (const key of [keys[access], keys.admin])
         expect([401, 403], name).not.toContain((await ask(path(pattern), key, { method })).status);
     }
