@@ -6,7 +6,10 @@ const weightsMax = 10;
 /** Begins with a letter, so that it is no version's number. */
 export const aliasNameSchema = z
   .string()
-  .regex(/^[a-z][a-z0-9_-]{0,62}$/, 'must be 1 to 63 of a-z, 0-9, "-" and "_", beginning with a letter');
+  .regex(
+    /^[A-Za-z][A-Za-z0-9_-]{0,127}$/,
+    'must be 1 to 128 of A-Z, a-z, 0-9, "-" and "_", beginning with a letter',
+  );
 
 /** A version's number → its share of all calls, 0 to 1. */
 const weightsSchema = z.record(

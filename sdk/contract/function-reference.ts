@@ -1,7 +1,8 @@
 import { z } from 'zod';
 
 /** Its parts: name, version, alias. */
-const pattern = /^([a-z0-9][a-z0-9_-]{0,62})(?::(?:([1-9][0-9]{0,8})|([a-z][a-z0-9_-]{0,62})))?$/;
+const pattern =
+  /^([A-Za-z0-9][A-Za-z0-9_-]{0,63})(?::(?:([1-9][0-9]{0,8})|([A-Za-z][A-Za-z0-9_-]{0,127})))?$/;
 
 /** `hello`, the current version; `hello:3`, that one; `hello:prod`, what the alias points at. */
 export const functionReferenceSchema = z

@@ -3,6 +3,7 @@ import { aliasSchema } from './alias.ts';
 import { filesSchema, isWhiteout } from './files.ts';
 import { imageReferenceSchema } from './image.ts';
 import { isolationSchema } from './isolation.ts';
+import { labelsSchema } from './labels.ts';
 import { type Limits, limitsInput } from './limits.ts';
 import { argumentSchema, envSchema, handlerSchema } from './program.ts';
 import { workdirSchema } from './run-request.ts';
@@ -11,8 +12,8 @@ import { secretNamesSchema } from './secret.ts';
 export const functionNameSchema = z
   .string()
   .regex(
-    /^[a-z0-9][a-z0-9_-]{0,62}$/,
-    'must be 1 to 63 of a-z, 0-9, "-" and "_", beginning with a letter or digit',
+    /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/,
+    'must be 1 to 64 of A-Z, a-z, 0-9, "-" and "_", beginning with a letter or digit',
   );
 
 /** The runtimes whose interpreter can call a handler. */
@@ -43,6 +44,8 @@ const deployFields = (maxima?: Limits) => ({
   isolation: isolationSchema.optional(),
   /** What every invocation finds as files in `/run/secrets`, by name; initialisation in a zygote does not. */
   secrets: secretNamesSchema.optional(),
+  /** Kept with the version and shown with it. */
+  labels: labelsSchema.optional(),
 });
 
 /**
@@ -61,7 +64,16 @@ export function deployRequestSchema(maxima?: Limits) {
       const refuse = (field: keyof typeof request, message: string) =>
         context.addIssue({ code: 'custom', path: [field], message });
       const ofProtocol = ['entrypoint', 'args', 'workdir'] as const;
-      const settings = ['runtime', 'handler', 'env', 'limits', 'zygote', 'isolation', 'secrets'] as const;
+      const settings = [
+        'runtime',
+        'handler',
+        'env',
+        'limits',
+        'zygote',
+        'isolation',
+        'secrets',
+        'labels',
+      ] as const;
       const hasCode = request.files !== undefined || request.bundle !== undefined;
       if (request.protocol !== undefined) {
         if (request.image === undefined)
@@ -136,6 +148,8 @@ export const functionVersionSchema = z.object({
   isolation: isolationSchema.optional(),
   /** Names, sorted; absent: none. */
   secrets: z.array(z.string()).optional(),
+  /** Absent: none. */
+  labels: z.record(z.string(), z.string()).optional(),
   /** What the code is stacked on, or, deployed from an image alone, that image; pinned by its digest. */
   image: z.object({ reference: z.string(), digest: z.string() }).optional(),
   /** Digest, hex, of the tar that is stacked on the image; absent where the image holds the code. */
@@ -162,5 +176,7 @@ export const functionRecordSchema = z.object({
   versions: z.array(functionVersionSchema),
   /** Sorted by name. */
   aliases: z.array(aliasSchema).default([]),
+  /** Of the function and not of a version; absent: none. */
+  labels: z.record(z.string(), z.string()).optional(),
 });
 export type FunctionRecord = z.infer<typeof functionRecordSchema>;

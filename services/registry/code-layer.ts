@@ -13,7 +13,7 @@ export interface CodeFile {
 
 /** Where the files lie in the layer, and so in the sandbox: `/function`. */
 const root = 'function';
-const maxEntries = 10_000;
+export const maxEntries = 10_000;
 const blockBytes = 512;
 /** Headers, padding and long names that a bundle may add to each entry's content. */
 const overheadBytesPerEntry = 4 * blockBytes;
@@ -72,6 +72,17 @@ export async function unpackBundle(targz: Uint8Array, maxBytes: number): Promise
   return [...files.values()];
 }
 
+/** The files that `packCodeLayer` made a layer of. */
+export function unpackCodeLayer(tar: Uint8Array): CodeFile[] {
+  const files: CodeFile[] = [];
+  readEntries(Buffer.from(tar.buffer, tar.byteOffset, tar.byteLength), (entry) => {
+    if (entry.type === 'Directory') return undefined;
+    const path = entry.path.slice(root.length + 1);
+    return (data) => files.push({ path, data, executable: ((entry.mode ?? 0) & 0o111) !== 0 });
+  });
+  return files;
+}
+
 async function decompress(targz: Uint8Array, maxBytes: number): Promise<Buffer> {
   if (targz[0] !== 0x1f || targz[1] !== 0x8b) throw new Error('bundle is not a gzip file');
   // Bounded before anything is parsed: a small gzip can hold a thousand times its size.
@@ -85,7 +96,7 @@ async function decompress(targz: Uint8Array, maxBytes: number): Promise<Buffer> 
 }
 
 /** Calls `take` for every entry; what it returns gets the entry's content. What it throws is thrown. */
-function readEntries(tar: Buffer, take: (entry: ReadEntry) => ((data: Buffer) => void) | undefined): void {
+function readEntries(tar: Buffer, take: (entry: ReadEntry) => ((data: Buffer) => unknown) | undefined): void {
   let failure: Error | undefined;
   let ended = false;
   const parser = new Parser({
@@ -123,7 +134,7 @@ function readEntries(tar: Buffer, take: (entry: ReadEntry) => ((data: Buffer) =>
 }
 
 /** The path without `./` and a directory's last slash; empty for the bundle's own root. */
-function safePath(raw: string): string {
+export function safePath(raw: string): string {
   const path = raw.replace(/^(\.\/)+/, '').replace(/\/$/, '');
   if (path === '' || path === '.') return '';
   const parsed = relativePathSchema.safeParse(path);
@@ -137,7 +148,7 @@ function safePath(raw: string): string {
 }
 
 /** Every directory above the files, parents first. Throws when a file has a directory's path, or another file's. */
-function directoriesOf(files: readonly CodeFile[]): string[] {
+export function directoriesOf(files: readonly CodeFile[]): string[] {
   const directories = new Set([root]);
   const paths = new Set<string>();
   for (const { path } of files) {

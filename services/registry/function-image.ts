@@ -7,6 +7,7 @@ import {
 } from '../../sdk/contract/function.ts';
 import { imageConfigSchema } from '../../sdk/contract/image.ts';
 import { isolationSchema } from '../../sdk/contract/isolation.ts';
+import { labelsSchema } from '../../sdk/contract/labels.ts';
 import { handlerSchema } from '../../sdk/contract/program.ts';
 import { secretNamesSchema } from '../../sdk/contract/secret.ts';
 import { PlatformError } from '../shared/platform-error.ts';
@@ -29,6 +30,8 @@ const functionLabels = {
   isolation: 'dev.oncebox.isolation',
   /** JSON array of the names of secrets; not there: none. */
   secrets: 'dev.oncebox.secrets',
+  /** JSON object of the version's own labels; not there: none. */
+  labels: 'dev.oncebox.labels',
 } as const;
 
 const mediaTypes = {
@@ -70,7 +73,7 @@ export interface FunctionImage extends ImageTexts {
 export interface FunctionSettings
   extends Pick<
     FunctionVersion,
-    'runtime' | 'handler' | 'protocol' | 'env' | 'limits' | 'zygote' | 'isolation' | 'secrets'
+    'runtime' | 'handler' | 'protocol' | 'env' | 'limits' | 'zygote' | 'isolation' | 'secrets' | 'labels'
   > {
   /** Absent where the image holds the code. */
   codeLayer?: { hex: string; sizeBytes: number };
@@ -81,7 +84,7 @@ export interface FunctionSettings
 /** The same settings on the same image give the same bytes, in whatever order they came. */
 export function composeFunctionImage(base: ImageTexts, settings: FunctionSettings): FunctionImage {
   const { runtime, handler, protocol, limits, zygote, isolation, secrets = [] } = settings;
-  const { codeLayer, command = {} } = settings;
+  const { labels: own = {}, codeLayer, command = {} } = settings;
   const { layers } = baseManifestSchema.parse(JSON.parse(base.manifestJson));
   const { architecture, os, variant, config, rootfs, history } = baseConfigSchema.parse(
     JSON.parse(base.configJson),
@@ -97,6 +100,7 @@ export function composeFunctionImage(base: ImageTexts, settings: FunctionSetting
     ...(zygote === false && { [functionLabels.zygote]: 'false' }),
     ...(isolation !== undefined && { [functionLabels.isolation]: isolation }),
     ...(secrets.length > 0 && { [functionLabels.secrets]: JSON.stringify(secrets.toSorted()) }),
+    ...(Object.keys(own).length > 0 && { [functionLabels.labels]: JSON.stringify(sorted(own)) }),
   };
   const { entrypoint, args, workdir } = command;
   const code = codeLayer && {
@@ -166,6 +170,7 @@ const labelsOfAll = {
   [functionLabels.zygote]: z.enum(['true', 'false']).optional(),
   [functionLabels.isolation]: isolationSchema.optional(),
   [functionLabels.secrets]: jsonLabel(secretNamesSchema, "a JSON array of secrets' names", '[]'),
+  [functionLabels.labels]: jsonLabel(labelsSchema, 'a JSON object of strings', '{}'),
 };
 const labelsOfCodeSchema = z.object({
   [functionLabels.runtime]: functionRuntimeSchema,
@@ -193,6 +198,7 @@ export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSett
     );
   }
   const { [functionLabels.isolation]: isolation, [functionLabels.secrets]: secrets } = labels.data;
+  const own = labels.data[functionLabels.labels];
   const called =
     functionLabels.protocol in labels.data
       ? { protocol: labels.data[functionLabels.protocol] }
@@ -204,6 +210,7 @@ export function readFunctionImage({ configJson }: ImageTexts): Omit<FunctionSett
     ...(labels.data[functionLabels.zygote] === 'false' && { zygote: false }),
     ...(isolation && isolation !== 'native' && { isolation }),
     ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
+    ...(Object.keys(own).length > 0 && { labels: own }),
   };
 }
 

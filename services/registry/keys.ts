@@ -10,7 +10,8 @@ import { PlatformError } from '../shared/platform-error.ts';
  *   oncebox:function:[<tenant>:]<name>   hash: current, last → numbers; version:<n> → JSON; layer:<n>; digest:<digest> → n;
  *                                        secrets:<n> → names with blanks between them;
  *                                        image:<n> → JSON of the image's texts; history → numbers that were current,
- *                                        each with a blank behind it; alias:<alias> → JSON
+ *                                        each with a blank behind it; alias:<alias> → JSON;
+ *                                        label:<n>:<label>, label::<label> → what was put on a version, or the function, later
  *   oncebox:layer:<hex>                  the code layer's tar
  *   oncebox:layer-users:<hex>            set of the functions that use it, as `<tenant>:<name>`, or the name
  */

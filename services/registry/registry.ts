@@ -7,6 +7,7 @@ import {
   functionVersionSchema,
 } from '../../sdk/contract/function.ts';
 import { parseFunctionReference } from '../../sdk/contract/function-reference.ts';
+import type { Labels } from '../../sdk/contract/labels.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { isRedisFull } from '../queue/make-room.ts';
 import { type RedisRoom, redisUsedUp } from '../queue/redis-room.ts';
@@ -26,6 +27,7 @@ import {
 } from './function-image.ts';
 import { handlerFileCandidates } from './handler-file.ts';
 import { functionNotFound, layerKey, layerUsersKey, tenantKeys, tenantsKey } from './keys.ts';
+import { createLabelStore, type LabelStore, labelsIn } from './labels.ts';
 import { deleteScript, deployScript, resolveScript } from './scripts.ts';
 import { createSettings, type Settings } from './settings.ts';
 import { createVersions, parseVersion, type Versions, versionNotFound, versionsIn } from './versions.ts';
@@ -49,6 +51,7 @@ export interface Deployment {
   isolation?: FunctionVersion['isolation'];
   /** Names. */
   secrets?: readonly string[] | undefined;
+  labels?: Labels | undefined;
   files: CodeFile[];
 }
 
@@ -87,7 +90,7 @@ interface VersionImage extends FunctionImage {
 }
 
 /** Functions and their immutable versions, on Redis. Each is a tenant's: the default one's unless given. */
-export interface Registry extends Aliases, Versions, Settings {
+export interface Registry extends Aliases, Versions, Settings, LabelStore {
   /**
    * Stores a version and points the name at it. What was deployed before under this name gets its old version
    * number back: `created` is false then. Throws PlatformError `invalid_request` if no file can hold the handler, and
@@ -192,6 +195,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
     ...createAliases(redis),
     ...createVersions(redis),
     ...createSettings(redis),
+    ...createLabelStore(redis),
 
     async deploy({
       tenant,
@@ -204,6 +208,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
       zygote,
       isolation,
       secrets = [],
+      labels = {},
       files,
     }) {
       requireHandlerFile(runtime, handler, files);
@@ -216,6 +221,7 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
         ...(zygote === false && { zygote }),
         ...(isolation && isolation !== 'native' && { isolation }),
         ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
+        ...(Object.keys(labels).length > 0 && { labels }),
       };
       const made = composeFunctionImage(image, {
         ...settings,
@@ -272,7 +278,11 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
       const fields = await redis.hgetall(tenantKeys(tenant).function(name));
       if (fields.current === undefined) throw functionNotFound(name);
       const [versions, aliases] = [versionsIn(fields), aliasesIn(fields)];
-      return { name, current: Number(fields.current), versions, aliases };
+      const labels = labelsIn(fields);
+      return {
+        ...{ name, current: Number(fields.current), versions, aliases },
+        ...(Object.keys(labels).length > 0 && { labels }),
+      };
     },
 
     async imageOf(name, version, tenant) {

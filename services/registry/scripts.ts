@@ -113,6 +113,10 @@ end
 local digest = 'digest:' .. cjson.decode(text).digest
 if redis.call('HGET', KEYS[1], digest) == ARGV[1] then redis.call('HDEL', KEYS[1], digest) end
 redis.call('HDEL', KEYS[1], 'version:' .. ARGV[1], 'image:' .. ARGV[1], 'layer:' .. ARGV[1], 'secrets:' .. ARGV[1])
+local labels = 'label:' .. ARGV[1] .. ':'
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, #labels) == labels then redis.call('HDEL', KEYS[1], field) end
+end
 if layer and not isShared then releaseLayer(layer, ARGV[2], ARGV[3], ARGV[4]) end
 return 'done'`;
 
@@ -180,3 +184,25 @@ for name in string.gmatch(found[2] or '', '[^ ]+') do
   if redis.call('HEXISTS', KEYS[2], name) == 0 then missing = missing .. ' ' .. name end
 end
 return {version, found[1], missing}`;
+
+/**
+ * KEYS: function hash. ARGV: version number, or empty for the function's own, how many there may be, then for each label its
+ * name, its value, and 1, or 0 where it is to go.
+ * Returns 'done', what is not there: 'function', 'version', or 'full'.
+ */
+export const putLabelsScript = `
+if redis.call('HEXISTS', KEYS[1], 'current') == 0 then return 'function' end
+if ARGV[1] ~= '' and redis.call('HEXISTS', KEYS[1], 'version:' .. ARGV[1]) == 0 then return 'version' end
+local prefix = 'label:' .. ARGV[1] .. ':'
+local names, count = {}, 0
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if string.sub(field, 1, #prefix) == prefix then names[field] = true end
+end
+for i = 3, #ARGV, 3 do names[prefix .. ARGV[i]] = ARGV[i + 2] == '1' or nil end
+for _ in pairs(names) do count = count + 1 end
+if count > tonumber(ARGV[2]) then return 'full' end
+for i = 3, #ARGV, 3 do
+  if ARGV[i + 2] == '1' then redis.call('HSET', KEYS[1], prefix .. ARGV[i], ARGV[i + 1])
+  else redis.call('HDEL', KEYS[1], prefix .. ARGV[i]) end
+end
+return 'done'`;

@@ -6,7 +6,10 @@ import {
 } from '../../sdk/contract/function.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
+import { type CodeFile, unpackCodeLayer } from './code-layer.ts';
 import { functionNotFound, layerKey, layerUsersKey, tenantKeys } from './keys.ts';
+import { labelsIn } from './labels.ts';
+import { fetchCodeLayer } from './layer-store.ts';
 import { deleteVersionScript, rollbackScript } from './scripts.ts';
 
 /** What can be done with versions that are there. */
@@ -21,6 +24,8 @@ export interface Versions {
    * it, `function_not_found` or `version_not_found`.
    */
   deleteVersion(name: string, version: number, tenant?: string): Promise<void>;
+  /** The files of a code layer. Throws `function_not_found` where it is gone. */
+  filesOf(codeLayer: string): Promise<CodeFile[]>;
 }
 
 export function createVersions(redis: Redis): Versions {
@@ -49,6 +54,10 @@ export function createVersions(redis: Redis): Versions {
       const message = `version ${version} of "${name}" cannot be deleted: ${user} points at it`;
       throw new PlatformError('version_in_use', message);
     },
+
+    async filesOf(codeLayer) {
+      return unpackCodeLayer(await fetchCodeLayer(redis, codeLayer));
+    },
   };
 }
 
@@ -61,6 +70,10 @@ export function versionsIn(fields: Record<string, string>): FunctionVersion[] {
   return Object.entries(fields)
     .filter(([field]) => field.startsWith('version:'))
     .map(([field, text]) => parseVersion(functionVersionSchema, field.slice('version:'.length), text))
+    .map((version) => {
+      const labels = { ...version.labels, ...labelsIn(fields, version.version) };
+      return { ...version, ...(Object.keys(labels).length > 0 && { labels }) };
+    })
     .sort((a, b) => a.version - b.version);
 }
 

@@ -13,10 +13,10 @@ import { readBody, readJson, wellFormed } from '../read-body.ts';
 import { requireIsolation } from '../require-isolation.ts';
 
 /** How much larger than a request body its unpacked files may be: source code compresses about fourfold. */
-const unpackedFactor = 5;
+export const unpackedFactor = 5;
 
 /** The base images of set-up, by runtime. */
-const baseImageOf = (runtime: string) => `localhost/${runtime}:latest`;
+export const baseImageOf = (runtime: string) => `localhost/${runtime}:latest`;
 
 /** `PUT`, `GET`, `DELETE /v1/functions/:name` and `GET /v1/functions`. */
 export function functionRoutes({ config, registry, catalogue, directory }: GatewayDeps): Hono<GatewayEnv> {
@@ -44,6 +44,7 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
       zygote,
       isolation,
       secrets,
+      labels,
       files,
       bundle,
       protocol,
@@ -73,6 +74,7 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
       zygote,
       isolation,
       secrets,
+      labels,
       files: unpacked,
     });
   }
