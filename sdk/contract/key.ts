@@ -41,8 +41,14 @@ export type ApiKey = z.infer<typeof apiKeySchema>;
 
 export const keyListSchema = z.object({ keys: z.array(apiKeySchema) });
 
+/** For clients that sign their requests (AWS Signature Version 4). */
+const awsCredentialsSchema = z.object({ accessKeyId: z.string(), secretAccessKey: z.string() });
+export type AwsCredentials = z.infer<typeof awsCredentialsSchema>;
+
 /** Reply of `POST /v1/keys`: the only one that ever shows the key. */
 export const createdKeySchema = apiKeySchema.extend({
   key: z.string().describe('goes into `Authorization: Bearer …` or `x-api-key`; shown this once'),
+  /** The same key for clients of AWS; shown this once. Absent where the gateway has no admin key. */
+  aws: awsCredentialsSchema.optional(),
 });
 export type CreatedKey = z.infer<typeof createdKeySchema>;

@@ -20,6 +20,14 @@ const rules: readonly Rule[] = [
   { route: /^\/\*$/, access: 'any key' },
 
   { route: /^\/fn\//, access: 'invoke' },
+  { route: /^\/lambda-url\//, access: 'invoke' },
+  // Lambda's own paths begin with a date.
+  {
+    route: /^\/20\d\d-\d\d-\d\d\/.*\/(invocations|invoke-async|response-streaming-invocations)\/?$/,
+    access: 'invoke',
+  },
+  { route: /^\/20\d\d-\d\d-\d\d\//, methods: reading, access: 'read' },
+  { route: /^\/20\d\d-\d\d-\d\d\//, access: 'deploy' },
   { route: /^\/v1\/run$/, access: 'invoke' },
   { route: /^\/v1\/functions\/:\w+\/(invoke|batch)$/, access: 'invoke' },
   { route: /^\/v1\/invocations\/:\w+$/, methods: ['DELETE'], access: 'invoke' },

@@ -4,6 +4,9 @@ import { routePath } from 'hono/route';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import { noTracing } from '../telemetry/tracing.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
+import { onLambdaError, unknownOperation } from './lambda/errors.ts';
+import { isLambdaPath } from './lambda/paths.ts';
+import { lambdaRoutes } from './lambda/routes.ts';
 import { createGatewayMetrics } from './metrics.ts';
 import { allowOrigins } from './middleware/allow-origins.ts';
 import { authenticate } from './middleware/authenticate.ts';
@@ -64,7 +67,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const { authenticator } = deps.tenancy;
   // A page has no key of its own; where all may call, it is all that can be told of who does.
   if (!authenticator && origins !== '*') app.use(refuseForeignPages(deps.config));
-  app.use(authenticate(authenticator));
+  app.use(authenticate(authenticator, deps.config));
   app.use(limitRate(deps.tenancy));
   if (authenticator) app.use(requireScope());
   app.route('/', healthRoutes(deps));
@@ -92,7 +95,11 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', languageRoutes(deps));
   app.route('/v1', keyRoutes(deps));
   app.route('/v1', tenantRoutes(deps));
-  app.notFound((c) => onNotFound(c, app.routes));
-  app.onError(onError);
+  app.route('/', lambdaRoutes(deps));
+  app.notFound((c) => {
+    if (isLambdaPath(c.req.path)) return onLambdaError(unknownOperation(c.req), c);
+    return onNotFound(c, app.routes);
+  });
+  app.onError((error, c) => (isLambdaPath(c.req.path) ? onLambdaError(error, c) : onError(error, c)));
   return app;
 }

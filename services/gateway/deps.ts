@@ -23,6 +23,7 @@ export interface GatewayDeps {
     | 'ONCEBOX_IMAGE_MAX_BYTES'
     | 'ONCEBOX_DEFAULT_LIMITS'
     | 'ONCEBOX_MAX_LIMITS'
+    | 'needsKeys'
     | 'nodeSocket'
   >;
   queue: InvocationQueue;
@@ -54,5 +55,7 @@ export interface GatewayEnv {
     span: Span;
     /** Unix time, milliseconds with fractions. */
     receivedAtMs: number;
+    /** The request's, where it had to be read to know who calls. */
+    body: Buffer | undefined;
   };
 }

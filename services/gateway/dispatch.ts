@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import type { ContentfulStatusCode, StatusCode } from 'hono/utils/http-status';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import type { NumberedEvent } from '../queue/event-feed.ts';
 import { type Idempotency, idempotencyOf } from '../queue/idempotency.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { unfinishedInvocation } from '../queue/record.ts';
@@ -20,6 +21,13 @@ export interface Reply {
   body: unknown;
 }
 
+/** How the reply is told, where it is not the request's headers that say it. */
+export type ReplyMode =
+  | 'finished'
+  | 'accepted'
+  /** As it happens; `onLeft` is to be called once the client has left before the end. */
+  | { follow: (events: AsyncGenerator<NumberedEvent, void, void>, onLeft: () => void) => Response };
+
 /** What an invocation may spend waiting and being discarded, on top of its own wall-clock cap, before a 504. */
 const queueAllowanceMs = 60_000;
 
@@ -34,6 +42,7 @@ export async function dispatch(
   id: string,
   request: Omit<InvocationRequest, 'tenant'>,
   reply: (invocation: Invocation) => Reply | RawReply,
+  mode?: ReplyMode,
 ): Promise<Response> {
   const logger = c
     .get('logger')
@@ -54,14 +63,20 @@ export async function dispatch(
         logger.debug('invocation accepted');
       },
     };
-    if (isAsync) return await replyAtOnce(c, deps, call);
+    if (mode === 'accepted' || (isAsync && mode === undefined)) return await replyAtOnce(c, deps, call);
     if (callback.callback) {
       throw new PlatformError('invalid_request', 'oncebox-callback: needs "Prefer: respond-async"', {
         field: 'oncebox-callback',
       });
     }
+    if (typeof mode === 'object') return await replyEvents(c, deps, call, mode.follow);
     // Of an HTTP function they may be what it answers with.
-    if (!isHttp(request) && acceptsEvents(c.req.header('accept'))) return await replyEvents(c, deps, call);
+    const asksForEvents = mode === undefined && !isHttp(request) && acceptsEvents(c.req.header('accept'));
+    if (asksForEvents) {
+      const asEvents: Follow = (events, onLeft, acceptedId) =>
+        eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft });
+      return await replyEvents(c, deps, call, asEvents);
+    }
     return await replyFinished(c, deps, call, reply);
   } finally {
     // What was refused was never added.
@@ -93,10 +108,17 @@ async function replyAtOnce(
   });
 }
 
+type Follow = (
+  events: AsyncGenerator<NumberedEvent, void, void>,
+  onLeft: () => void,
+  acceptedId: string,
+) => Response;
+
 async function replyEvents(
   c: Context<GatewayEnv>,
   { queue, held }: Pick<GatewayDeps, 'queue' | 'held'>,
   { id, job, idempotency, logger, added }: Call,
+  follow: Follow,
 ): Promise<Response> {
   const place = held.take(job.tenant);
   const enqueuing = queue.enqueue(id, { ...job, events: true, isAwaited: true }, idempotency);
@@ -115,8 +137,7 @@ async function replyEvents(
   // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
   if (c.req.raw.signal.aborted) leave();
   const events = queue.events.follow(acceptedId, { signal: left.signal });
-  const reply = eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft: leave });
-  return withOwnHeaders(c, place.of(reply));
+  return withOwnHeaders(c, place.of(follow(events, leave, acceptedId)));
 }
 
 async function replyFinished(

@@ -61,3 +61,13 @@ export function httpResponse({ id, outcome }: Invocation): RawReply {
 export function bodyAllowed(status: number): boolean {
   return status !== 204 && status !== 205 && status !== 304;
 }
+
+/** The platform's own keys are none of the function's business. */
+export function withoutKeys(headers: [string, string][]): [string, string][] {
+  return headers.filter(
+    ([name, value]) =>
+      !(name === 'authorization' && /^(bearer\s+ocb_|aws4-hmac-sha256\s)/i.test(value)) &&
+      !(name === 'x-api-key' && value.startsWith('ocb_')) &&
+      name !== 'x-forwarded-prefix',
+  );
+}

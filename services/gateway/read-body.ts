@@ -103,7 +103,7 @@ export function wellFormed(value: unknown, text: string): unknown {
  * Refuses deep nesting before anything walks the value: a few kilobytes of "[" overflow the stack of a recursive
  * reader, here or in the function. Counts brackets outside of strings; malformed text is the parser's business.
  */
-function refuseDeepJson(text: string): void {
+export function refuseDeepJson(text: string): void {
   let depth = 0;
   let inString = false;
   for (let i = 0; i < text.length; i++) {

@@ -1,7 +1,9 @@
 import { timingSafeEqual } from 'node:crypto';
+import { type AwsCredentials, keyIdSchema } from '../../sdk/contract/key.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import type { Redis } from '../shared/redis.ts';
 import { hashApiKey, idOfApiKey } from './api-key.ts';
+import { awsCredentialsOf } from './aws-credentials.ts';
 import type { Identity } from './identity.ts';
 import { type KeyStore, keyDeletedChannel, type StoredKey } from './key-store.ts';
 
@@ -14,6 +16,11 @@ const nobodysHash = Buffer.alloc(32);
 export interface Authenticator {
   /** Whose key that is; undefined if it opens nothing: unknown, wrong, expired or deleted, which nobody is told apart. */
   identify(key: string): Promise<Identity | undefined>;
+  /**
+   * Who signs with these credentials, and with what; undefined if nobody may. The caller has shown nothing by that yet: it
+   * is the signature that does.
+   */
+  signer(accessKeyId: string): Promise<{ identity: Identity; credentials: AwsCredentials } | undefined>;
   /** The key of this id is looked up anew. */
   forget(id: string): void;
   close(): Promise<void>;
@@ -99,6 +106,12 @@ export async function openAuthenticator(options: {
       const known = await find(id);
       const isRight = timingSafeEqual(hash, known?.hash ?? nobodysHash);
       return isRight && known && Date.now() < known.expiresAtMs ? known.identity : undefined;
+    },
+    async signer(accessKeyId) {
+      if (adminKey === undefined || !keyIdSchema.safeParse(accessKeyId).success) return undefined;
+      const known = await find(accessKeyId);
+      if (!known || Date.now() >= known.expiresAtMs) return undefined;
+      return { identity: known.identity, credentials: awsCredentialsOf(adminKey, accessKeyId) };
     },
     forget,
     async close() {

@@ -3,6 +3,7 @@ import { type ApiKey, apiKeySchema, type CreatedKey, type Scope } from '../../sd
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { hashApiKey, newApiKey } from './api-key.ts';
+import { awsCredentialsOf } from './aws-credentials.ts';
 
 /*
  * Keys at rest.
@@ -45,7 +46,8 @@ if redis.call('HDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('PUBLISH', ARGV[2], ARGV[1])
 return 1`;
 
-export function createKeyStore(redis: Redis): KeyStore {
+/** `adminKey`: what the credentials for clients of AWS are made by; without it there are none. */
+export function createKeyStore(redis: Redis, adminKey?: string): KeyStore {
   return {
     async create({ name, tenant, scopes, expiresAt }) {
       const { id, key } = newApiKey();
@@ -62,7 +64,7 @@ export function createKeyStore(redis: Redis): KeyStore {
       if (isStored !== 1) {
         throw new PlatformError('quota_exceeded', `there are ${keysMax} keys already: delete some first`);
       }
-      return { ...shown, key };
+      return { ...shown, key, ...(adminKey !== undefined && { aws: awsCredentialsOf(adminKey, id) }) };
     },
 
     async list(tenant) {

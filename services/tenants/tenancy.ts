@@ -32,9 +32,10 @@ export interface TenancyOptions {
 
 export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
   const { redis, subscriber, needsKeys, adminKey, onError } = options;
-  const keys = createKeyStore(redis);
+  const master = adminKey === '' ? undefined : adminKey;
+  const keys = createKeyStore(redis, master);
   const authenticator = needsKeys
-    ? await openAuthenticator({ keys, subscriber, adminKey: adminKey === '' ? undefined : adminKey })
+    ? await openAuthenticator({ keys, subscriber, adminKey: master })
     : undefined;
   const book = await openTenantBook({ redis, subscriber, onError });
   const rates = createRequestRates(redis);

@@ -32,7 +32,8 @@ test('a key is shown when it is made, and never again', async () => {
   const made = await create({ name: 'ci', tenant: 'acme', scopes: ['invoke', 'invoke', 'read'] });
   expect(made).toMatchObject({ name: 'ci', tenant: 'acme', scopes: ['invoke', 'read'] });
   const list = await (await ask('/v1/keys', adminKey)).text();
-  const { key, ...shown } = made;
+  const { key, aws, ...shown } = made;
+  for (const secret of [key, aws?.secretAccessKey]) expect(list).not.toContain(secret);
   expect(JSON.parse(list)).toEqual({ keys: [shown] });
 });
 

@@ -1,11 +1,13 @@
 import type { Context, MiddlewareHandler } from 'hono';
 import { routePath } from 'hono/route';
 import { tenantNameSchema } from '../../../sdk/contract/tenant.ts';
+import type { Config } from '../../shared/config.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { Authenticator } from '../../tenants/authenticator.ts';
 import { anybody, type Identity, mayDo } from '../../tenants/identity.ts';
 import { accessOf } from '../access-rules.ts';
 import type { GatewayEnv } from '../deps.ts';
+import { isSigned, signedIdentity } from '../lambda/signature.ts';
 
 const nobody: Identity = { tenant: anybody.tenant, scopes: new Set() };
 
@@ -13,9 +15,16 @@ const nobody: Identity = { tenant: anybody.tenant, scopes: new Set() };
  * Says who calls: `identity`, and the tenant that the request is for, which an admin may choose by `Oncebox-Tenant`. Where
  * keys are asked for, a request without a right one is a 401; but for what is open to all.
  */
-export function authenticate(authenticator: Authenticator | undefined): MiddlewareHandler<GatewayEnv> {
+export function authenticate(
+  authenticator: Authenticator | undefined,
+  { ONCEBOX_BODY_MAX_BYTES: maxBytes }: Pick<Config, 'ONCEBOX_BODY_MAX_BYTES'>,
+): MiddlewareHandler<GatewayEnv> {
   return async (c, next) => {
-    const identity = authenticator ? await identityOf(c, authenticator) : anybody;
+    const identity = !authenticator
+      ? anybody
+      : isSigned(c)
+        ? await signedIdentity(c, authenticator, maxBytes)
+        : await identityOf(c, authenticator);
     c.set('identity', identity);
     c.set('tenant', tenantOf(c, identity));
     if (identity.keyId !== undefined)

@@ -4,7 +4,7 @@ import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
-import { endToEnd, httpResponse } from '../http-response.ts';
+import { endToEnd, httpResponse, withoutKeys } from '../http-response.ts';
 import { readBody } from '../read-body.ts';
 import { failureReply } from './invoke.ts';
 
@@ -49,14 +49,4 @@ function httpEvent(c: Context, body: Buffer) {
         ? { body: body.toString() }
         : { bodyBase64: body.toString('base64') }),
   };
-}
-
-/** The platform's own keys are none of the function's business. */
-function withoutKeys(headers: [string, string][]): [string, string][] {
-  return headers.filter(
-    ([name, value]) =>
-      !(name === 'authorization' && /^bearer\s+ocb_/i.test(value)) &&
-      !(name === 'x-api-key' && value.startsWith('ocb_')) &&
-      name !== 'x-forwarded-prefix',
-  );
 }

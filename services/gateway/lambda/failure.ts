@@ -1,0 +1,74 @@
+import type { Invocation } from '../../../sdk/contract/invocation.ts';
+import type { Outcome } from '../../../sdk/contract/outcome.ts';
+import { LambdaError } from './errors.ts';
+
+/** What a function that failed is answered with, in Lambda's words. */
+export interface Failure {
+  errorType: string;
+  errorMessage: string;
+  /** Lines; node's functions have `trace`, python's `stackTrace`. */
+  trace?: string[];
+  stackTrace?: string[];
+}
+
+/** Undefined where it ended well. Throws ServiceException where it is the platform that failed. */
+export function failureOf({ id, outcome }: Invocation): Failure | undefined {
+  if (outcome?.status === 'ok') return undefined;
+  if (outcome === undefined || outcome.status === 'lost' || outcome.status === 'cancelled')
+    throw new LambdaError('ServiceException', 500, platformFailure(id, outcome));
+  return failed(id, outcome);
+}
+
+type Failed = Exclude<Outcome, { status: 'ok' | 'lost' | 'cancelled' }>;
+
+function failed(id: string, outcome: Failed): Failure {
+  const exit = (how: string): Failure => ({
+    errorType: 'Runtime.ExitError',
+    errorMessage: `RequestId: ${id} Error: Runtime exited with error: ${how}`,
+  });
+  switch (outcome.status) {
+    case 'function_error': {
+      const lines = outcome.stack.split('\n');
+      const isPython = lines[0]?.startsWith('Traceback') ?? false;
+      return {
+        errorType: outcome.name,
+        errorMessage: outcome.message,
+        ...(isPython ? { stackTrace: framesOf(lines) } : { trace: lines }),
+      };
+    }
+    case 'timeout':
+      return {
+        errorType: 'Sandbox.Timedout',
+        errorMessage: `RequestId: ${id} Error: Task timed out after ${(outcome.ms / 1000).toFixed(2)} seconds`,
+      };
+    case 'oom_killed':
+      return {
+        errorType: 'Runtime.OutOfMemory',
+        errorMessage: `RequestId: ${id} Error: Runtime exited with error: signal: killed`,
+      };
+    case 'exited':
+      return exit(`exit status ${outcome.exitCode}`);
+    case 'signaled':
+      return exit(`signal: ${outcome.signal}`);
+    case 'limit_exceeded':
+      return {
+        errorType: 'Sandbox.LimitExceeded',
+        errorMessage: `RequestId: ${id} Error: the ${outcome.limit} limit of ${outcome.max} was exceeded`,
+      };
+  }
+}
+
+/** Python's frames without the heading and without the error itself. */
+function framesOf(lines: string[]): string[] {
+  const frames: string[] = [];
+  for (const line of lines.slice(1)) {
+    if (line.startsWith('  File ')) frames.push(line);
+    else if (line.startsWith('    ') && frames.length > 0) frames.push(`${frames.pop()}\n${line}`);
+  }
+  return frames.map((frame) => `${frame}\n`);
+}
+
+function platformFailure(id: string, outcome: Outcome | undefined): string {
+  if (outcome?.status === 'cancelled') return `the invocation ${id} was cancelled`;
+  return `the platform lost the invocation ${id}${outcome?.status === 'lost' ? `: ${outcome.reason}` : ''}`;
+}

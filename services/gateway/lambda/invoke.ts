@@ -1,0 +1,171 @@
+import type { Context } from 'hono';
+import { newInvocationId } from '../../queue/invocation-id.ts';
+import type { InvocationRequest } from '../../queue/invocation-queue.ts';
+import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import { dispatch } from '../dispatch.ts';
+import { findFunction } from '../function-request.ts';
+import type { RawReply } from '../http-response.ts';
+import { refuseDeepJson } from '../read-body.ts';
+import { invalidParameter, LambdaError } from './errors.ts';
+import { failureOf } from './failure.ts';
+import { arnOf, latest, referenceOf, type Target, targetOf } from './function-name.ts';
+import { logTailOf } from './log.ts';
+import { readBytes } from './read.ts';
+import { eventStreamReply } from './stream.ts';
+
+type C = Context<GatewayEnv>;
+
+const syncMaxBytes = 6 * 1024 * 1024;
+const asyncMaxBytes = 1024 * 1024;
+/** The most that may be before base64, bytes. */
+const clientContextMaxBytes = 3583;
+
+/** Invoke, InvokeAsync and InvokeWithResponseStream: all enqueue as any call of a function does. */
+export function invokeOperations(deps: GatewayDeps) {
+  /** What is to be called, and what says so to the caller. Throws before anything is enqueued. */
+  async function prepare(c: C, maxBytes: number) {
+    const target = targetOf(c);
+    const called = await findFunction(deps, referenceOf(target), c.get('tenant'));
+    const eventJson = await readEvent(c, maxBytes);
+    const id = newInvocationId();
+    const request = withContext(called.request(id, eventJson), contextOf(c, target));
+    // Who asks for no version in particular is not told which it was.
+    const version = (target.qualifier ?? latest) === latest ? latest : String(called.version);
+    c.header('x-amzn-requestid', id);
+    c.header('x-amz-executed-version', version);
+    return { id, request, version };
+  }
+
+  async function invoke(c: C): Promise<Response> {
+    const type = c.req.header('x-amz-invocation-type') ?? 'RequestResponse';
+    switch (type) {
+      case 'RequestResponse':
+        return call(c);
+      case 'Event':
+        return accept(c);
+      case 'DryRun':
+        // All that can be wrong with it is told.
+        await findFunction(deps, referenceOf(targetOf(c)), c.get('tenant'));
+        await readEvent(c, syncMaxBytes);
+        return c.body(null, 204);
+      default:
+        throw invalidParameter(
+          `InvocationType: must be Event, RequestResponse or DryRun and not ${type.slice(0, 60)}`,
+        );
+    }
+  }
+
+  async function call(c: C): Promise<Response> {
+    const { id, request, version } = await prepare(c, syncMaxBytes);
+    const withLog = wantsLog(c);
+    return dispatch(
+      c,
+      deps,
+      id,
+      request,
+      (invocation): RawReply => {
+        const failure = failureOf(invocation);
+        const headers = new Headers({ 'content-type': 'application/json' });
+        if (failure) headers.set('x-amz-function-error', 'Unhandled');
+        if (withLog)
+          headers.set('x-amz-log-result', logTailOf(invocation, version, request.limits.memoryBytes));
+        const { outcome } = invocation;
+        const result = outcome?.status === 'ok' ? (outcome.result ?? null) : failure;
+        return { status: 200, headers, raw: JSON.stringify(result) };
+      },
+      'finished',
+    );
+  }
+
+  async function accept(c: C): Promise<Response> {
+    const { id, request } = await prepare(c, asyncMaxBytes);
+    const accepted = await dispatch(c, deps, id, request, () => ({ status: 202, body: null }), 'accepted');
+    await accepted.body?.cancel();
+    return c.body(null, 202);
+  }
+
+  return {
+    invoke,
+    /** Lambda's own way of old; what a new one answers is the status. */
+    invokeAsync: accept,
+    async stream(c: C): Promise<Response> {
+      const type = c.req.header('x-amz-invocation-type') ?? 'RequestResponse';
+      if (type === 'DryRun') return invoke(c);
+      const { id, request, version } = await prepare(c, syncMaxBytes);
+      const memoryBytes = wantsLog(c) ? request.limits.memoryBytes : undefined;
+      return dispatch(c, deps, id, request, () => ({ status: 200, body: null }), {
+        follow: (events, onLeft) => eventStreamReply(events, { version, memoryBytes, onLeft }),
+      });
+    },
+  };
+
+  function contextOf(c: C, { name, qualifier }: Target) {
+    const clientContext = clientContextOf(c.req.header('x-amz-client-context'));
+    return {
+      invokedFunctionArn: arnOf(c, name, qualifier),
+      ...(clientContext !== undefined && { clientContext }),
+    };
+  }
+}
+
+/** The event as JSON; a call without one has an empty one. */
+async function readEvent(c: C, maxBytes: number): Promise<string> {
+  let bytes: Buffer;
+  try {
+    bytes = await readBytes(c, maxBytes);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'body_too_large')) throw error;
+    throw new LambdaError(
+      'RequestTooLargeException',
+      413,
+      `Request must be smaller than ${maxBytes} bytes for the InvokeFunction operation`,
+    );
+  }
+  try {
+    const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    if (text.trim() === '') return '{}';
+    refuseDeepJson(text);
+    JSON.parse(text);
+    return text;
+  } catch (error) {
+    throw new LambdaError(
+      'InvalidRequestContentException',
+      400,
+      `Could not parse request body into json: ${(error as Error).message}`,
+    );
+  }
+}
+
+/** JSON, of ASCII: it may become a header in the sandbox. */
+function clientContextOf(header: string | undefined): string | undefined {
+  if (header === undefined || header === '') return undefined;
+  const bytes = Buffer.from(header, 'base64');
+  if (bytes.length > clientContextMaxBytes)
+    throw invalidParameter(`ClientContext: may have ${clientContextMaxBytes} bytes at most`);
+  try {
+    const text = JSON.stringify(JSON.parse(bytes.toString()));
+    return text.replaceAll(
+      /[\u007f-\uffff]/g,
+      (at) => `\\u${at.charCodeAt(0).toString(16).padStart(4, '0')}`,
+    );
+  } catch {
+    throw new LambdaError(
+      'InvalidRequestContentException',
+      400,
+      'Client context must be a valid Base64-encoded JSON object.',
+    );
+  }
+}
+
+function withContext<Request extends Pick<InvocationRequest, 'program'>>(
+  request: Request,
+  context: { invokedFunctionArn: string; clientContext?: string },
+): Request {
+  const { program } = request;
+  if (program.kind !== 'handler') return request;
+  return { ...request, program: { ...program, context: { ...program.context, ...context } } };
+}
+
+function wantsLog(c: C): boolean {
+  return c.req.header('x-amz-log-type') === 'Tail';
+}
