@@ -99,7 +99,7 @@ describe('a deploy', () => {
     expect(await redis.redis.keys('*function*')).toEqual([]);
   });
 
-  test.each(['Hello', 'a.b', '-a', 'a'.repeat(64), '%20'])('under the name %s is refused', async (name) => {
+  test.each(['_hello', 'a.b', '-a', 'a'.repeat(65), '%20'])('under the name %s is refused', async (name) => {
     const response = await put(name, hello);
     expect([response.status, await response.json()]).toMatchObject([400, { error: { field: 'name' } }]);
   });

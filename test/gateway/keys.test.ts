@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type CreatedKey, createdKeySchema, type Scope, scopeSchema } from '../../sdk/contract/key.ts';
 import { accessOf } from '../../services/gateway/access-rules.ts';
+import { isLambdaPath } from '../../services/gateway/lambda/paths.ts';
 import { finished, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
 
@@ -135,8 +136,14 @@ describe('every route', () => {
       }
       expect(access, name).not.toBe('any key');
       if (access === 'any key') continue;
-      const refused = await errorOf(await ask(path(pattern), await others(access), { method }));
-      expect(refused, name).toMatchObject({ status: 403, code: 'forbidden' });
+      const reply = await ask(path(pattern), await others(access), { method });
+      const type = reply.headers.get('x-amzn-errortype');
+      expect(type, name).toBe(isLambdaPath(pattern) ? 'AccessDeniedException' : null);
+      const refused =
+        type === null
+          ? await errorOf(reply)
+          : { ...((await reply.json()) as { message: string }), status: reply.status };
+      expect(refused, name).toMatchObject({ status: 403, ...(type === null && { code: 'forbidden' }) });
       expect(refused.message).toContain(`"${access}"`);
       for (const key of [keys[access], keys.admin])
         expect([401, 403], name).not.toContain((await ask(path(pattern), key, { method })).status);
