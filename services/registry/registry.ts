@@ -57,7 +57,10 @@ export interface Deployment {
 
 /** Of an image whose own program is called. */
 export interface ProgramDeployment
-  extends Pick<Deployment, 'tenant' | 'name' | 'image' | 'env' | 'limits' | 'isolation' | 'secrets'>,
+  extends Pick<
+      Deployment,
+      'tenant' | 'name' | 'image' | 'env' | 'limits' | 'isolation' | 'secrets' | 'labels'
+    >,
     NonNullable<FunctionSettings['command']> {
   protocol: NonNullable<FunctionVersion['protocol']>;
 }
@@ -243,13 +246,14 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
     },
 
     async deployProgram({ tenant, name, image, entrypoint, args, workdir, ...given }) {
-      const { protocol, env, limits, isolation, secrets = [] } = given;
+      const { protocol, env, limits, isolation, secrets = [], labels = {} } = given;
       const settings = {
         protocol,
         env,
         limits,
         ...(isolation && isolation !== 'native' && { isolation }),
         ...(secrets.length > 0 && { secrets: secrets.toSorted() }),
+        ...(Object.keys(labels).length > 0 && { labels }),
       };
       const made = composeFunctionImage(image, { ...settings, command: { entrypoint, args, workdir } });
       const { env: programEnv, user } = settingsOf(made);

@@ -172,6 +172,56 @@ test('a python handler in a directory is called, with files that keep their mode
   expect((await invoke('py', { a: 1 })).payload).toEqual([{ a: 1 }, 'py', 'hi\n']);
 });
 
+test('an image whose program speaks the Runtime API is called, with another command of its own too', async () => {
+  const FunctionName = 'image';
+  names.push(FunctionName);
+  const program = (word: string) => `
+    const base = 'http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2018-06-01/runtime/invocation/';
+    const next = await fetch(base + 'next');
+    const id = next.headers.get('lambda-runtime-aws-request-id');
+    const body = JSON.stringify({ ${word}: await next.json(), name: process.env.AWS_LAMBDA_FUNCTION_NAME, own: process.env.OWN });
+    await fetch(base + id + '/response', { method: 'POST', body });
+    await fetch(base + 'next');`;
+  const ImageConfig = { EntryPoint: ['node', '--input-type=module', '-e', program('got')] };
+  const made = await lambda.send(
+    new CreateFunctionCommand({
+      ...{
+        FunctionName,
+        Role,
+        PackageType: 'Image',
+        Code: { ImageUri: 'localhost/node:latest' },
+        ImageConfig,
+      },
+      ...{ Timeout: 20, Environment: { Variables: { OWN: '1' } } },
+    }),
+  );
+  expect(made).toMatchObject({ PackageType: 'Image', ImageConfigResponse: { ImageConfig } });
+  expect((await invoke(FunctionName, 5)).payload).toEqual({ got: 5, name: FunctionName, own: '1' });
+  const { Code } = await lambda.send(new GetFunctionCommand({ FunctionName }));
+  expect(Code).toMatchObject({ RepositoryType: 'ECR', ImageUri: 'localhost/node:latest' });
+  await lambda.send(
+    new UpdateFunctionConfigurationCommand({ FunctionName, Environment: { Variables: { OWN: '2' } } }),
+  );
+  expect((await invoke(FunctionName, 6)).payload).toEqual({ got: 6, name: FunctionName, own: '2' });
+  await lambda.send(new UpdateFunctionCodeCommand({ FunctionName, ImageUri: 'localhost/node:latest' }));
+  expect((await invoke(FunctionName, 7)).payload).toMatchObject({ got: 7 });
+});
+
+test('a handler is told of its call: limits, names and what the client says of itself', async () => {
+  await create(
+    'told',
+    `export const handler = (event, context) => ({
+       arn: context.invokedFunctionArn, memory: context.memoryLimitInMB, client: context.clientContext,
+       left: context.getRemainingTimeInMillis() > 0, id: context.awsRequestId })`,
+  );
+  const ClientContext = Buffer.from(JSON.stringify({ custom: { who: 'é' } })).toString('base64');
+  const reply = await lambda.send(new InvokeCommand({ FunctionName: 'told', ClientContext }));
+  expect(JSON.parse(reply.Payload?.transformToString() ?? '')).toMatchObject({
+    ...{ arn: 'arn:aws:lambda:eu-central-1:000000000000:function:told', memory: '128', left: true },
+    ...{ id: reply.$metadata.requestId, client: { custom: { who: 'é' } } },
+  });
+});
+
 test('the end of the log is told, between the lines of Lambda', async () => {
   await create(
     'talks',

@@ -20,6 +20,8 @@ export const labels = {
   codeSha256: 'aws.codeSha256',
   codeSize: 'aws.codeSize',
   imageUri: 'aws.imageUri',
+  /** JSON of what takes the place of the image's own command. */
+  imageConfig: 'aws.imageConfig',
   /** Put on a version when it is published; the value is its description. */
   published: 'aws.published',
 } as const;
@@ -91,6 +93,7 @@ export function configurationOf(
   { qualifier, bounds }: { qualifier?: string | undefined; bounds: Bounds },
 ) {
   const { labels: own = {}, codeLayer, runtime, env } = version;
+  const imageConfig = own[labels.imageConfig];
   const { wallMs, memoryBytes, diskBytes } = resolveLimits(version.limits, bounds);
   const isImage = codeLayer === undefined;
   const isLatest = qualifier === undefined || qualifier === latest;
@@ -115,6 +118,7 @@ export function configurationOf(
     PackageType: isImage ? 'Image' : 'Zip',
     Architectures: [process.arch === 'arm64' ? 'arm64' : 'x86_64'],
     EphemeralStorage: { Size: Math.round(diskBytes / MiB) },
+    ...(imageConfig !== undefined && { ImageConfigResponse: { ImageConfig: JSON.parse(imageConfig) } }),
     SnapStart: { ApplyOn: 'None', OptimizationStatus: 'Off' },
     LoggingConfig: { LogFormat: 'Text', LogGroup: `/aws/lambda/${name}` },
   };

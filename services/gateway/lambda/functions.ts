@@ -2,7 +2,7 @@ import type { Context } from 'hono';
 import type { FunctionRecord, FunctionVersion } from '../../../sdk/contract/function.ts';
 import { functionNameSchema } from '../../../sdk/contract/function.ts';
 import { envSchema, handlerSchema } from '../../../sdk/contract/program.ts';
-import type { Deployment } from '../../registry/registry.ts';
+import type { Deployment, ProgramDeployment } from '../../registry/registry.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { baseImageOf } from '../routes/functions.ts';
@@ -22,6 +22,7 @@ import { readRequest } from './read.ts';
 import {
   type Configuration,
   createFunctionSchema,
+  imageConfigSchema,
   updateCodeSchema,
   updateConfigurationSchema,
 } from './requests.ts';
@@ -39,38 +40,83 @@ export function functionOperations(deps: GatewayDeps) {
     configurationOf(c, name, version, { qualifier, bounds });
 
   /** What is to be deployed: what the request gives, and for the rest what was there before. */
+  function settingsOf(given: Configuration, before?: FunctionVersion) {
+    const role = given.Role ?? before?.labels?.[labels.role];
+    const description = given.Description ?? before?.labels?.[labels.description];
+    return {
+      env: environmentOf(given) ?? before?.env ?? {},
+      limits: limitsOf(given, bounds, before?.limits),
+      ...{ isolation: before?.isolation, secrets: before?.secrets },
+      labels: {
+        ...keptLabels(before),
+        ...(role !== undefined && { [labels.role]: role }),
+        ...(description && { [labels.description]: description }),
+      },
+    };
+  }
+
+  /** Of an archive, without what is in it. */
   async function deploymentOf(name: string, given: Configuration, before?: FunctionVersion) {
     const runtimeId = given.Runtime ?? before?.labels?.[labels.runtime];
-    const runtime = runtimeId === undefined && before ? before.runtime : runtimeOf(runtimeId);
+    const runtime = (runtimeId === undefined ? before?.runtime : undefined) ?? runtimeOf(runtimeId);
     const handler = given.Handler ?? before?.labels?.[labels.handler] ?? before?.handler;
     if (handler === undefined || handler === '')
       throw invalidParameter('Handler: is required for an archive');
     const own = handlerOf(runtime, handler);
     const checked = handlerSchema.safeParse(own);
     if (!checked.success) throw invalidParameter(`Handler: ${checked.error.issues[0]?.message}`);
-    const role = given.Role ?? before?.labels?.[labels.role];
-    const description = given.Description ?? before?.labels?.[labels.description];
+    const settings = settingsOf(given, before);
     return {
-      name,
-      runtime,
-      handler: own,
-      env: environmentOf(given) ?? before?.env ?? {},
-      limits: limitsOf(given, bounds, before?.limits),
-      ...{ zygote: before?.zygote, isolation: before?.isolation, secrets: before?.secrets },
+      ...settings,
+      ...{ name, runtime, handler: own, zygote: before?.zygote },
       image: await catalogue.resolve(before?.image?.digest ?? baseImageOf(runtime)),
       labels: {
-        ...keptLabels(before),
-        ...(role !== undefined && { [labels.role]: role }),
-        ...(description && { [labels.description]: description }),
+        ...settings.labels,
         ...(runtimeId !== undefined && { [labels.runtime]: runtimeId }),
         ...(handler !== own && { [labels.handler]: handler }),
       },
     } satisfies Omit<Deployment, 'files'>;
   }
 
-  async function deployed(c: C, deployment: Deployment, isPublished: boolean) {
+  /** An image whose own program speaks the Runtime API. */
+  async function programOf(
+    name: string,
+    { imageUri, ...given }: Configuration & { imageUri?: string | undefined },
+    before?: FunctionVersion,
+  ): Promise<ProgramDeployment> {
+    if (given.Handler || given.Runtime)
+      throw invalidParameter('Handler and Runtime are of archives: give "ImageConfig" or nothing');
+    const settings = settingsOf(given, before);
+    const own: Record<string, string> = settings.labels;
+    const uri = imageUri ?? own[labels.imageUri] ?? before?.image?.reference ?? '';
+    const known = own[labels.imageConfig];
+    const config = given.ImageConfig ?? imageConfigSchema.parse(known === undefined ? {} : JSON.parse(known));
+    const isGiven = Object.values(config).some((value) => value !== undefined);
+    const { EntryPoint, Command, WorkingDirectory } = config;
+    return {
+      ...settings,
+      ...{ name, protocol: 'lambda' },
+      ...{
+        entrypoint: EntryPoint?.length ? EntryPoint : undefined,
+        args: Command?.length ? Command : undefined,
+        workdir: WorkingDirectory || undefined,
+      },
+      // What it was deployed from stays, whatever its name points at now.
+      image: await catalogue.resolve(imageUri ?? before?.image?.digest ?? uri),
+      labels: {
+        ...own,
+        [labels.imageUri]: uri,
+        ...(isGiven && { [labels.imageConfig]: JSON.stringify(config) }),
+      },
+    };
+  }
+
+  async function deployed(c: C, deployment: Deployment | ProgramDeployment, isPublished: boolean) {
     const tenant = c.get('tenant');
-    const { deployed: version } = await registry.deploy({ ...deployment, tenant });
+    const { deployed: version } =
+      'protocol' in deployment
+        ? await registry.deployProgram({ ...deployment, tenant })
+        : await registry.deploy({ ...deployment, tenant });
     if (!isPublished) return shown(c, deployment.name, version);
     const number = version.version;
     await registry.putLabels({ name: deployment.name, version: number, tenant }, { [labels.published]: '' });
@@ -86,12 +132,10 @@ export function functionOperations(deps: GatewayDeps) {
       requireArchitecture(request.Architectures);
       const tenant = c.get('tenant');
       if (await isThere(deps, name, tenant)) throw resourceConflict(`Function already exist: ${name}`);
-      if (request.PackageType !== 'Zip') throw noImages();
-      if (code.ZipFile === undefined)
-        throw invalidParameter('Code: "ZipFile" is required for PackageType "Zip"');
-      const deployment = await deploymentOf(name, request);
-      const { files, labels: ofCode } = await codeOf(code.ZipFile, maxBytes);
-      const all = { ...deployment, files, labels: { ...deployment.labels, ...ofCode } };
+      const all =
+        request.PackageType === 'Image'
+          ? await programOf(name, { ...request, imageUri: required('Code.ImageUri', code.ImageUri) })
+          : await withCode(deploymentOf(name, request), required('Code.ZipFile', code.ZipFile), maxBytes);
       const made = await deployed(c, all, isPublished);
       if (Object.keys(tags).length > 0) await registry.putLabels({ name, tenant }, tagLabels(tags));
       return c.json(made, 201);
@@ -141,12 +185,11 @@ export function functionOperations(deps: GatewayDeps) {
       requireArchitecture(request.Architectures);
       const before = versionAt(await registry.get(name, c.get('tenant')));
       requireRevision(request.RevisionId, revisionOfVersion(before));
-      if (before.codeLayer === undefined) throw noImages();
-      if (request.ZipFile === undefined) throw invalidParameter('ZipFile: is required');
-      const deployment = await deploymentOf(name, {}, before);
-      const { files, labels: ofCode } = await codeOf(request.ZipFile, maxBytes);
+      const all =
+        before.codeLayer === undefined
+          ? await programOf(name, { imageUri: required('ImageUri', request.ImageUri) }, before)
+          : await withCode(deploymentOf(name, {}, before), required('ZipFile', request.ZipFile), maxBytes);
       if (request.DryRun) return c.json(shown(c, name, before));
-      const all = { ...deployment, files, labels: { ...deployment.labels, ...ofCode } };
       return c.json(await deployed(c, all, request.Publish));
     },
 
@@ -155,7 +198,8 @@ export function functionOperations(deps: GatewayDeps) {
       const request = await readRequest(c, updateConfigurationSchema, maxBytes);
       const before = versionAt(await registry.get(name, c.get('tenant')));
       requireRevision(request.RevisionId, revisionOfVersion(before));
-      if (before.codeLayer === undefined) throw noImages();
+      if (before.codeLayer === undefined)
+        return c.json(await deployed(c, await programOf(name, request, before), false));
       const deployment = await deploymentOf(name, request, before);
       const files = await registry.filesOf(before.codeLayer);
       return c.json(await deployed(c, { ...deployment, files }, false));
@@ -227,4 +271,19 @@ function requireArchitecture(architectures: readonly string[] | undefined): void
   if (other !== undefined) throw invalidParameter(`Architectures: this platform is ${here} and not ${other}`);
 }
 
-const noImages = () => invalidParameter('PackageType: "Image" is not supported');
+/** The archive's files, and what Lambda says of them. */
+async function withCode(
+  preparing: Promise<Omit<Deployment, 'files'>>,
+  zip: string,
+  bodyMaxBytes: number,
+): Promise<Deployment> {
+  const deployment = await preparing;
+  const { files, labels: ofCode } = await codeOf(zip, bodyMaxBytes);
+  return { ...deployment, files, labels: { ...deployment.labels, ...ofCode } };
+}
+
+function required(field: string, value: string | undefined): string {
+  if (value === undefined || value === '')
+    throw invalidParameter(`${field}: is required for this package type`);
+  return value;
+}

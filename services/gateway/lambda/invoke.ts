@@ -1,6 +1,5 @@
 import type { Context } from 'hono';
 import { newInvocationId } from '../../queue/invocation-id.ts';
-import type { InvocationRequest } from '../../queue/invocation-queue.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
@@ -28,7 +27,7 @@ export function invokeOperations(deps: GatewayDeps) {
     const called = await findFunction(deps, referenceOf(target), c.get('tenant'));
     const eventJson = await readEvent(c, maxBytes);
     const id = newInvocationId();
-    const request = withContext(called.request(id, eventJson), contextOf(c, target));
+    const request = called.request(id, eventJson, contextOf(c, target));
     // Who asks for no version in particular is not told which it was.
     const version = (target.qualifier ?? latest) === latest ? latest : String(called.version);
     c.header('x-amzn-requestid', id);
@@ -155,15 +154,6 @@ function clientContextOf(header: string | undefined): string | undefined {
       'Client context must be a valid Base64-encoded JSON object.',
     );
   }
-}
-
-function withContext<Request extends Pick<InvocationRequest, 'program'>>(
-  request: Request,
-  context: { invokedFunctionArn: string; clientContext?: string },
-): Request {
-  const { program } = request;
-  if (program.kind !== 'handler') return request;
-  return { ...request, program: { ...program, context: { ...program.context, ...context } } };
 }
 
 function wantsLog(c: C): boolean {

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { argumentSchema } from '../../../sdk/contract/program.ts';
+import { workdirSchema } from '../../../sdk/contract/run-request.ts';
 import { isWellFormed } from './well-formed.ts';
 
 /*
@@ -14,6 +16,12 @@ const refused = (why: string) =>
     .optional();
 const arn = text(256);
 
+export const imageConfigSchema = z.object({
+  EntryPoint: z.array(argumentSchema).max(1000).optional(),
+  Command: z.array(argumentSchema).max(1000).optional(),
+  WorkingDirectory: z.union([z.literal(''), workdirSchema]).optional(),
+});
+
 const configuration = {
   Role: arn.optional(),
   Description: text(256).optional(),
@@ -25,13 +33,7 @@ const configuration = {
   MemorySize: z.number().int().min(128).max(10_240).optional(),
   EphemeralStorage: z.object({ Size: z.number().int().min(512).max(10_240) }).optional(),
   Environment: z.object({ Variables: z.record(z.string(), z.string()).optional() }).optional(),
-  ImageConfig: z
-    .object({
-      EntryPoint: z.array(z.string()).max(1500).optional(),
-      Command: z.array(z.string()).max(1500).optional(),
-      WorkingDirectory: z.string().max(1000).optional(),
-    })
-    .optional(),
+  ImageConfig: imageConfigSchema.optional(),
   Layers: refused('put what the layers hold into the archive or the image'),
   FileSystemConfigs: refused('there are no file systems but the own one'),
   VpcConfig: z

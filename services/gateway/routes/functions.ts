@@ -53,7 +53,7 @@ export function functionRoutes({ config, registry, catalogue, directory }: Gatew
     await requireIsolation(directory, isolation);
     const given = Object.entries(limits).filter((entry): entry is [string, number] => entry[1] !== undefined);
     if (protocol !== undefined) {
-      const settings = { protocol, env, limits: Object.fromEntries(given), isolation, secrets };
+      const settings = { protocol, env, limits: Object.fromEntries(given), isolation, secrets, labels };
       const program = await catalogue.resolve(image ?? '');
       return registry.deployProgram({ tenant, name, image: program, ...settings, ...command });
     }
