@@ -1,4 +1,4 @@
-import { Hono } from 'hono';
+import { type Context, Hono } from 'hono';
 import { languageNameSchema } from '../../../sdk/contract/language.ts';
 import { findLanguage } from '../../languages/find-language.ts';
 import { createLanguageCatalogue, languageNotFound } from '../../languages/installed-languages.ts';
@@ -8,12 +8,14 @@ import { forward } from '../forward.ts';
 /** `/v1/languages`: what there is, all gateways know; what is installed, by the node on this machine, as images are. */
 export function languageRoutes({ config, catalogue }: GatewayDeps): Hono<GatewayEnv> {
   const languages = createLanguageCatalogue(catalogue);
+  const onNode = (c: Context<GatewayEnv>, name: string) => {
+    const isName = languageNameSchema.safeParse(name).success;
+    if (!isName || !findLanguage(name)) throw languageNotFound(name);
+    return forward(c, config.nodeSocket);
+  };
+
   return new Hono<GatewayEnv>()
     .get('/languages', async (c) => c.json({ languages: await languages.list() }))
-    .on(['POST', 'DELETE'], '/languages/:name', (c) => {
-      const name = c.req.param('name');
-      const isName = languageNameSchema.safeParse(name).success;
-      if (!isName || !findLanguage(name)) throw languageNotFound(name);
-      return forward(c, config.nodeSocket);
-    });
+    .post('/languages/:name', (c) => onNode(c, c.req.param('name')))
+    .delete('/languages/:name', (c) => onNode(c, c.req.param('name')));
 }
