@@ -6,13 +6,13 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { sandboxIdBase } from '../../runtime/image/ids.ts';
+import { packLayer } from '../../runtime/image/packages/layer-tar.ts';
+import { createRun } from '../../runtime/image/packages/run.ts';
 import { openStore } from '../../runtime/image/store.ts';
 import { composeImage } from '../../scripts/base-images/compose.ts';
 import { buildDebianRoot } from '../../scripts/base-images/debian-layer.ts';
-import { packLayer } from '../../runtime/image/packages/layer-tar.ts';
 import { buildNodeRoot, nodeVersion } from '../../scripts/base-images/node-layer.ts';
 import { readLock } from '../../scripts/base-images/package-lock.ts';
-import { createRun } from '../../runtime/image/packages/run.ts';
 import { loadConfig } from '../../services/shared/config.ts';
 
 const run = promisify(execFile);

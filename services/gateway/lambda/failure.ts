@@ -14,12 +14,18 @@ export interface Failure {
 /** Undefined where it ended well. Throws ServiceException where it is the platform that failed. */
 export function failureOf({ id, outcome }: Invocation): Failure | undefined {
   if (outcome?.status === 'ok') return undefined;
-  if (outcome === undefined || outcome.status === 'lost' || outcome.status === 'cancelled')
+  if (
+    outcome === undefined ||
+    outcome.status === 'lost' ||
+    outcome.status === 'cancelled' ||
+    outcome.status === 'compile_failed'
+  )
     throw new LambdaError('ServiceException', 500, platformFailure(id, outcome));
   return failed(id, outcome);
 }
 
-type Failed = Exclude<Outcome, { status: 'ok' | 'lost' | 'cancelled' }>;
+/** A function is not compiled. */
+type Failed = Exclude<Outcome, { status: 'ok' | 'lost' | 'cancelled' | 'compile_failed' }>;
 
 function failed(id: string, outcome: Failed): Failure {
   const exit = (how: string): Failure => ({

@@ -1,5 +1,6 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
+import { defaultTenant } from '../../../sdk/contract/tenant.ts';
 import { listen } from '../../../services/gateway/server.ts';
 import { appendEvents } from '../../../services/queue/event-stream.ts';
 import { finished, type TestGateway, untilCancelled, useGateway } from '../../support/gateway.ts';
@@ -41,7 +42,12 @@ describe('the websocket', () => {
           { type: 'stdout' as const, text: 'é\n' },
           { type: 'stderr' as const, text: 'e' },
         ];
-        await appendEvents(testRedis.redis, job.id ?? '', said, 60_000);
+        await appendEvents(testRedis.redis, {
+          id: job.id ?? '',
+          tenant: defaultTenant,
+          events: said,
+          keepMs: 60_000,
+        });
         expect(job.data).toMatchObject({ interactive: true, stdin: '', limits: { wallMs: 3000 } });
         return finished(job, { outcome: { status: 'exited', exitCode: 3 }, stdout: 'é\n', stderr: 'e' });
       });

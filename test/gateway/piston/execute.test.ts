@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Invocation } from '../../../sdk/contract/invocation.ts';
 import type { Outcome } from '../../../sdk/contract/outcome.ts';
+import { defaultTenant } from '../../../sdk/contract/tenant.ts';
 import { appendEvents } from '../../../services/queue/event-stream.ts';
 import type { InvocationJob } from '../../../services/queue/job.ts';
 import { finished, useGateway } from '../../support/gateway.ts';
@@ -288,7 +289,13 @@ describe('how a program ended', () => {
     let hasEvents = true;
     await gateway.startWorker(async (job) => {
       const lines = (['stdout', 'stderr', 'stdout'] as const).map((type, at) => ({ type, text: `${at}\n` }));
-      if (hasEvents) await appendEvents(testRedis.redis, job.id ?? '', lines, 60_000);
+      if (hasEvents)
+        await appendEvents(testRedis.redis, {
+          id: job.id ?? '',
+          tenant: defaultTenant,
+          events: lines,
+          keepMs: 60_000,
+        });
       return finished(job, { stdout: '0\n2\n', stderr: '1\n' });
     });
     const output = async () => (await answer(await gateway.postJson(execute, hello))).body.run.output;
