@@ -5,7 +5,7 @@ const hello = 'Hello, box\n';
 const javaPackages = ['openjdk-17-jre-headless'];
 /** Debian's scripts would have copied its configuration, and written down the classes that each machine starts with. */
 const javaSetup = [
-  'ln -s java-17-openjdk-* /usr/lib/jvm/default && cd /usr/lib/jvm/default && ' +
+  'cd /usr/lib/jvm && ln -s java-17-openjdk-* default && cd default && ' +
     '{ [ -e lib/jvm.cfg ] || cp lib/jvm.cfg-default lib/jvm.cfg; } && ' +
     'ln -s /usr/lib/jvm/default/bin/* /usr/local/bin && java -Xshare:dump',
 ];
