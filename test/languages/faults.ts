@@ -57,16 +57,6 @@ end Main;`,
     forever:
       'identification division.\nprogram-id. x.\nprocedure division.\nperform until 1 = 2\ncontinue\nend-perform.\nstop run.\n',
   },
-  coffeescript: {
-    wrong: 'if (',
-    forever: 'loop\n  1',
-    greedy: 'a = []\nloop\n  a.push Buffer.alloc(1e6, 1)',
-  },
-  crystal: {
-    wrong: 'oops(',
-    forever: 'loop { }',
-    greedy: 'all = [] of Bytes\nloop { all << Bytes.new(1_000_000, 1_u8) }',
-  },
   csharp: {
     wrong: 'class P { static void Main() { oops } }',
     forever: 'class P { static void Main() { while (true) {} } }',
@@ -104,11 +94,6 @@ end Main;`,
     forever: 'package main\nfunc main() { for {} }',
     greedy:
       'package main\nvar all [][]byte\nfunc main() { for { a := make([]byte, 1<<20); for i := range a { a[i] = 1 }; all = append(all, a) } }',
-  },
-  groovy: {
-    wrong: 'oops(',
-    forever: 'while (true) {}',
-    greedy: 'def all = []\nwhile (true) all << new long[100000]',
   },
   haskell: {
     wrong: 'main = oops',
@@ -194,12 +179,6 @@ end Main;`,
     forever: 'while (TRUE) {}',
     greedy: 'all <- list()\nwhile (TRUE) all[[length(all) + 1]] <- rep(1, 1e5)',
   },
-  racket: {
-    wrong: '#lang racket\n(oops',
-    forever: '#lang racket\n(let f () (f))',
-    greedy: '#lang racket\n(let f ([a null]) (f (cons (make-bytes 1000000 1) a)))',
-  },
-  raku: { wrong: 'oops(', forever: 'loop {}', greedy: 'my @a; loop { @a.push(buf8.new(1 xx 100000)) }' },
   rexx: { wrong: 'oops(', forever: 'do forever\nend', greedy: 'do i = 1\na.i = copies("x", 1000000)\nend' },
   ruby: { wrong: 'oops(', forever: 'loop {}', greedy: 'a = []\nloop { a << "x" * 1_000_000 }' },
   rust: {

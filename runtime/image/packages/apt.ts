@@ -57,11 +57,11 @@ export async function fetchArchives(options: FetchOptions): Promise<Archive[]> {
         });
       },
     });
+    onEvent({ type: 'progress', doneBytes: totalBytes, totalBytes });
   } catch (error) {
     signal.throwIfAborted();
     throw failed(error);
   }
-  onEvent({ type: 'progress', doneBytes: 1, totalBytes: 1 });
   return archivesIn(join(directory, 'cache/archives'));
 }
 

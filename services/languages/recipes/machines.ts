@@ -5,7 +5,7 @@ const hello = 'Hello, box\n';
 const javaPackages = ['openjdk-17-jre-headless'];
 /** Debian's scripts would have copied its configuration, and written down the classes that each machine starts with. */
 const javaSetup = [
-  'ln -s java-17-openjdk-* /usr/lib/jvm/default && cd /usr/lib/jvm/default && ' +
+  'cd /usr/lib/jvm && ln -s java-17-openjdk-* default && cd default && ' +
     '{ [ -e lib/jvm.cfg ] || cp lib/jvm.cfg-default lib/jvm.cfg; } && ' +
     'ln -s /usr/lib/jvm/default/bin/* /usr/local/bin && java -Xshare:dump',
 ];
@@ -108,26 +108,6 @@ export const machines: readonly Language[] = [
     },
   },
   {
-    name: 'groovy',
-    version: '2.4.21',
-    aliases: ['gvy'],
-    extensions: ['.groovy'],
-    fileName: 'main.groovy',
-    runtime: 'java',
-    base: 'bash',
-    packages: [...javaPackages, 'groovy'],
-    setup: javaSetup,
-    run: ['/usr/share/groovy/bin/groovy', '{entry}'],
-    env: javaEnv,
-    limits: { run: { ...machineLimits, memoryBytes: 512 * 1024 * 1024 } },
-    versionCommand: ['/usr/share/groovy/bin/groovy', '--version'],
-    test: {
-      files: { 'main.groovy': 'println "Hello, ${System.in.newReader().readLine()}"' },
-      stdin: 'box\n',
-      stdout: hello,
-    },
-  },
-  {
     name: 'java',
     version: '17.0.21.1',
     aliases: ['openjdk'],
@@ -207,23 +187,6 @@ export const machines: readonly Language[] = [
       },
       stdin: 'box\n',
       stdout: 'Hello, box 0.5\n',
-    },
-  },
-  {
-    name: 'racket',
-    version: '8.7',
-    aliases: ['rkt'],
-    extensions: ['.rkt'],
-    fileName: 'main.rkt',
-    base: 'bash',
-    packages: ['racket'],
-    run: ['racket', '{entry}'],
-    limits: { run: machineLimits },
-    versionCommand: ['racket', '--version'],
-    test: {
-      files: { 'main.rkt': '#lang racket\n(printf "Hello, ~a\\n" (read-line))\n' },
-      stdin: 'box\n',
-      stdout: hello,
     },
   },
   {
