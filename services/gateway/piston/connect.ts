@@ -23,7 +23,9 @@ export function connectHandler(deps: GatewayDeps) {
   return (c: Context<GatewayEnv>): Response => {
     const { incoming, outgoing } = (c.env ?? {}) as { incoming?: IncomingMessage; outgoing?: unknown };
     if (!incoming || !(outgoing instanceof UpgradeResponse)) return onPistonNotFound(c);
+    const place = deps.held.take(c.get('tenant'));
     const { socket, head } = outgoing.takeOver();
+    socket.once('close', place.giveUp);
     websockets.handleUpgrade(incoming, socket, head, (websocket) =>
       converse(websocket, {
         start: (message) => start(c, message),

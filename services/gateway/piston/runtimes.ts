@@ -23,12 +23,12 @@ export async function listPackages({ catalogue }: Pick<GatewayDeps, 'catalogue'>
 
 /** The installed language of this name or alias, in a version of this range; else undefined. */
 export async function findRuntime(
-  { catalogue }: Pick<GatewayDeps, 'catalogue'>,
+  { catalogue, languages = createLanguageCatalogue(catalogue) }: Pick<GatewayDeps, 'catalogue' | 'languages'>,
   name: string,
   range: string,
 ): Promise<LanguageInfo | undefined> {
   try {
-    const { language, ...found } = await createLanguageCatalogue(catalogue).find(name, range);
+    const { language, ...found } = await languages.find(name, range);
     return describe(language, found);
   } catch (error) {
     const isUnknown = error instanceof PlatformError && /^language_not_/.test(error.code);

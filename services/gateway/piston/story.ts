@@ -39,12 +39,16 @@ export async function* storyOf(
         yield { type: 'data', stream: event.type, data: event.text };
         break;
       case 'end':
-        if (!stage) throw lost(`the job ended before it ran: ${event.invocation.outcome?.status}`);
+        if (!stage) throw lost(`the job ended before it ran: ${whyOf(event.invocation)}`);
         yield exitOf(stage, event.invocation);
         return;
     }
   }
   throw lost('what became of the job is not known');
+}
+
+function whyOf({ outcome }: Invocation): string | undefined {
+  return outcome?.status === 'lost' ? outcome.reason : outcome?.status;
 }
 
 function lost(message: string): PlatformError {

@@ -1,6 +1,5 @@
 import { describe, expect, onTestFinished, test } from 'vitest';
 import WebSocket from 'ws';
-import { defaultTenant } from '../../../sdk/contract/tenant.ts';
 import { listen } from '../../../services/gateway/server.ts';
 import { appendEvents } from '../../../services/queue/event-stream.ts';
 import { finished, type TestGateway, untilCancelled, useGateway } from '../../support/gateway.ts';
@@ -31,7 +30,7 @@ function refusal(port: number, path: string, headers: Record<string, string> = {
 }
 
 describe('the websocket', () => {
-  const gateway = useGateway(testRedis, { ONCEBOX_QUEUE_MAX: '2' });
+  const gateway = useGateway(testRedis, { ONCEBOX_QUEUE_MAX: '2', ONCEBOX_STREAMS_MAX: '3' });
 
   test.each(['/api/v2/connect', '/api/v2/piston/connect'])(
     'of %s tells a job from its stage to its end',
@@ -43,10 +42,8 @@ describe('the websocket', () => {
           { type: 'stderr' as const, text: 'e' },
         ];
         await appendEvents(testRedis.redis, {
-          id: job.id ?? '',
-          tenant: defaultTenant,
+          ...{ id: job.id ?? '', tenant: job.data.tenant, keepMs: 60_000 },
           events: said,
-          keepMs: 60_000,
         });
         expect(job.data).toMatchObject({ interactive: true, stdin: '', limits: { wallMs: 3000 } });
         return finished(job, { outcome: { status: 'exited', exitCode: 3 }, stdout: 'é\n', stderr: 'e' });
@@ -125,6 +122,12 @@ describe('the websocket', () => {
       messages: [{ type: 'error', message: 'cannot enqueue: 2 invocations are waiting' }],
       code: 4002,
     });
+  });
+
+  test('a tenant has so many open as it may', async () => {
+    const port = await serve(gateway);
+    for (let n = 0; n < 3; n++) await connectPiston(port);
+    expect(await refusal(port, '/api/v2/connect')).toMatchObject({ status: 429 });
   });
 
   test('a client that goes takes its job along, even where that waits', async () => {

@@ -1,10 +1,14 @@
+import type { Job } from 'bullmq';
 import { describe, expect, test } from 'vitest';
+import type { OutputEvent } from '../../../sdk/contract/events.ts';
 import type { Invocation } from '../../../sdk/contract/invocation.ts';
 import type { Outcome } from '../../../sdk/contract/outcome.ts';
-import { defaultTenant } from '../../../sdk/contract/tenant.ts';
+import { findLanguage } from '../../../services/languages/find-language.ts';
+import { languageImage } from '../../../services/languages/language.ts';
 import { appendEvents } from '../../../services/queue/event-stream.ts';
 import type { InvocationJob } from '../../../services/queue/job.ts';
 import { finished, useGateway } from '../../support/gateway.ts';
+import { announce, describedImage } from '../../support/images.ts';
 import { useRedis } from '../../support/redis.ts';
 
 const testRedis = useRedis();
@@ -20,6 +24,11 @@ async function runs(fields: Partial<Invocation> = {}): Promise<InvocationJob[]> 
     return finished(job, fields);
   });
   return jobs;
+}
+
+function tell(job: Job<InvocationJob>, events: OutputEvent[]): Promise<void> {
+  const { tenant } = job.data;
+  return appendEvents(testRedis.redis, { id: job.id ?? '', tenant, events, keepMs: 60_000 });
 }
 
 async function answer(response: Response) {
@@ -289,13 +298,7 @@ describe('how a program ended', () => {
     let hasEvents = true;
     await gateway.startWorker(async (job) => {
       const lines = (['stdout', 'stderr', 'stdout'] as const).map((type, at) => ({ type, text: `${at}\n` }));
-      if (hasEvents)
-        await appendEvents(testRedis.redis, {
-          id: job.id ?? '',
-          tenant: defaultTenant,
-          events: lines,
-          keepMs: 60_000,
-        });
+      if (hasEvents) await tell(job, lines);
       return finished(job, { stdout: '0\n2\n', stderr: '1\n' });
     });
     const output = async () => (await answer(await gateway.postJson(execute, hello))).body.run.output;
@@ -303,6 +306,51 @@ describe('how a program ended', () => {
     hasEvents = false;
     expect(await output()).toBe('0\n2\n1\n');
   });
+});
+
+describe('a language that is compiled', () => {
+  const inC = { language: 'gcc', version: '*', files: [{ name: 'hello', content: 'int main() {}' }] };
+  const printed = { stdout: '', stderr: '', stdoutTruncated: false, stderrTruncated: false };
+
+  test('has both stages, each with its own limits and end', async () => {
+    await installC();
+    const jobs = await runs({
+      outcome: { status: 'signaled', signal: 'SIGFPE' },
+      compile: { outcome: { status: 'ok' }, ...printed, stderr: 'a warning\n' },
+    });
+    const limits = { compile_timeout: 4000, compile_memory_limit: 2e8, run_timeout: 1000 };
+    const { body } = await answer(await gateway.postJson(execute, { ...inC, ...limits, args: ['x'] }));
+    expect(body).toMatchObject({
+      compile: { stderr: 'a warning\n', output: 'a warning\n', code: 0, signal: null },
+      run: { stdout: '', code: null, signal: 'SIGFPE', status: 'SG' },
+      language: 'c',
+    });
+    expect(jobs[0]).toMatchObject({
+      // Compilers go by the extension.
+      compile: {
+        program: { argv: expect.arrayContaining(['hello.c']), files: [{ path: 'hello.c' }] },
+        limits: { wallMs: 4000, cpuMs: 10_000, memoryBytes: 2e8 },
+      },
+      program: { argv: ['./a.out', 'x'] },
+      limits: { wallMs: 1000 },
+    });
+  });
+
+  test('is not run where its compiler fails, whose end both stages show', async () => {
+    await installC();
+    const compile = { outcome: { status: 'exited' as const, exitCode: 1 }, ...printed, stderr: 'error: x' };
+    await runs({ outcome: { status: 'compile_failed' }, compile });
+    const { body } = await answer(await gateway.postJson(execute, inC));
+    expect(body.compile).toMatchObject({ code: 1, stderr: 'error: x', status: 'RE' });
+    expect(body.run).toEqual(body.compile);
+  });
+
+  async function installC(): Promise<void> {
+    const c = findLanguage('c');
+    if (!c) throw new Error('there is no C');
+    const announcer = await announce(testRedis.redis, [describedImage(languageImage(c))], 'with-c');
+    gateway.undo.push(() => announcer.leave());
+  }
 });
 
 describe('languages', () => {
