@@ -1,5 +1,6 @@
 import {
   CreateFunctionCommand,
+  CreateFunctionUrlConfigCommand,
   GetFunctionCommand,
   InvokeCommand,
   LambdaClient,
@@ -69,6 +70,9 @@ test('a signed request is of the tenant and has the scopes of its key', async ()
   );
   expect(Payload?.transformToString()).toBe('"acme"');
   expect((await lambda.send(new ListTagsCommand({ Resource: FunctionName }))).Tags).toEqual({});
+  // Nobody gets in without a key by a URL.
+  const open = new CreateFunctionUrlConfigCommand({ FunctionName, AuthType: 'NONE' });
+  await expect(lambda.send(open)).rejects.toMatchObject({ name: 'InvalidParameterValueException' });
 
   const other = clientOf((await keyOf(['read'], 'other')).aws);
   await expect(other.send(new GetFunctionCommand({ FunctionName: 'Own' }))).rejects.toMatchObject({
