@@ -53,7 +53,7 @@ export interface Deployment {
 }
 
 /** Of an image whose own program is called. */
-export interface ProgramDeployment
+interface ProgramDeployment
   extends Pick<Deployment, 'tenant' | 'name' | 'image' | 'env' | 'limits' | 'isolation' | 'secrets'>,
     NonNullable<FunctionSettings['command']> {
   protocol: NonNullable<FunctionVersion['protocol']>;
