@@ -17,7 +17,7 @@ export interface Call {
 export function functionProgram(
   found: ResolvedFunction,
   { eventJson, http = false, context: given }: Call,
-): { program: Program; workingDir?: string } {
+): { program: Program; workingDir?: string; user?: string } {
   const { name, version } = found;
   const invokedFunctionArn = given.invokedFunctionArn ?? functionArn(name, String(version));
   const context = { ...given, invokedFunctionArn, ...logNames(given) };
@@ -32,5 +32,7 @@ export function functionProgram(
     eventJson,
     context,
   };
-  return { program, ...(workingDir !== undefined && { workingDir }) };
+  // Docker's default user, and not one of the sandbox's own.
+  const user = found.user ?? '';
+  return { program, user, ...(workingDir !== undefined && { workingDir }) };
 }

@@ -3,8 +3,8 @@ import type { CallContext } from '../../sdk/contract/program.ts';
 const bytesPerMebibyte = 1024 * 1024;
 
 /** What ARNs are of, where nobody says otherwise. */
-export const defaultRegion = 'us-east-1';
-export const defaultAccount = '000000000000';
+const defaultRegion = 'us-east-1';
+const defaultAccount = '000000000000';
 
 /** `qualifier`: a version's number or an alias; without one the function as it is. */
 export function functionArn(name: string, qualifier?: string): string {
