@@ -70,14 +70,36 @@ async function read(c: Context, maxBytes: number, take: (bytes: number) => void)
 /**
  * The body as JSON text and value; an empty body is undefined. Throws `invalid_request` with field `body`. The text may
  * be handed on as it is; what is made of the value goes through UTF-8, which has no place for half a surrogate pair:
- * `wellFormed` refuses that.
+ * `wellFormed` refuses that. So is a field called `__proto__`, by its path: JavaScript's objects have none of that name, and
+ * it would be dropped in silence. In `data` it may be: the fields that are handed on as they came, or `all` of it.
  */
-export async function readJson(c: Context, maxBytes: number): Promise<{ text: string; value: unknown }> {
+export async function readJson(
+  c: Context,
+  maxBytes: number,
+  { data = [] }: { data?: readonly string[] | 'all' } = {},
+): Promise<{ text: string; value: unknown }> {
   const bytes = await readBody(c, maxBytes);
   const text = decodeUtf8(bytes);
   if (text.trim() === '') return { text: '', value: undefined };
   refuseDeepJson(text);
-  return { text, value: parse(text) };
+  const value = parse(text);
+  // Few have it, and few have what could spell it.
+  if (data !== 'all' && /__proto__|\\u00/.test(text)) refuseProto(value, data);
+  return { text, value };
+}
+
+/** Not deep: `refuseDeepJson` has been here. */
+function refuseProto(value: unknown, data: readonly string[], path: readonly string[] = []): void {
+  if (typeof value !== 'object' || value === null) return;
+  for (const [name, inner] of Object.entries(value)) {
+    const field = [...path, name];
+    if (name === '__proto__') {
+      throw new PlatformError('invalid_request', `${field.join('.')}: no field may have this name`, {
+        field: field.join('.'),
+      });
+    }
+    if (path.length > 0 || !data.includes(name)) refuseProto(inner, data, field);
+  }
 }
 
 function parse(text: string): unknown {

@@ -141,7 +141,7 @@ test('keys of prototypes are names like any other, or none: nothing is polluted'
       gateway.postJson('/v1/run', '{"runtime":"node","files":[{"path":"a","__proto__":{"content":"x"}}]}'),
     ),
   ).toMatchObject({ status: 400 });
-  const env = '{"__proto__":"a","constructor":"b","toString":"c","hasOwnProperty":"d"}';
+  const env = '{"constructor":"b","toString":"c","hasOwnProperty":"d"}';
   expect((await gateway.postJson('/v1/run', `{"runtime":"node","code":"","env":${env}}`)).status).toBe(200);
   expect(seen).toEqual([{ constructor: 'b', toString: 'c', hasOwnProperty: 'd' }]);
   const files = ['__proto__', 'constructor', 'toString/valueOf'].map((path) => ({ path, content: '1' }));
@@ -271,4 +271,40 @@ test("an id that is not one's own is not found, and none can be guessed", async 
     const ones = ids.filter((one) => ((alphabet.indexOf(one[char] as string) >> at) & 1) === 1).length;
     expect(Math.abs(ones / ids.length - 0.5), `bit ${bit}`).toBeLessThan(0.03);
   }
+});
+
+test.each([
+  ['env.__proto__', '{"runtime":"node","code":"","env":{"A":"x","__proto__":"y"}}'],
+  ['__proto__', '{"runtime":"node","code":"","\\u005f_proto__":{"polluted":true}}'],
+  ['files.0.__proto__', '{"runtime":"node","files":[{"path":"index.js","content":"","__proto__":{}}]}'],
+])('a field %s is refused by its path, and not dropped', async (field, body) => {
+  expect(await refusal(gateway.postJson('/v1/run', body))).toEqual(invalid(field));
+  expect(await gateway.queue.waiting()).toBe(0);
+});
+
+test('in events a field of any name is data, and arrives', async () => {
+  await gateway.startWorker(async (job) => {
+    const { program } = job.data;
+    return finished(job, {
+      outcome: { status: 'ok', result: program.kind === 'handler' ? program.eventJson : null },
+    });
+  });
+  const files = [{ path: 'index.mjs', content: 'export const handler = (e) => e' }];
+  expect((await deploy({ files })).status).toBe(201);
+  const event = '{"__proto__":{"a":1},"b":{"__proto__":2}}';
+  expect(await (await gateway.postJson('/v1/functions/f/invoke', event)).json()).toBe(event);
+
+  const batch = await gateway.postJson('/v1/functions/f/batch', `{"events":[${event}]}`);
+  const [{ id = '' } = {}] = ((await batch.json()) as { invocations: { id?: string }[] }).invocations;
+  await expect
+    .poll(async () => (await gateway.queue.get(id))?.outcome, { timeout: 10_000 })
+    .toEqual({ status: 'ok', result: event });
+  expect(await refusal(gateway.postJson('/v1/functions/f/batch', '{"events":[1],"__proto__":1}'))).toEqual(
+    invalid('__proto__'),
+  );
+
+  const schedule = `{"function":"f","cron":"0 3 * * *","event":${event}}`;
+  expect((await gateway.postJson('/v1/schedules/nightly', schedule, { method: 'PUT' })).status).toBe(201);
+  const kept = await (await gateway.app.request('/v1/schedules/nightly')).text();
+  expect(kept).toContain(`"event":${event}`);
 });

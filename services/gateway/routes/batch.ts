@@ -37,7 +37,7 @@ export function batchRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
 
   return new Hono<GatewayEnv>().post('/functions/:ref/batch', async (c) => {
     const called = await findFunction(deps, c.req.param('ref'), c.get('tenant'));
-    const { value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
+    const { value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES, { data: ['events'] });
     const { events, options = [] } = batchRequestSchema.parse(value);
     const callback = callbackOf(c.req.header('oncebox-callback'));
     const common = invocationOptions(c);

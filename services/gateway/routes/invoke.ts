@@ -15,7 +15,7 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     const called = await findFunction(deps, c.req.param('ref'), c.get('tenant'));
     c.header('oncebox-function-version', String(called.version));
     const { diff } = invokeQuerySchema.parse(c.req.query());
-    const { text } = await readJson(c, deps.config.ONCEBOX_BODY_MAX_BYTES);
+    const { text } = await readJson(c, deps.config.ONCEBOX_BODY_MAX_BYTES, { data: 'all' });
     const id = newInvocationId();
     return dispatch(c, deps, id, called.request(id, text === '' ? 'null' : text, { diff }), handlerReply);
   });

@@ -12,7 +12,7 @@ export function scheduleRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   return new Hono<GatewayEnv>()
     .put('/schedules/:id', async (c) => {
       const id = parseId(c.req.param('id'));
-      const { text, value } = await readJson(c, config.ONCEBOX_BODY_MAX_BYTES);
+      const { text, value } = await readJson(c, config.ONCEBOX_BODY_MAX_BYTES, { data: ['event'] });
       const request = scheduleRequestSchema.parse(wellFormed(value, text));
       // A function may go later; one that never was is a slip of the pen.
       await findFunction(deps, request.function, c.get('tenant'));
