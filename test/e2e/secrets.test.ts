@@ -43,6 +43,30 @@ test.each(['node', 'python'] as const)(
   60_000,
 );
 
+test('secrets that do not fit into the disk limit are a limit that was exceeded', async () => {
+  const { client } = running;
+  const value = 'x'.repeat(65_536);
+  for (const name of ['TOKEN', 'LARGE']) await client.putSecret(name, { value });
+  const files = [{ path: 'index.mjs', content: readsIt.node }];
+  const deployed = (secrets: string[], diskBytes: number) =>
+    client.deploy('large', {
+      runtime: 'node',
+      handler: 'index.handler',
+      files,
+      secrets,
+      limits: { diskBytes },
+    });
+  await deployed(['TOKEN', 'LARGE'], 65_536);
+  const outcome = { status: 'limit_exceeded', limit: 'disk', max: 65_536 };
+  await expect(client.invoke('large')).rejects.toMatchObject({ code: 'limit_exceeded', outcome });
+  // To the last page: the sandbox itself may need some, and it is the agent who finds that.
+  await deployed(['TOKEN', 'LARGE'], 131_072);
+  const { id } = await client.invokeAsync('large');
+  expect((await client.wait(id)).outcome?.status).toMatch(/^(ok|limit_exceeded)$/);
+  await deployed(['TOKEN', 'LARGE'], 262_144);
+  expect((await client.invoke<Seen>('large')).result.late).toHaveLength(65_536);
+});
+
 test('another function that does not name the secret has none', async () => {
   const { client } = running;
   await client.putSecret('TOKEN', { value: mark });
