@@ -47,7 +47,11 @@ onStopRequest(async (reason) => {
   await undo.run();
   process.exit(0);
 });
-const tracing = await openTracing({ endpoint: config.ONCEBOX_OTLP_ENDPOINT, service: 'gateway' });
+const tracing = await openTracing({
+  endpoint: config.ONCEBOX_OTLP_ENDPOINT,
+  headers: config.ONCEBOX_OTLP_HEADERS,
+  service: 'gateway',
+});
 undo.push(() => tracing.close());
 // All code is loaded; from here on an ordinary user is enough.
 dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).gateway);

@@ -10,6 +10,7 @@ import {
   wireMaxima,
 } from '../../sdk/contract/limits.ts';
 import { parseNetworks } from '../callbacks/address-rules.ts';
+import { parseOtlpHeaders } from '../telemetry/otlp-headers.ts';
 import { isLoopback } from './loopback.ts';
 
 const MiB = 1024 * 1024;
@@ -68,6 +69,13 @@ export const configSchema = z.object({
     .default('')
     .describe(
       'OTLP/HTTP collector that gets traces, such as http://127.0.0.1:4318; OTEL_EXPORTER_OTLP_ENDPOINT unless set; empty: none',
+    ),
+  ONCEBOX_OTLP_HEADERS: z
+    .string()
+    .refine(areHeaders, 'must be name=value pairs with commas, values percent-encoded')
+    .default('')
+    .describe(
+      'headers for that collector, such as a key: name=value pairs with commas, values percent-encoded; OTEL_EXPORTER_OTLP_HEADERS unless set; in no log',
     ),
   ONCEBOX_POOL_NODE: integer(0, 1000)
     .default(8)
@@ -186,9 +194,13 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   );
   // The name that other programs read, for those who set it for all of a machine.
   ours.ONCEBOX_OTLP_ENDPOINT ??= environment.OTEL_EXPORTER_OTLP_ENDPOINT;
+  ours.ONCEBOX_OTLP_HEADERS ??= environment.OTEL_EXPORTER_OTLP_HEADERS;
   const parsed = configSchema.parse(ours);
   // What a service starts has it not.
-  if (environment === process.env) delete process.env.ONCEBOX_SECRETS_KEY;
+  if (environment === process.env) {
+    for (const name of ['ONCEBOX_SECRETS_KEY', 'ONCEBOX_OTLP_HEADERS', 'OTEL_EXPORTER_OTLP_HEADERS'])
+      delete process.env[name];
+  }
   // What no worker could ever have room for is refused when it is asked for.
   const maxima = parsed.ONCEBOX_MAX_LIMITS;
   maxima.memoryBytes = Math.min(maxima.memoryBytes, parsed.ONCEBOX_MEMORY_BYTES);
@@ -218,6 +230,15 @@ function refuseOtherThanNetworks(text: string, context: z.RefinementCtx): void {
     parseNetworks(text);
   } catch (error) {
     context.addIssue({ code: 'custom', message: (error as Error).message });
+  }
+}
+
+function areHeaders(text: string): boolean {
+  try {
+    parseOtlpHeaders(text);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -29,8 +29,13 @@ const kinds = {
  * Sends spans in batches, as JSON. When the collector is away or slow they are dropped and nobody waits for it. Who asks
  * with `traceparent` decides whether the trace is recorded; of others, all are.
  */
-export function createOtlpTracing(options: { url: string; resource: Attributes }): Tracing {
-  const exporter = new OTLPTraceExporter({ url: options.url, timeoutMillis: exportMs });
+export function createOtlpTracing(options: {
+  url: string;
+  headers?: Record<string, string>;
+  resource: Attributes;
+}): Tracing {
+  const { url, headers = {} } = options;
+  const exporter = new OTLPTraceExporter({ url, headers, timeoutMillis: exportMs });
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes(options.resource),
     spanProcessors: [

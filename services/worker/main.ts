@@ -68,7 +68,11 @@ onStopRequest(async (reason) => {
   await undo.run();
   process.exit(0);
 });
-const tracing = await openTracing({ endpoint: config.ONCEBOX_OTLP_ENDPOINT, service: 'worker' });
+const tracing = await openTracing({
+  endpoint: config.ONCEBOX_OTLP_ENDPOINT,
+  headers: config.ONCEBOX_OTLP_HEADERS,
+  service: 'worker',
+});
 undo.push(() => tracing.close());
 // The launcher serves the ordinary user only, so before anything is opened.
 dropPrivileges(serviceIds(config.ONCEBOX_SERVICE_ID).worker);

@@ -48,3 +48,29 @@ test("the machine's own variable for all programs is heeded where ours is not se
   );
   expect(() => loadConfig({ ONCEBOX_OTLP_ENDPOINT: 'file:///etc/passwd' })).toThrow('ONCEBOX_OTLP_ENDPOINT');
 });
+
+test('a collector that asks for a key gets it, and nobody else hears of it', async () => {
+  const seen: unknown[] = [];
+  const server = createServer((request, response) => {
+    seen.push(request.headers['x-api-key'], request.headers['x-scope']);
+    response.end('{}');
+  }).listen(0, '127.0.0.1');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const OTEL_EXPORTER_OTLP_HEADERS = 'X-Api-Key=a%2Cb%3D%3D, x-scope = all';
+  const { ONCEBOX_OTLP_HEADERS: headers } = loadConfig({ OTEL_EXPORTER_OTLP_HEADERS });
+  const tracing = await openTracing({ endpoint: `http://127.0.0.1:${port}`, headers, service: 'worker' });
+  tracing.start('span').end();
+  await tracing.close();
+  expect(seen).toEqual(['a,b==', 'all']);
+
+  for (const wrong of ['hush', '=hush', 'a b=hush', 'a=hush%', 'a=hush%0ab']) {
+    const refused = () => loadConfig({ ONCEBOX_OTLP_HEADERS: wrong });
+    expect(refused, wrong).toThrow('ONCEBOX_OTLP_HEADERS');
+    expect(refused, wrong).not.toThrow('hush');
+  }
+});
