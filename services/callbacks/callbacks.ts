@@ -96,6 +96,8 @@ export interface Callbacks {
   attempted(id: string, outcome: { status?: number; error?: string }): Promise<void>;
   /** Once: what it has come to before, it stays. */
   settle(id: string, settled: Settled): Promise<void>;
+  /** Those that are neither delivered nor failed, also of invocations that go on. */
+  pending(): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -179,6 +181,13 @@ export function createCallbacks({ redis, kept, retries = defaultRetries }: Callb
       const why = settled.status === 'delivered' ? [settled.lastStatus, ''] : ['', settled.error];
       const args = [settled.status, kept.ms, Date.now(), id, kept.count, stateKey(''), ...why];
       await redis.eval(settleScript, keys.length, ...keys, ...args);
+    },
+    async pending() {
+      const [due, jobs] = await Promise.all([
+        redis.zcard(dueKey),
+        queue.getJobCountByTypes('active', 'waiting', 'delayed', 'prioritized'),
+      ]);
+      return due + jobs;
     },
     close: () => queue.close(),
   };

@@ -27,6 +27,8 @@ export interface DeliveringOptions {
   callbacks: Callbacks;
   secrets: CallbackSecrets;
   poster: Poster;
+  /** For those who count. */
+  onSettled?: (status: 'delivered' | 'failed') => void;
   logger: Logger;
 }
 
@@ -40,7 +42,7 @@ export interface Delivering {
  * `Oncebox-Delivery`.
  */
 export function startDelivering(options: DeliveringOptions): Delivering {
-  const { redis, callbacks, secrets, poster, logger } = options;
+  const { redis, callbacks, secrets, poster, logger, onSettled } = options;
   const closing = new AbortController();
   const underWay = new Map<string, number>();
 
@@ -50,8 +52,10 @@ export function startDelivering(options: DeliveringOptions): Delivering {
     } catch (error) {
       const isOver = isFinal(error) || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
       // Whatever it was that failed, also what is ours: nothing comes after this, so nothing else would say so.
-      if (!isPutOff(error) && isOver)
+      if (!isPutOff(error) && isOver) {
         await callbacks.settle(idOf(job), { status: 'failed', error: reasonOf(error) });
+        onSettled?.('failed');
+      }
       throw error;
     }
   }
@@ -80,6 +84,7 @@ export function startDelivering(options: DeliveringOptions): Delivering {
     if (status !== undefined && status >= 200 && status <= 299) {
       // First of all: from here on it is not sent again.
       await callbacks.settle(id, { status: 'delivered', lastStatus: status });
+      onSettled?.('delivered');
       return;
     }
     if (closing.signal.aborted) {

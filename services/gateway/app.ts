@@ -42,7 +42,7 @@ import { endRequestSpan, startRequestSpan, traceOf } from './trace-request.ts';
 /** The HTTP surface. Holds no state: all of it is in what is passed in. */
 export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   const app = new Hono<GatewayEnv>();
-  const metrics = createGatewayMetrics();
+  const { metrics = createGatewayMetrics() } = deps;
   app.use(async (c, next) => {
     const requestId = randomUUID();
     c.set('receivedAtMs', wallClockMs());

@@ -13,6 +13,7 @@ import type { Span, Tracing } from '../telemetry/tracing.ts';
 import type { Identity } from '../tenants/identity.ts';
 import type { Tenancy } from '../tenants/tenancy.ts';
 import type { HeldConnections } from './held-connections.ts';
+import type { GatewayMetrics } from './metrics.ts';
 
 export interface GatewayDeps {
   config: Pick<
@@ -38,6 +39,8 @@ export interface GatewayDeps {
   callbacks: Callbacks;
   callbackSecrets: CallbackSecrets;
   logger: Logger;
+  /** Where others of this process count too; its own unless given. */
+  metrics?: GatewayMetrics;
   /** Without one nothing is traced. */
   tracing?: Tracing;
 }

@@ -26,6 +26,7 @@ import { createApp } from './app.ts';
 import { callScheduled } from './call-scheduled.ts';
 import type { GatewayDeps } from './deps.ts';
 import { createHeldConnections } from './held-connections.ts';
+import { createGatewayMetrics } from './metrics.ts';
 import { listen } from './server.ts';
 
 /** How long requests under way may go on once the gateway is asked to stop. */
@@ -92,6 +93,7 @@ undo.push(() => schedules.close());
 const kept = { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS };
 const callbacks = createCallbacks({ redis, kept });
 undo.push(() => callbacks.close());
+const metrics = createGatewayMetrics();
 const deps: GatewayDeps = {
   config,
   queue: limitByTenant(queue, { ...tenancy, onError }),
@@ -104,6 +106,7 @@ const deps: GatewayDeps = {
   schedules,
   callbacks,
   callbackSecrets: createCallbackSecrets(redis),
+  metrics,
   tracing,
   logger,
 };
@@ -111,6 +114,7 @@ const firing = startFiring({
   redis: backgroundRedis,
   schedules,
   call: (call) => callScheduled(deps, call),
+  onDue: metrics.scheduled,
   logger,
 });
 undo.push(() => firing.close());
@@ -123,6 +127,7 @@ const delivering = startDelivering({
   callbacks: backgroundCallbacks,
   secrets: createCallbackSecrets(backgroundRedis),
   poster,
+  onSettled: metrics.calledBack,
   logger,
 });
 undo.push(() => delivering.close());

@@ -1,11 +1,23 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { QueueFigures } from '../queue/queue-figures.ts';
+import type { ScheduleEnd } from '../schedules/fire.ts';
 
 export interface GatewayMetrics {
   /** A request comes in; to be called with what became of it once its reply begins. */
   begun(): (request: { method: string; route: string; status: number }) => void;
+  /** A callback has come to its end. */
+  calledBack(status: 'delivered' | 'failed'): void;
+  /** A schedule was due here. */
+  scheduled(what: ScheduleEnd): void;
   /** In Prometheus's text format. */
-  text(readings: { queue: QueueFigures | undefined; isNodeUp: boolean }): Promise<string>;
+  text(readings: Readings): Promise<string>;
+}
+
+interface Readings {
+  queue: QueueFigures | undefined;
+  /** Callbacks that are neither delivered nor failed. */
+  callbacksPending: number | undefined;
+  isNodeUp: boolean;
 }
 
 const knownMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'OPTIONS', 'PATCH', 'TRACE']);
@@ -55,7 +67,30 @@ export function createGatewayMetrics(): GatewayMetrics {
     registers,
   });
 
+  const callbacks = new Counter({
+    name: 'oncebox_callbacks_total',
+    help: 'Callbacks that this gateway has delivered, or given up.',
+    labelNames: ['status'],
+    registers,
+  });
+  const callbacksPending = new Gauge({
+    name: 'oncebox_callbacks_pending',
+    help: 'Callbacks that are neither delivered nor failed, also of invocations that go on.',
+    registers,
+  });
+  const schedules = new Counter({
+    name: 'oncebox_schedules_total',
+    help: 'Times that schedules were due on this gateway: called (fired), called 10 s behind or more (late), not called (missed).',
+    labelNames: ['status'],
+    registers,
+  });
+  // So that a rate can be told of the first one.
+  for (const status of ['delivered', 'failed']) callbacks.inc({ status }, 0);
+  for (const status of ['fired', 'late', 'missed']) schedules.inc({ status }, 0);
+
   return {
+    calledBack: (status) => callbacks.inc({ status }),
+    scheduled: (status) => schedules.inc({ status }),
     begun() {
       underWay.inc();
       const from = performance.now();
@@ -66,7 +101,9 @@ export function createGatewayMetrics(): GatewayMetrics {
         duration.observe(labels, (performance.now() - from) / 1000);
       };
     },
-    text({ queue, isNodeUp }) {
+    text({ queue, callbacksPending: pending, isNodeUp }) {
+      if (pending === undefined) callbacksPending.remove();
+      else callbacksPending.set(pending);
       for (const [gauge, read] of ofQueue) {
         if (queue) gauge.set(read(queue));
         else gauge.remove();

@@ -17,6 +17,8 @@ const stalledIntervalMs = 2_500;
 /** BullMQ would wait 15 s after an error of Redis. */
 const runRetryDelayMs = 500;
 const reconcileEveryMs = 60_000;
+/** So long behind its time, or longer, a call is late. */
+const lateMs = 10_000;
 
 export interface ScheduledCall extends Pick<Definition, 'function' | 'eventJson' | 'priority'> {
   tenant: string;
@@ -24,12 +26,17 @@ export interface ScheduledCall extends Pick<Definition, 'function' | 'eventJson'
   id: string;
 }
 
+/** What became of a time at which a schedule was due: `missed` was called neither then nor later. */
+export type ScheduleEnd = 'fired' | 'late' | 'missed';
+
 export interface FiringOptions {
   /** A connection whose commands outlast an absence of Redis. */
   redis: Redis;
   schedules: Schedules;
   /** Enqueues the call, with all that the same call over HTTP meets; one with an id that there is already does nothing. */
   call: (call: ScheduledCall) => Promise<void>;
+  /** For those who count. */
+  onDue?: (end: ScheduleEnd) => void;
   logger: Logger;
 }
 
@@ -42,7 +49,7 @@ export interface Firing {
  * one of them. It is a BullMQ job, and the next one of its schedule is added when it is taken: what was missed while all was
  * down is one job, which is late. A gateway that dies with it leaves it to another, who makes the same invocation's id of it.
  */
-export function startFiring({ redis, schedules, call, logger }: FiringOptions): Firing {
+export function startFiring({ redis, schedules, call, onDue, logger }: FiringOptions): Firing {
   const worker = new Worker<Fire>(scheduleQueueName, fire, {
     connection: redis,
     prefix: queuePrefix,
@@ -78,10 +85,14 @@ export function startFiring({ redis, schedules, call, logger }: FiringOptions): 
       log.warn({ err: error }, 'a schedule was due and called nothing');
       await schedules.store.record(tenant, id, dueAtMs, { dueAt, error: { code, message } });
       // Who is refused for now comes again; what is wrong with the call itself stays wrong.
-      if (!failure || failure.details.retryAfterSeconds !== undefined) throw error;
+      const mayComeAgain = !failure || failure.details.retryAfterSeconds !== undefined;
+      const isLast = job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
+      if (!mayComeAgain || isLast) onDue?.('missed');
+      if (mayComeAgain) throw error;
       return;
     }
     log.debug('a schedule was due');
+    onDue?.(Date.now() - dueAtMs >= lateMs ? 'late' : 'fired');
     await schedules.store.record(tenant, id, dueAtMs, { dueAt, invocationId });
   }
 

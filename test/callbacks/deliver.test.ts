@@ -22,12 +22,14 @@ const receiver = useReceiver();
 let callbacks: Callbacks;
 
 /** A gateway's part in delivering, with short pauses between the attempts; gone after the test. */
+const settledAs: string[] = [];
 function deliver({ allowed = '127.0.0.0/8', lookup }: { allowed?: string; lookup?: LookupFunction } = {}) {
   const connection = redis.connect();
   const poster = createPoster(addressRule(allowed), lookup);
   const logger = createLogger('silent', 'test');
   const secrets = createCallbackSecrets(connection);
-  const delivering = startDelivering({ redis: connection, callbacks, secrets, poster, logger });
+  const onSettled = (status: string) => void settledAs.push(status);
+  const delivering = startDelivering({ redis: connection, callbacks, secrets, poster, onSettled, logger });
   gateway.undo.push(async () => {
     await delivering.close();
     await poster.close();
@@ -193,6 +195,17 @@ test("what is known of a tenant's callbacks is kept, however many another tenant
   expect((await keepsTwo.state('inv_ours'))?.status).toBe('delivered');
   expect(await keepsTwo.state('inv_a'), 'the oldest of the other').toBeUndefined();
   expect((await keepsTwo.state('inv_c'))?.status).toBe('delivered');
+});
+
+test('those that came to their end are told to who counts, and the others are pending', async () => {
+  settledAs.length = 0;
+  await callbacks.expect('inv_open', 'default', receiver.url());
+  await expectAndFinish('inv_a');
+  await expectAndFinish('inv_b', 'http://127.0.0.1:1024/');
+  expect(await callbacks.pending()).toBe(3);
+  deliver();
+  await vi.waitFor(() => expect([...settledAs].sort()).toEqual(['delivered', 'failed']), { timeout: 20_000 });
+  await vi.waitFor(async () => expect(await callbacks.pending()).toBe(1), { timeout: 20_000 });
 });
 
 test('an end that is told many times is delivered once', async () => {

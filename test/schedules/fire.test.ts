@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import type { ParsedScheduleRequest } from '../../sdk/contract/schedule.ts';
 import { callScheduled } from '../../services/gateway/call-scheduled.ts';
-import { type ScheduledCall, startFiring } from '../../services/schedules/fire.ts';
+import { type ScheduledCall, type ScheduleEnd, startFiring } from '../../services/schedules/fire.ts';
 import { loadConfig } from '../../services/shared/config.ts';
 import { createLogger } from '../../services/shared/logger.ts';
 import { PlatformError } from '../../services/shared/platform-error.ts';
@@ -26,10 +26,16 @@ const calls = {
 };
 
 /** A gateway's part in firing, gone after the test. */
-function fireWith(call: (call: ScheduledCall) => Promise<void>) {
+function fireWith(call: (call: ScheduledCall) => Promise<void>, onDue?: (end: ScheduleEnd) => void) {
   const connection = redis.connect();
   const logger = createLogger('silent', 'test');
-  const firing = startFiring({ redis: connection, schedules: gateway.schedules, call, logger });
+  const firing = startFiring({
+    redis: connection,
+    schedules: gateway.schedules,
+    call,
+    ...(onDue && { onDue }),
+    logger,
+  });
   gateway.undo.push(async () => {
     await firing.close();
     connection.disconnect();
@@ -150,4 +156,20 @@ test('a fire of a schedule that is gone takes BullMQ’s scheduler away', async 
   fireWith(async (one) => void made.push(one));
   await until(async () => ((await redis.redis.zcard('oncebox:schedules:repeat')) === 0 ? true : undefined));
   expect(made).toEqual([]);
+});
+
+test('each time that was due is told to who counts: called, or not', async () => {
+  const ends: ScheduleEnd[] = [];
+  const refusals = [new PlatformError('function_not_found', 'it is gone')];
+  fireWith(
+    async () => {
+      const refusal = refusals.pop();
+      if (refusal) throw refusal;
+    },
+    (end) => void ends.push(end),
+  );
+  await gateway.schedules.put('default', 'a', request);
+  await until(() => (ends.length >= 2 ? true : undefined));
+  expect(ends[0]).toBe('missed');
+  expect(ends[1]).toMatch(/^(fired|late)$/);
 });

@@ -14,7 +14,7 @@ const nodeTextKeptMs = 1_000;
  * texts together are one.
  */
 export function metricsRoutes(
-  { config, queue, logger }: GatewayDeps,
+  { config, queue, callbacks, logger }: GatewayDeps,
   metrics: GatewayMetrics,
 ): Hono<GatewayEnv> {
   let asked: { atMs: number; text: Promise<string> } | undefined;
@@ -30,15 +30,16 @@ export function metricsRoutes(
   }
 
   return new Hono<GatewayEnv>().get('/metrics', async (c) => {
-    const [ofNode, ofQueue] = await Promise.all([
+    const [ofNode, ofQueue, callbacksPending] = await Promise.all([
       recentNodeText().catch((error: unknown) => {
         logger.debug({ err: error }, 'the node does not tell its figures');
         return undefined;
       }),
       // Without Redis the other figures are worth the more.
       queue.figures().catch(() => undefined),
+      callbacks.pending().catch(() => undefined),
     ]);
-    const own = await metrics.text({ queue: ofQueue, isNodeUp: ofNode !== undefined });
+    const own = await metrics.text({ queue: ofQueue, callbacksPending, isNodeUp: ofNode !== undefined });
     return c.body(own + (ofNode ?? ''), 200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' });
   });
 }
