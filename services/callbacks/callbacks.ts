@@ -4,6 +4,7 @@ import { type CallbackState, callbackStateSchema } from '../../sdk/contract/call
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import { queuePrefix } from '../queue/job.ts';
+import { keepNewest } from '../queue/trim-index.ts';
 import type { Redis } from '../shared/redis.ts';
 
 /*
@@ -46,7 +47,7 @@ return due`;
  * of states, HTTP status of the answer that delivered it or empty, why it failed or empty. A script that has written something
  * is not refused for want of memory: what was delivered is not sent again because Redis is full. What is settled stays so.
  */
-const settleScript = `
+const settleScript = `${keepNewest}
 if redis.call('PEXPIRE', KEYS[1], ARGV[2]) == 0 or redis.call('HGET', KEYS[1], 'status') ~= 'pending' then return end
 redis.call('HSET', KEYS[1], 'status', ARGV[1])
 if ARGV[8] ~= '' then redis.call('HSETNX', KEYS[1], 'lastError', ARGV[8]) end
@@ -54,16 +55,8 @@ if ARGV[7] ~= '' then
   redis.call('HDEL', KEYS[1], 'lastError')
   redis.call('HSET', KEYS[1], 'lastStatus', ARGV[7])
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3] - ARGV[2])
-redis.call('ZADD', KEYS[2], ARGV[3], ARGV[4])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-local tooMany = redis.call('ZCARD', KEYS[2]) - ARGV[5]
-if tooMany > 0 then
-  for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, tooMany - 1)) do
-    redis.call('DEL', ARGV[6] .. id)
-    redis.call('ZREM', KEYS[2], id)
-  end
-end`;
+keepNewest(KEYS[2], ARGV[4], ARGV[3], ARGV[2], ARGV[5], ARGV[6])
+redis.call('PEXPIRE', KEYS[2], ARGV[2])`;
 
 export interface CallbacksOptions {
   redis: Redis;

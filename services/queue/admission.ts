@@ -2,6 +2,7 @@ import { Job, Queue } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { defaultPriority, type Priority } from '../../sdk/contract/invocation-options.ts';
 import type { Redis } from '../shared/redis.ts';
+import { fairTurn } from './fair-turn.ts';
 import { type Idempotency, idempotencyIndexKey, idempotencyTtlMs } from './idempotency.ts';
 import { tenantListKey } from './invocation-list.ts';
 import {
@@ -35,8 +36,7 @@ const untagged = 2_097_151;
  * An id that had been added before is not added again, whatever became of it. Returns {what became of it, how many wait, what its key stands for}: `accepted`, `full`, `capped`, `known` to its key, or `absent`
  * when Redis did not take it.
  */
-const admitScript = `${capOf}
-local unit = 0x100000000
+const admitScript = `${capOf}${fairTurn}
 local id = ARGV[2]
 if redis.call('HEXISTS', KEYS[6], 'about') == 1 then return {'accepted', 0} end
 if not redis.call('ZSCORE', KEYS[1], id) then return {'absent', 0} end
@@ -110,12 +110,11 @@ if isHeld then
   redis.call('ZADD', KEYS[14], ARGV[8], id)
   redis.call('HSET', KEYS[6], 'about', ARGV[9])
 else
-  local tag = math.min(math.max(now, last) + tonumber(ARGV[4]), 0x1ffffe)
+  local tag = giveTag(KEYS[4], ARGV[3], ARGV[4], now, last, top)
   local counter = (tonumber(redis.call('GET', KEYS[5])) or 0) % unit
   redis.call('ZADD', KEYS[1], string.format('%.0f', tag * unit + counter), id)
   redis.call('HSET', KEYS[6], 'priority', tag, 'about', ARGV[9])
   if cap then redis.call('HSET', KEYS[6], 'progress', 1) end
-  redis.call('HSET', KEYS[4], ARGV[3], tag, 'top', math.max(top, tag))
 end
 redis.call('ZADD', KEYS[10], ARGV[8], id)
 redis.call('ZREMRANGEBYRANK', KEYS[10], 0, -1 - ARGV[10])

@@ -4,6 +4,7 @@ import type { Redis } from '../shared/redis.ts';
 import { costs, flowOf } from './admission.ts';
 import { cancelledIndexKey, cancelledKey, flowsKey, type InvocationJob, queueKey } from './job.ts';
 import { heldKey, slotKeys } from './slots.ts';
+import { keepNewest } from './trim-index.ts';
 
 /**
  * Takes a job off what waits and records it as cancelled, atomically: whoever removes it from there owns it, so a worker
@@ -12,7 +13,7 @@ import { heldKey, slotKeys } from './slots.ts';
  * KEYS: cancelled record, index of these, flows, prioritized, delayed, wait, all held, held of the function, job. ARGV: job id, record JSON, time to keep it in ms,
  * Unix time in ms, prefix of cancelled records, how many are kept, flow, its cost. Returns 1 if taken.
  */
-const script = `
+const script = `${keepNewest}
 local taken = redis.call('ZREM', KEYS[4], ARGV[1])
 if taken == 1 then
   local last = tonumber(redis.call('HGET', KEYS[3], ARGV[7])) or 0
@@ -24,15 +25,7 @@ elseif redis.call('ZREM', KEYS[5], ARGV[1]) == 0 and redis.call('LREM', KEYS[6],
 end
 redis.call('DEL', KEYS[9], KEYS[9] .. ':logs')
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[4] - ARGV[3])
-redis.call('ZADD', KEYS[2], ARGV[4], ARGV[1])
-local tooMany = redis.call('ZCARD', KEYS[2]) - ARGV[6]
-if tooMany > 0 then
-  for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, tooMany - 1)) do
-    redis.call('DEL', ARGV[5] .. id)
-    redis.call('ZREM', KEYS[2], id)
-  end
-end
+keepNewest(KEYS[2], ARGV[1], ARGV[4], ARGV[3], ARGV[6], ARGV[5])
 return 1`;
 
 /** False where it does not wait (any more). Else its job is gone; a slot that it had is found by whoever sweeps these. */

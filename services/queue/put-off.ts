@@ -1,6 +1,7 @@
 import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
 import type { Redis } from '../shared/redis.ts';
 import { costs, flowOf } from './admission.ts';
+import { fairTurn } from './fair-turn.ts';
 import { flowsKey, type InvocationJob, queueKey } from './job.ts';
 
 /**
@@ -9,8 +10,7 @@ import { flowsKey, type InvocationJob, queueKey } from './job.ts';
  * KEYS: job, active, stalled, delayed, marker, flows, prioritized. ARGV: id, token, Unix time in ms, delay in ms, field
  * that counts, its greatest value, flow, cost. Returns 1; 0 when it was put off often enough; -1 when it is not the token's.
  */
-const script = `
-local unit = 0x100000000
+const script = `${fairTurn}
 if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[2] then return -1 end
 if (tonumber(redis.call('HGET', KEYS[1], ARGV[5])) or 0) >= tonumber(ARGV[6]) then return 0 end
 if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return -1 end
@@ -21,10 +21,7 @@ redis.call('HDEL', KEYS[1], 'defa', 'stc')
 
 local flows = redis.call('HMGET', KEYS[6], 'top', ARGV[7])
 local top, last = tonumber(flows[1]) or 0, tonumber(flows[2]) or 0
-local head = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
-local now = head[2] and math.floor(tonumber(head[2]) / unit) - 1 or top
-local tag = math.min(math.max(now, last) + tonumber(ARGV[8]), 0x1ffffe)
-redis.call('HSET', KEYS[6], ARGV[7], tag, 'top', math.max(top, tag))
+local tag = giveTag(KEYS[6], ARGV[7], ARGV[8], virtualTime(KEYS[7], top), last, top)
 redis.call('HSET', KEYS[1], 'delay', ARGV[4], 'priority', tag)
 
 local due = tonumber(ARGV[3]) + tonumber(ARGV[4])

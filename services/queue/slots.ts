@@ -1,5 +1,6 @@
 import { functionHashKey } from '../registry/settings.ts';
 import type { Redis } from '../shared/redis.ts';
+import { fairTurn } from './fair-turn.ts';
 import { flowsKey, type InvocationJob, queueKey } from './job.ts';
 
 /*
@@ -46,8 +47,7 @@ end`;
  * KEYS: hash with the settings, slots, held of the function, all held, capped, flows, prioritized, marker, priority counter.
  * ARGV: name among the capped, prefix of job keys, tenant, Unix time in ms, id that is over, or empty: then all are looked at.
  */
-const letInScript = `${capOf}
-local unit = 0x100000000
+const letInScript = `${capOf}${fairTurn}
 if ARGV[5] ~= '' then
   if redis.call('ZREM', KEYS[2], ARGV[5]) == 0 then return 0 end
 else
@@ -69,10 +69,7 @@ while count < free and count < 100 do
     local cost = priority == 'high' and 1 or priority == 'low' and 6 or 2
     local flows = redis.call('HMGET', KEYS[6], 'top', flow)
     local top, last = tonumber(flows[1]) or 0, tonumber(flows[2]) or 0
-    local head = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
-    local now = head[2] and math.floor(tonumber(head[2]) / unit) - 1 or top
-    local tag = math.min(math.max(now, last) + cost, 0x1ffffe)
-    redis.call('HSET', KEYS[6], flow, tag, 'top', math.max(top, tag))
+    local tag = giveTag(KEYS[6], flow, cost, virtualTime(KEYS[7], top), last, top)
     redis.call('HSET', ARGV[2] .. id, 'priority', tag, 'progress', 1)
     redis.call('ZADD', KEYS[2], ARGV[4], id)
     redis.call('ZADD', KEYS[7], string.format('%.0f', tag * unit + redis.call('INCR', KEYS[9]) % unit), id)

@@ -290,9 +290,9 @@ export function sandboxConformance(isolation: Isolation, skips: Record<string, s
   conforms('a kill in the middle of a run ends it at once', async () => {
     const limits = limitsOf({ wallMs: 60_000 });
     const sandbox = await driver.create('bash', scratchSpec(await driver.base('bash')), limits);
-    const program = snippetOf('bash', 'echo begun; (setsid sleep 100 &); sleep 100');
-    const running = sandbox.run({ program, limits, stdin: new Uint8Array() });
-    setTimeout(() => void sandbox.kill(), 700);
+    const program = snippetOf('bash', '(setsid sleep 100 &); echo begun; sleep 100');
+    const onOutput = () => void sandbox.kill();
+    const running = sandbox.run({ program, limits, stdin: new Uint8Array(), onOutput });
     expect(await running).toMatchObject({ cause: 'killed' });
     await sandbox.dead;
     expect(sandbox.state).toBe('dead');
