@@ -5,7 +5,8 @@ import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { expect, test } from 'vitest';
 import { firstOwnId } from '../../runtime/image/ids.ts';
-import { type SandboxSpec, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
+import { OpenInput } from '../../runtime/sandbox/open-input.ts';
+import { InputUnsupportedError, type SandboxSpec, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import type { Isolation } from '../../sdk/contract/isolation.ts';
 import { descendants, onceboxCgroups, takeCensus } from '../support/host.ts';
 import { storeDir } from '../support/zones.ts';
@@ -296,6 +297,26 @@ export function sandboxConformance(isolation: Isolation, skips: Record<string, s
     await sandbox.dead;
     expect(sandbox.state).toBe('dead');
     expect(await sandbox.stat()).toEqual({ memoryBytes: 0, memoryPeakBytes: 0, writableBytes: 0 });
+  });
+
+  conforms('it takes input while it runs, or refuses before anything has run', async () => {
+    const limits = limitsOf({ wallMs: 30_000 });
+    const sandbox = await driver.create('bash', scratchSpec(await driver.base('bash')), limits);
+    const program = snippetOf('bash', 'while read -r line; do echo "<$line>"; done; exit 7');
+    const input = new OpenInput();
+    const request = { program, limits, stdin: Buffer.from('one\ntw'), input };
+    if (isolation !== 'native') {
+      expect(() => sandbox.run(request)).toThrow(InputUnsupportedError);
+      expect(sandbox.state).toBe('created');
+      await sandbox.kill();
+      return;
+    }
+    const running = sandbox.run(request);
+    await input.write(Buffer.from('o\n'));
+    input.end();
+    const report = await running;
+    expect(Buffer.from(report.stdout).toString()).toBe('<one>\n<two>\n');
+    expect(report.exitCode).toBe(7);
   });
 
   conforms('a sandbox that is never run is killed as well', async () => {
