@@ -4,7 +4,7 @@
  *   BUILDING   the shell is being made            -> ready pipe says so
  *   FORKING    the zygote's child is joining it   -> its result pipe says "P"
  *   PARKED     ready for its one job              -> FRAME_RUN
- *   RUNNING    user code                          -> exit, a cap, FRAME_KILL
+ *   RUNNING    user code                          -> exit, a cap, FRAME_KILL; input, if the run asked for it
  *   DYING      init was killed                    -> init's pidfd: the kernel has ended every process inside
  *   CAPTURING  its changes are being read, if the run asked for them -> end of their pipe
  *   REMOVING   only the cgroup directory is left  -> FRAME_GONE
