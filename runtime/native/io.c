@@ -69,7 +69,7 @@ void buffer_append(struct buffer *buffer, const void *data, size_t length) {
 void buffer_drop_front(struct buffer *buffer, size_t length) {
   buffer->start += length;
   buffer->length -= length;
-  if (buffer->length > 0) return;
+  if (buffer->length > 0 || !buffer->data) return;
   explicit_bzero(buffer->data, buffer->start);
   buffer->start = 0;
   /* A large job must not keep its memory for the life of the agent. */
