@@ -24,7 +24,7 @@ export type ResponseHead = z.infer<typeof responseHeadSchema>;
 const chunkSchema = z.union([z.object({ text: z.string() }), z.object({ base64: z.string() })]);
 export type ResultChunk = z.infer<typeof chunkSchema>;
 
-export const stageNameSchema = z.enum(['compile', 'run']);
+const stageNameSchema = z.enum(['compile', 'run']);
 /** Each in a sandbox of its own. */
 export type StageName = z.infer<typeof stageNameSchema>;
 

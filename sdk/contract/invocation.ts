@@ -78,7 +78,7 @@ const printed = {
 };
 
 /** How a language's compiler did, in a sandbox of its own with caps of its own. */
-export const compileStageSchema = z.object({
+const compileStageSchema = z.object({
   outcome: outcomeSchema,
   start: startKindSchema.optional(),
   usage: usageSchema.optional(),

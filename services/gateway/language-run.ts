@@ -10,7 +10,7 @@ import { resolveLimits } from './resolve-limits.ts';
 const MiB = 1024 * 1024;
 
 /** What a compiler gets where neither the request nor the language says otherwise: more than most programs need. */
-export const compileLimitDefaults = {
+const compileLimitDefaults = {
   wallMs: 60_000,
   cpuMs: 60_000,
   memoryBytes: 512 * MiB,

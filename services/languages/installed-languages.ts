@@ -7,7 +7,7 @@ import { languages } from './recipes/index.ts';
 import { inRange } from './version-range.ts';
 
 /** A language that can be run now. */
-export interface InstalledLanguage {
+interface InstalledLanguage {
   language: Language;
   /** As its program says; the recipe's may be of another day. */
   version: string;

@@ -41,7 +41,7 @@ export interface Language {
   test: LanguageTest;
 }
 
-export interface LanguageTest {
+interface LanguageTest {
   /** The text of each by its path; the first is the entry. */
   files: Readonly<Record<string, string>>;
   stdin: string;

@@ -77,7 +77,7 @@ export function isSignalNumber(number: number): boolean {
 }
 
 /** The gateway's side: one for each session. */
-export interface InputWriter {
+interface InputWriter {
   /**
    * Resolves when all of it is on Redis, in the order of the calls, or when the invocation is over, and nobody reads it. Who
    * awaits it goes no faster than the program reads. Rejects with RangeError where more than a mebibyte waits already,

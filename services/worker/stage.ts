@@ -86,7 +86,7 @@ function isLauncherAway(error: unknown): boolean {
   return error instanceof SandboxLostError && (code === 'ECONNREFUSED' || code === 'ENOENT');
 }
 
-export function killedOutcome(run: Run): Outcome {
+function killedOutcome(run: Run): Outcome {
   const cause: AbortCause | undefined = run.signal.aborted ? run.signal.reason : undefined;
   if (cause === 'cancelled') return { status: 'cancelled' };
   return lost(cause === 'shutdown' ? 'the node shut down while it ran' : 'its sandbox was killed');

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 
-export interface RunOptions {
+interface RunOptions {
   /** Gets what the program writes on its descriptor 3. */
   onStatus?: (text: string) => void;
 }

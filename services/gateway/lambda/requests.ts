@@ -63,7 +63,7 @@ export const createFunctionSchema = z.object({
   Architectures: architectures,
   Tags: z.record(text(128), text(256)).default({}),
 });
-export type CreateFunction = z.infer<typeof createFunctionSchema>;
+type CreateFunction = z.infer<typeof createFunctionSchema>;
 
 export const updateCodeSchema = z.object({
   ...code,
