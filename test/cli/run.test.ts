@@ -42,6 +42,7 @@ test.each<[Outcome, number, string]>([
     125,
     'oncebox: stopped: the cap on disk, 9, was reached\n',
   ],
+  [{ status: 'compile_failed' }, 1, 'oncebox: it does not compile\n'],
   [{ status: 'cancelled' }, 125, 'oncebox: cancelled\n'],
   [{ status: 'lost', reason: 'gone' }, 125, 'oncebox: the platform lost it: gone\n'],
 ])('an outcome of %j ends with %i', async (outcome, code, message) => {
