@@ -7,7 +7,7 @@ const javaPackages = ['openjdk-17-jre-headless'];
 const javaSetup = [
   'cd /usr/lib/jvm && ln -s java-17-openjdk-* default && cd default && ' +
     '{ [ -e lib/jvm.cfg ] || cp lib/jvm.cfg-default lib/jvm.cfg; } && ' +
-    'ln -s /usr/lib/jvm/default/bin/* /usr/local/bin && java -Xshare:dump',
+    'ln -s /usr/lib/jvm/default/bin/* /usr/bin && java -Xshare:dump',
 ];
 /** Debian's alternatives would have chosen these. */
 const algebraSetup = [
@@ -198,7 +198,7 @@ export const machines: readonly Language[] = [
     runtime: 'guile',
     base: 'bash',
     packages: ['guile-3.0'],
-    setup: ['ln -s /usr/lib/*/guile/3.0/bin/guile /usr/local/bin'],
+    setup: ['ln -sf /usr/lib/*/guile/3.0/bin/guile /usr/bin'],
     run: ['guile', '--no-auto-compile', '-s', '{entry}'],
     limits: { run: machineLimits },
     versionCommand: ['guile', '--version'],
