@@ -19,36 +19,6 @@ const javaArguments = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:a
 /** Those with a virtual machine of their own, or a large library: they take memory before they do anything. */
 export const machines: readonly Language[] = [
   {
-    name: 'clojure',
-    version: '1.11.1',
-    aliases: ['clj'],
-    extensions: ['.clj'],
-    fileName: 'main.clj',
-    runtime: 'java',
-    base: 'bash',
-    packages: [...javaPackages, 'clojure'],
-    setup: javaSetup,
-    run: [
-      'java',
-      ...javaArguments,
-      '-cp',
-      '/usr/share/java/clojure.jar:/usr/share/java/spec.alpha.jar:/usr/share/java/core.specs.alpha.jar',
-      'clojure.main',
-      '{entry}',
-    ],
-    env: javaEnv,
-    limits: { run: { ...machineLimits, memoryBytes: 512 * 1024 * 1024 } },
-    versionCommand: [
-      'java',
-      '-cp',
-      '/usr/share/java/clojure.jar:/usr/share/java/spec.alpha.jar:/usr/share/java/core.specs.alpha.jar',
-      'clojure.main',
-      '-e',
-      '(clojure-version)',
-    ],
-    test: { files: { 'main.clj': '(println (str "Hello, " (read-line)))' }, stdin: 'box\n', stdout: hello },
-  },
-  {
     name: 'csharp',
     version: '6.8.0.105',
     aliases: ['c#', 'cs', 'mono', 'csharp.mono'],
