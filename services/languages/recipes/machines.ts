@@ -2,7 +2,6 @@ import type { Language } from '../language.ts';
 import { compilerLimits, largeCompilerLimits, machineLimits } from './limits.ts';
 
 const hello = 'Hello, box\n';
-const javaPackages = ['openjdk-17-jre-headless'];
 /** Debian's scripts would have copied its configuration, and written down the classes that each machine starts with. */
 const javaSetup = [
   'cd /usr/lib/jvm && ln -s java-17-openjdk-* default && cd default && ' +
