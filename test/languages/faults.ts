@@ -47,11 +47,6 @@ end Main;`,
     greedy:
       '#include <vector>\nint main() { std::vector<long> all; for (long i = 0;; i++) all.push_back(i); }\n',
   },
-  clojure: {
-    wrong: '(oops',
-    forever: '(loop [] (recur))',
-    greedy: '(loop [all []] (recur (conj all (long-array 100000))))',
-  },
   cobol: {
     wrong: 'oops.',
     forever:

@@ -2,12 +2,11 @@ import type { Language } from '../language.ts';
 import { compilerLimits, largeCompilerLimits, machineLimits } from './limits.ts';
 
 const hello = 'Hello, box\n';
-const javaPackages = ['openjdk-17-jre-headless'];
 /** Debian's scripts would have copied its configuration, and written down the classes that each machine starts with. */
 const javaSetup = [
   'cd /usr/lib/jvm && ln -s java-17-openjdk-* default && cd default && ' +
     '{ [ -e lib/jvm.cfg ] || cp lib/jvm.cfg-default lib/jvm.cfg; } && ' +
-    'ln -s /usr/lib/jvm/default/bin/* /usr/local/bin && java -Xshare:dump',
+    'ln -s /usr/lib/jvm/default/bin/* /usr/bin && java -Xshare:dump',
 ];
 /** Debian's alternatives would have chosen these. */
 const algebraSetup = [
@@ -18,36 +17,6 @@ const javaArguments = ['-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-Xshare:a
 
 /** Those with a virtual machine of their own, or a large library: they take memory before they do anything. */
 export const machines: readonly Language[] = [
-  {
-    name: 'clojure',
-    version: '1.11.1',
-    aliases: ['clj'],
-    extensions: ['.clj'],
-    fileName: 'main.clj',
-    runtime: 'java',
-    base: 'bash',
-    packages: [...javaPackages, 'clojure'],
-    setup: javaSetup,
-    run: [
-      'java',
-      ...javaArguments,
-      '-cp',
-      '/usr/share/java/clojure.jar:/usr/share/java/spec.alpha.jar:/usr/share/java/core.specs.alpha.jar',
-      'clojure.main',
-      '{entry}',
-    ],
-    env: javaEnv,
-    limits: { run: { ...machineLimits, memoryBytes: 512 * 1024 * 1024 } },
-    versionCommand: [
-      'java',
-      '-cp',
-      '/usr/share/java/clojure.jar:/usr/share/java/spec.alpha.jar:/usr/share/java/core.specs.alpha.jar',
-      'clojure.main',
-      '-e',
-      '(clojure-version)',
-    ],
-    test: { files: { 'main.clj': '(println (str "Hello, " (read-line)))' }, stdin: 'box\n', stdout: hello },
-  },
   {
     name: 'csharp',
     version: '6.8.0.105',
@@ -198,7 +167,7 @@ export const machines: readonly Language[] = [
     runtime: 'guile',
     base: 'bash',
     packages: ['guile-3.0'],
-    setup: ['ln -s /usr/lib/*/guile/3.0/bin/guile /usr/local/bin'],
+    setup: ['ln -sf /usr/lib/*/guile/3.0/bin/guile /usr/bin'],
     run: ['guile', '--no-auto-compile', '-s', '{entry}'],
     limits: { run: machineLimits },
     versionCommand: ['guile', '--version'],
