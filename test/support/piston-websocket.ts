@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { onTestFinished } from 'vitest';
 import WebSocket from 'ws';
 
-export interface PistonMessage {
+interface PistonMessage {
   type: 'runtime' | 'stage' | 'data' | 'exit' | 'error';
   [field: string]: unknown;
 }
