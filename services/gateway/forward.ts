@@ -50,6 +50,8 @@ export async function forward(
   try {
     const incoming = await answered;
     const headers = { 'content-type': incoming.headers['content-type'] ?? 'application/json' };
+    // With this status a response may have no body, not even an empty one.
+    if (incoming.statusCode === 204) return new Response(null, { status: 204 });
     return new Response(Readable.toWeb(incoming) as ReadableStream<Uint8Array>, {
       status: incoming.statusCode ?? 502,
       headers,

@@ -22,11 +22,11 @@ export async function changePackage(
   if (!found) return c.json({ message: `Requested package ${name}-${version} does not exist` }, 404);
   const path = `/v1/languages/${encodeURIComponent(found.name)}`;
   const response = await forward(c, config.nodeSocket, undefined, path);
-  const reply: unknown = await response.json();
   if (!response.ok) {
-    const { message } = errorBodySchema.parse(reply).error;
+    const { message } = errorBodySchema.parse(await response.json()).error;
     return c.json({ message }, response.status as ContentfulStatusCode);
   }
-  const changed = changedSchema.parse(reply);
+  // Of what was removed nothing is said.
+  const changed = response.status === 204 ? found : changedSchema.parse(await response.json());
   return c.json({ language: changed.name, version: changed.version });
 }
