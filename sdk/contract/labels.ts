@@ -2,13 +2,13 @@ import { z } from 'zod';
 
 const totalMaxBytes = 65_536;
 
-export const labelNameSchema = z
+const labelNameSchema = z
   .string()
   .min(1)
   .max(256)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused
   .regex(/^[^\x00-\x1f\x7f]*$/, 'must have no control characters');
-export const labelValueSchema = z.string().max(4096);
+const labelValueSchema = z.string().max(4096);
 export const labelsMax = 128;
 
 /** What who deploys marks a version with. It is kept and shown, and means nothing to the platform. */

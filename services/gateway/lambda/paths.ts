@@ -2,4 +2,4 @@
 export const isLambdaPath = (path: string) => /^\/20\d\d-\d\d-\d\d\//.test(path) || isFunctionUrl(path);
 
 export const functionUrlPrefix = '/lambda-url';
-export const isFunctionUrl = (path: string) => path.startsWith(`${functionUrlPrefix}/`);
+const isFunctionUrl = (path: string) => path.startsWith(`${functionUrlPrefix}/`);

@@ -63,7 +63,6 @@ export const createFunctionSchema = z.object({
   Architectures: architectures,
   Tags: z.record(text(128), text(256)).default({}),
 });
-export type CreateFunction = z.infer<typeof createFunctionSchema>;
 
 export const updateCodeSchema = z.object({
   ...code,

@@ -12,7 +12,7 @@ import { urlConfigSchema } from './requests.ts';
 type C = Context<GatewayEnv>;
 
 /** A label of the function, for each qualifier that has a URL; empty for none. */
-export const urlLabel = (qualifier = '') => `aws.url.${qualifier}`;
+const urlLabel = (qualifier = '') => `aws.url.${qualifier}`;
 
 const storedSchema = z.object({
   AuthType: z.enum(['NONE', 'AWS_IAM']),
