@@ -25,7 +25,7 @@ export function invokeOperations(deps: GatewayDeps) {
   async function prepare(c: C, maxBytes: number) {
     const target = targetOf(c);
     const called = await findFunction(deps, referenceOf(target), c.get('tenant'));
-    const eventJson = await readEvent(c, maxBytes);
+    const eventJson = await readEvent(c, maxBytes, deps.config.ONCEBOX_BODY_MAX_BYTES);
     const id = newInvocationId();
     const request = called.request(id, eventJson, contextOf(c, target));
     // Who asks for no version in particular is not told which it was.
@@ -45,7 +45,7 @@ export function invokeOperations(deps: GatewayDeps) {
       case 'DryRun':
         // All that can be wrong with it is told.
         await findFunction(deps, referenceOf(targetOf(c)), c.get('tenant'));
-        await readEvent(c, syncMaxBytes);
+        await readEvent(c, syncMaxBytes, deps.config.ONCEBOX_BODY_MAX_BYTES);
         return c.body(null, 204);
       default:
         throw invalidParameter(
@@ -107,13 +107,13 @@ export function invokeOperations(deps: GatewayDeps) {
   }
 }
 
-/** The event as JSON; a call without one has an empty one. */
-async function readEvent(c: C, maxBytes: number): Promise<string> {
-  let bytes: Buffer;
-  try {
-    bytes = await readBytes(c, maxBytes);
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'body_too_large')) throw error;
+/**
+ * The event as JSON; a call without one has an empty one. What is too large is read all the same, as far as any body is: a
+ * client whose connection ends while it writes may not see the reply.
+ */
+async function readEvent(c: C, maxBytes: number, bodyMaxBytes: number): Promise<string> {
+  const bytes = await readBytes(c, bodyMaxBytes);
+  if (bytes.length > maxBytes) {
     throw new LambdaError(
       'RequestTooLargeException',
       413,
