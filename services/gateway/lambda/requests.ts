@@ -63,10 +63,6 @@ export const createFunctionSchema = z.object({
   Architectures: architectures,
   Tags: z.record(text(128), text(256)).default({}),
 });
-<<<<<<< HEAD
-type CreateFunction = z.infer<typeof createFunctionSchema>;
-=======
->>>>>>> lambda
 
 export const updateCodeSchema = z.object({
   ...code,
