@@ -56,8 +56,6 @@ function failed(id: string, outcome: Failed): Failure {
       return exit(`exit status ${outcome.exitCode}`);
     case 'signaled':
       return exit(`signal: ${outcome.signal}`);
-    case 'compile_failed':
-      return exit('it was not compiled');
     case 'limit_exceeded':
       return {
         errorType: 'Sandbox.LimitExceeded',
