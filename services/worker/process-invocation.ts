@@ -239,7 +239,9 @@ function outcomeOfError(error: unknown, run: Run, { diskBytes }: Limits): Outcom
 /** Before its program began: the agent writes the secrets, and finds that there is less room than they would need alone. */
 function isOutOfRoom(error: unknown): boolean {
   if (error instanceof SecretsTooLargeError) return true;
-  return error instanceof SandboxLostError && /cannot write the sandbox's secrets: No space/.test(error.message);
+  return (
+    error instanceof SandboxLostError && /cannot write the sandbox's secrets: No space/.test(error.message)
+  );
 }
 
 function messageOf(error: unknown): string {
