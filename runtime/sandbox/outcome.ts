@@ -22,11 +22,7 @@ const resultMessageSchema = z.discriminatedUnion('type', [
  * How the run ended, in the contract's words. What stopped it from outside comes first; then caps that were hit and
  * made it fail; then what the program said of itself.
  */
-export function outcomeOf(
-  report: RunReport,
-  program: RunnableProgram,
-  limits: Limits,
-): Outcome {
+export function outcomeOf(report: RunReport, program: RunnableProgram, limits: Limits): Outcome {
   switch (report.cause) {
     case 'killed':
       return { status: 'cancelled' };
