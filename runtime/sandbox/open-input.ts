@@ -22,6 +22,7 @@ export class OpenInput {
   #isOver = false;
   #isEnded = false;
   #isEndSent = false;
+  #endIsSent = () => {};
   /** Not sent yet, or not all of it. */
   readonly #unsent: Waiting[] = [];
   readonly #untaken: { left: number; resolve: () => void }[] = [];
@@ -43,11 +44,14 @@ export class OpenInput {
     });
   }
 
-  /** After all that was written. */
-  end(): void {
-    if (this.#isEnded) return;
+  /** After all that was written. Resolves when it is said to the program, or the run is over. */
+  async end(): Promise<void> {
+    if (this.#isEnded || this.#isOver) return;
     this.#isEnded = true;
-    this.#send();
+    await new Promise<void>((resolve) => {
+      this.#endIsSent = resolve;
+      this.#send();
+    });
   }
 
   /** For the main process, by its number, 1 to 31; ahead of what waits in stdin. Resolves when it is sent, or the run is over. */
@@ -88,6 +92,7 @@ export class OpenInput {
   /** By the sandbox, and by whoever gives up before there is one: nobody takes it any more. */
   close(): void {
     this.#isOver = true;
+    this.#endIsSent();
     const waiting = [...this.#unsent.splice(0), ...this.#untaken.splice(0)];
     for (const { resolve } of waiting) resolve();
     for (const resolve of this.#signals.splice(0)) resolve();
@@ -114,6 +119,7 @@ export class OpenInput {
     if (this.#isEnded && this.#unsent.length === 0 && !this.#isEndSent) {
       this.#isEndSent = true;
       sink.end();
+      this.#endIsSent();
     }
   }
 }

@@ -17,7 +17,7 @@ const retryMs = 250;
 
 /** The worker's side of what interactive invocations are told while they run. */
 export interface Inputs {
-  /** To be called when the program is handed over, and no sooner: what is read here is read by nobody else. */
+  /** To be called when its program is about to be run. What the program has not taken stays on Redis. */
   open(id: string): RunningInput;
   close(): void;
 }
@@ -25,8 +25,8 @@ export interface Inputs {
 export interface RunningInput {
   /** For the run. */
   readonly input: OpenInput;
-  /** It is over. Never rejects. */
-  close(): Promise<void>;
+  /** Of an invocation that is over nothing stays; one that goes back to the queue has its input still. Never rejects. */
+  close(isOver: boolean): Promise<void>;
 }
 
 export interface InputsOptions {
@@ -90,11 +90,11 @@ export function createInputs({ redis, subscriber, onError }: InputsOptions): Inp
 
       return {
         input,
-        async close() {
+        async close(isOver) {
           over.abort();
           input.close();
           await pumps;
-          await closeInput(redis, id).catch(onError);
+          if (isOver) await closeInput(redis, id).catch(onError);
         },
       };
     },

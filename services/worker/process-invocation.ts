@@ -187,6 +187,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     return end({ outcome });
   } finally {
     runs.close(run);
+    void talk?.close(run.sandbox !== undefined);
     wipe(prepared?.secrets);
     // The record has the output, and what it is written as, and told as, is as large again.
     if (releaseOutput) void (job.told ?? Promise.resolve()).then(() => releaseOutput?.());

@@ -83,7 +83,7 @@ test.each([
   ['no time', head({ wallMs: 0 }), 'time is out of range'],
   ['no CPU', head({ cpus: 0 }), 'CPU bandwidth is out of range'],
   ['no disk', head({ diskBytes: 0 }), 'disk cap is out of range'],
-  ['a flag that is none', withByte(head(), flagsAt, 8), 'unknown flags'],
+  ['a flag that is none', withByte(head(), flagsAt, 128), 'unknown flags'],
   ['less stdin than it says', withByte(head(), flagsAt + 7, 1), 'less stdin than it says'],
   ['a secret beside its directory', withSecret('../x', 1), 'secrets are malformed'],
   ['a secret without a name', withSecret('', 1), 'secrets are malformed'],
