@@ -133,6 +133,7 @@ export const scripts: readonly Language[] = [
     // Debian builds most of PHP's standard modules apart, and its scripts would switch them on.
     setup: [
       'mkdir -p /etc/php/8.2/cli/conf.d && for module in /usr/share/php8.2-*/*/*.ini; do ' +
+        // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell is to read it
         'cp "$module" "/etc/php/8.2/cli/conf.d/20-${module##*/}"; done',
     ],
     run: ['php8.2', '{entry}'],
