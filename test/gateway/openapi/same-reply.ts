@@ -11,7 +11,7 @@ const varying = new Set([
 /** What others add to while we look: all that the example has is to be there. */
 const lists = new Set([
   ...['functions', 'images', 'layers', 'blobs', 'sandboxes', 'nodes', 'invocations', 'deadLetters'],
-  ...['schedules', 'keys', 'tenants', 'secrets', 'aliases'],
+  ...['schedules', 'keys', 'tenants', 'secrets', 'aliases', 'languages'],
 ]);
 
 /** What the examples call it, and what it is here. */
