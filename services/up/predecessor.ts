@@ -41,7 +41,7 @@ async function predecessors(config: Config): Promise<number[]> {
     const isOurs =
       host.launchers.get(pid)?.instance === config.instance ||
       (isRedisServer(program) && args.some((word) => word.endsWith(join(config.runDir, 'redis.sock')))) ||
-      (args.some((word) => /\/services\/(gateway|worker)\/main\.ts$/.test(word)) &&
+      (args.some((word) => /\/build\/(gateway|worker)\.mjs$/.test(word)) &&
         (await wasStartedFor(pid, config)));
     // A container may have a data directory with the same path.
     if (isOurs && (await isOnThisMachine(pid))) found.push(pid);

@@ -103,7 +103,7 @@ export function createLanguageImages(
       const { name } = language;
       if (isBuiltIn(language)) {
         throw new PlatformError(
-          'invalid_request',
+          'image_in_use',
           `cannot remove ${name}: it runs on an image of the platform`,
           {
             field: 'name',

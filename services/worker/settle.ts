@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, type Job } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { type DeadLetterBounds, keepDeadLetter, type StoredDeadLetter } from '../queue/dead-letters.ts';
@@ -11,6 +12,7 @@ import { hasSettings, runAgainAfterMs, startRetriesMax, startRetryDelayMs } from
 
 /** So often room is made for a dead letter. */
 const roundsMax = 20;
+const roomPauseMs = 50;
 
 export interface SettlerOptions {
   redis: Redis;
@@ -46,7 +48,9 @@ export function createSettler({ redis, lockMs, deadLetters, onError }: SettlerOp
       try {
         return await keepDeadLetter(redis, letter, deadLetters);
       } catch (error) {
-        if (!isRedisFull(error) || rounds > roundsMax || (await makeRoom(redis)) === 0) throw error;
+        if (!isRedisFull(error) || rounds > roundsMax) throw error;
+        // Others may have made some, or be done with theirs in a moment.
+        if ((await makeRoom(redis)) === 0) await delay(roomPauseMs);
       }
     }
   }
