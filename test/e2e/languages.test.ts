@@ -73,5 +73,5 @@ test('a language that is there is not made again, and is gone once it is removed
 
 test('what the catalogue has not, or the platform stands on, is refused', async () => {
   await expect(client.languages.install('klingon')).rejects.toMatchObject({ code: 'language_not_found' });
-  await expect(client.languages.remove('python')).rejects.toMatchObject({ code: 'invalid_request' });
+  await expect(client.languages.remove('python')).rejects.toMatchObject({ code: 'image_in_use' });
 });
