@@ -63,7 +63,8 @@ export function createEventFeed({ redis, subscriber, readFinal, onError }: Event
       heard.delete(news.hear);
       if (heard.size > 0 || listeners.get(channel) !== heard) return;
       listeners.delete(channel);
-      subscriber.unsubscribe(channel).catch(onError);
+      // A connection that has ended hears nothing.
+      if (subscriber.status !== 'end') subscriber.unsubscribe(channel).catch(onError);
     };
     await subscriber.subscribe(channel);
     return news;

@@ -58,24 +58,24 @@ export function redisChild(config: Config, url: string, wiring: Wiring<void>): C
       ],
       env: { PATH: searchPath },
     }),
-    async ready() {
-      const redis = connectRedis(url);
-      try {
-        await redis.ping();
-      } finally {
-        redis.disconnect();
-      }
-    },
-    async pulse() {
-      const redis = connectRedis(url);
-      try {
-        await redis.ping();
-      } finally {
-        redis.disconnect();
-      }
-    },
+    ready: (child) => answers(child, url),
+    pulse: (child) => answers(child, url),
     stopTimeoutMs: 10_000,
   };
+}
+
+/** Resolves when Redis answers, rejects when it has ended: a client would look for it for ever, and keep us. */
+async function answers(child: ChildProcess, url: string): Promise<void> {
+  const redis = connectRedis(url);
+  const give = () => redis.disconnect();
+  child.once('exit', give);
+  if (child.exitCode !== null || child.signalCode !== null) give();
+  try {
+    await redis.ping();
+  } finally {
+    child.off('exit', give);
+    give();
+  }
 }
 
 /** The only part that stays root. */
