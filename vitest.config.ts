@@ -6,8 +6,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/support/bundle-services.mjs'],
     env: { PATH: pathWithTestTools() },
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Nets for what hangs. No test is about time, and a busy machine is slow.
+    testTimeout: 180_000,
+    hookTimeout: 240_000,
     // Isolation tests count processes, mounts and cgroups of the whole host, so files run one after another.
     fileParallelism: false,
   },

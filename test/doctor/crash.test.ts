@@ -109,7 +109,7 @@ test('services, agents and zygotes that hang and have lost their supervisor are 
   expect(hanging.filter(isAlive(now))).toEqual([]);
   expect((await auditNode({ instance: config.instance, url: platform.url, known })).leaks).toEqual([]);
   await platform.close();
-}, 60_000);
+});
 
 test("what a start sweeps is the predecessor's: an operator's cgroups, processes and files stay", async () => {
   const doomed = await startDoomed();
@@ -161,7 +161,7 @@ test("what a start sweeps is the predecessor's: an operator's cgroups, processes
   expect(sleeper.exitCode).toBe(null);
   expect(sleeper.signalCode).toBe(null);
   await platform.close();
-}, 60_000);
+});
 
 /** A platform in a process of its own, with runs under way that would take long, and that leave what they can. */
 async function startDoomed() {

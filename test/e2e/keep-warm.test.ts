@@ -51,7 +51,7 @@ test('sandboxes of a function that is kept warm are parked before it is ever cal
   await untilParked(3);
   expect(await call('kept')).toEqual({ result: 1, start: 'warm', shared: true });
   await untilParked(3);
-}, 60_000);
+});
 
 test('a redeploy boots the next version, and then the old one is let go', async () => {
   await deploy('kept', 2);
@@ -59,7 +59,7 @@ test('a redeploy boots the next version, and then the old one is let go', async 
   await expect.poll(parked, { timeout: 30_000, interval: 100 }).toBeGreaterThan(3);
   await untilParked(3);
   expect(await call('kept')).toEqual({ result: 2, start: 'warm', shared: true });
-}, 60_000);
+});
 
 test("a worker's successor restores it", async () => {
   const before = running.platform.pids().worker as number;
@@ -67,17 +67,17 @@ test("a worker's successor restores it", async () => {
   await expect.poll(() => running.platform.pids().worker ?? before, { timeout: 30_000 }).not.toBe(before);
   await expect.poll(() => parked().catch(() => 0), { timeout: 30_000, interval: 200 }).toBe(3);
   expect(await call('kept')).toEqual({ result: 2, start: 'warm', shared: true });
-}, 60_000);
+});
 
 test('what is to be kept no more goes', async () => {
   await keepWarm('kept', 0);
   // What its use calls for stays.
   await expect.poll(parked, { timeout: 30_000, interval: 200 }).toBeLessThan(3);
-}, 60_000);
+});
 
 test('a function without a zygote is kept warm too, and initialises in each call', async () => {
   await deploy('zygoteless', 3, false);
   await keepWarm('zygoteless', 2);
   await expect.poll(async () => (await call('zygoteless')).start, { timeout: 30_000 }).toBe('warm');
   expect(await call('zygoteless')).toMatchObject({ result: 3, shared: false });
-}, 60_000);
+});
