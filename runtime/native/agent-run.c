@@ -134,6 +134,12 @@ void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length)
     return;
   }
   if (request.secrets && secrets_write(sandbox->shell.tmpfs, &request, sandbox->spec.uid, sandbox->spec.gid) < 0) {
+    if (errno == ENOSPC) {
+      sandbox_measure_disk(sandbox);
+      sandbox->was_run = true;
+      sandbox_discard(sandbox, END_DISK);
+      return;
+    }
     char text[128];
     snprintf(text, sizeof(text), "cannot write the sandbox's secrets: %m");
     sandbox_fail(sandbox, text);

@@ -475,14 +475,16 @@ static void run(const uint8_t *payload, size_t length) {
   if (!wrong && request.interactive) wrong = "this isolation takes no input while it runs";
   if (wrong) die("the worker sent a malformed run request: %s", wrong);
   oci.run_at = now_usec();
-  if (request.secrets && secrets_write(oci.tmpfs, &request, spec->uid, spec->gid) < 0)
+  cgroup_sandbox_usage(&oci.cgroup, SANDBOX, oci.request.limits.cpu_milli, &oci.before);
+  if (request.secrets && secrets_write(oci.tmpfs, &request, spec->uid, spec->gid) < 0) {
+    if (errno == ENOSPC) report_and_end(END_DISK);
     fail("cannot write the sandbox's secrets: %m");
+  }
   oci.captures = request.changes;
   oci.work_only = request.work_only;
   if (oci.captures) changes_note_platform(oci.tmpfs, &oci.platform);
   buffer_append(&oci.input, request.input, request.input_length);
   write_job(request.job, request.job_length);
-  cgroup_sandbox_usage(&oci.cgroup, SANDBOX, oci.request.limits.cpu_milli, &oci.before);
   oci.cpu_check_at = oci.run_at + (uint64_t)oci.request.limits.cpu_ms * 1000 / 64;
   oci.state = STARTING;
   start();

@@ -131,7 +131,8 @@ struct input_taken {
 
 enum changes_state { CHANGES_NONE = 0, CHANGES_COMPLETE = 1, CHANGES_CUT = 2 };
 
-enum end_cause { END_EXITED = 0, END_WALL = 1, END_CPU = 2, END_KILLED = 3, END_OUTPUT = 4 };
+/* END_DISK: what the platform writes for the program, before it begins, does not fit into its disk. */
+enum end_cause { END_EXITED = 0, END_WALL = 1, END_CPU = 2, END_KILLED = 3, END_OUTPUT = 4, END_DISK = 5 };
 
 struct run_limits {
   uint64_t memory_bytes;

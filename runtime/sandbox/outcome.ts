@@ -37,6 +37,10 @@ export function outcomeOf(report: RunReport, program: RunnableProgram, limits: L
       return { status: 'timeout', limit: 'cpu', ms: limits.cpuMs, usedMs: report.cpuUsec / 1000 };
     case 'output':
       return { status: 'limit_exceeded', limit: 'output', ...outputCap(report, limits) };
+    case 'disk':
+      return report.inodesFull
+        ? exceeded('inodes', limits.diskInodes, report.writtenInodes)
+        : exceeded('disk', limits.diskBytes, report.writtenBytes);
     case 'exited':
       return report.exitCode === 0 ? succeeded(report, program) : failed(report, program, limits);
   }

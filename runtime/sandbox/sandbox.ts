@@ -112,7 +112,7 @@ export function scratchSpec(layers: readonly string[]): SandboxSpec {
 }
 
 /** Why the run ended, as the kernel and our timers saw it; `outcomeOf` turns it into the contract's outcome. */
-export type EndCause = 'exited' | 'wall' | 'cpu' | 'killed' | 'output';
+export type EndCause = 'exited' | 'wall' | 'cpu' | 'killed' | 'output' | 'disk';
 
 export interface RunReport {
   cause: EndCause;

@@ -47,7 +47,14 @@ export const unpackFault = { INVALID: 1, FULL: 2, LOST: 3 } as const;
 export const ociRuntime = { runc: 1, gvisor: 2 } as const;
 
 /** By their number in `enum end_cause`. */
-export const endCauses = ['exited', 'wall', 'cpu', 'killed', 'output'] as const satisfies readonly EndCause[];
+export const endCauses = [
+  'exited',
+  'wall',
+  'cpu',
+  'killed',
+  'output',
+  'disk',
+] as const satisfies readonly EndCause[];
 
 /** Two live sandboxes of a zone may not have the same id modulo this: it is their slot, and decides their user id. */
 export const maxSandboxes = 8192;

@@ -1,5 +1,6 @@
 import { extname } from 'node:path';
 import type { LanguageInfo } from '../contract/language.ts';
+import { CliError } from './cli-error.ts';
 import { showProgress } from './progress.ts';
 import type { Session } from './session.ts';
 
@@ -17,12 +18,24 @@ export async function installLanguage(session: Session, name: string): Promise<L
   }
 }
 
-/** The language of a file by its extension, installed when it is not; undefined when the platform knows none. */
-export async function languageOfFile(session: Session, path: string): Promise<string | undefined> {
+/**
+ * The language of a file, installed when it is not: the one that is given, by name or alias, or that of its extension. Undefined when
+ * the platform knows none of that extension.
+ */
+export async function languageOfFile(
+  session: Session,
+  path: string,
+  given?: string,
+): Promise<string | undefined> {
   const extension = extname(path);
-  if (extension === '') return undefined;
+  if (given === undefined && extension === '') return undefined;
   const languages = await session.client.languages.list(session.signal);
-  const language = languages.find(({ extensions }) => extensions.includes(extension));
+  const language =
+    given === undefined
+      ? languages.find(({ extensions }) => extensions.includes(extension))
+      : languages.find(({ name, aliases }) => name === given || aliases.includes(given));
+  if (given !== undefined && !language)
+    throw new CliError(`cannot run with "${given}": "oncebox languages" lists those that there are`, 125);
   if (language && !language.installed) {
     session.note(`oncebox: ${language.name} ${language.version} is not installed yet`);
     await installLanguage(session, language.name);

@@ -6,6 +6,7 @@ import { CliError } from './cli-error.ts';
 
 export interface RunOptions {
   runtime?: string;
+  language?: string;
   workdir?: string;
   user?: string;
   entrypoint?: string;
@@ -20,19 +21,27 @@ const runtimeOfExtension: Record<string, RuntimeName> = {
 };
 
 /**
- * What `run SUBJECT ARGS…` asks for: a program, where SUBJECT is a file that we or the platform know how to run; with a runtime and an
+ * What `run SUBJECT ARGS…` asks for: a program, where SUBJECT is a file that we or the platform know how to run, or has a language; with a runtime and an
  * image, the program is the first of ARGS; else the image's own command.
  */
 export async function imageOrSnippet(
   subject: string,
   args: string[],
-  { runtime: given, workdir, user, entrypoint }: RunOptions,
-  languageOf: (file: string) => Promise<string | undefined>,
+  { runtime: given, language: named, workdir, user, entrypoint }: RunOptions,
+  languageOf: (file: string, given?: string) => Promise<string | undefined>,
 ): Promise<Omit<RunRequest, 'stdin'>> {
   const runtime = given === undefined ? undefined : runtimeOf(given);
   const ofFile = runtime ?? runtimeOfExtension[extname(subject)];
   const ownings = Object.entries({ workdir, user, entrypoint }).filter(([, value]) => value !== undefined);
 
+  if (named !== undefined) {
+    if (runtime !== undefined) throw new CliError('--language and --runtime cannot be given together', 125);
+    refuse(ownings, 'goes with an image only, not with a program');
+    // Read first: what cannot be read needs nothing installed.
+    const code = await program(subject);
+    const language = await languageOf(subject, named);
+    return { ...(language !== undefined && { language }), ...code, args };
+  }
   if (ofFile !== undefined && (await isFile(subject))) {
     refuse(ownings, 'goes with an image only, not with a program');
     return { runtime: ofFile, ...(await program(subject)), args };

@@ -32,8 +32,7 @@ export interface GatewayDeps {
   secrets: SecretStore;
   directory: NodeDirectory;
   catalogue: ImageCatalogue;
-  /** The platform's own languages unless given. */
-  languages?: Pick<LanguageCatalogue, 'find'>;
+  languages: LanguageCatalogue;
   tenancy: Tenancy;
   held: HeldConnections;
   schedules: Schedules;

@@ -1,6 +1,5 @@
 import type { Command } from '../../sdk/contract/program.ts';
 import type { ParsedRunRequest } from '../../sdk/contract/run-request.ts';
-import { createLanguageCatalogue } from '../languages/installed-languages.ts';
 import { commandOf, type Language } from '../languages/language.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { envOf } from '../registry/function-image.ts';
@@ -32,11 +31,10 @@ export type RunnableLanguage = Required<Pick<InvocationRequest, 'language' | 'pr
  * `language_not_found`, or `language_not_installed` where no node has its image.
  */
 export async function languageRun(
-  deps: Pick<GatewayDeps, 'catalogue' | 'languages'> & { config: LimitConfig },
+  deps: Pick<GatewayDeps, 'languages'> & { config: LimitConfig },
   request: LanguageRun,
 ): Promise<RunnableLanguage> {
-  const { languages = createLanguageCatalogue(deps.catalogue) } = deps;
-  const { language, version, image } = await languages.find(request.language, request.version);
+  const { language, version, image } = await deps.languages.find(request.language, request.version);
   const { code = '', files = [{ path: language.fileName, content: code, encoding: 'utf8' as const }] } =
     request;
   const { args = [], env = {}, entry = files[0]?.path ?? '' } = request;

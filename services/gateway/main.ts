@@ -4,6 +4,7 @@ import { startDelivering } from '../callbacks/deliver.ts';
 import { startFindingEnds } from '../callbacks/find-ends.ts';
 import { createPoster } from '../callbacks/post.ts';
 import { createCallbackSecrets } from '../callbacks/secrets.ts';
+import { createLanguageCatalogue } from '../languages/installed-languages.ts';
 import { createImageCatalogue } from '../queue/image-catalogue.ts';
 import { createInvocationQueue } from '../queue/invocation-queue.ts';
 import { openNodeDirectory } from '../queue/node-directory.ts';
@@ -94,13 +95,15 @@ const kept = { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KE
 const callbacks = createCallbacks({ redis, kept });
 undo.push(() => callbacks.close());
 const metrics = createGatewayMetrics();
+const catalogue = createImageCatalogue(redis);
 const deps: GatewayDeps = {
   config,
   queue: limitByTenant(queue, { ...tenancy, onError }),
   registry: limitStorage(createRegistry(redis, queue.room), tenancy),
   secrets: createSecretStore(redis, config.ONCEBOX_SECRETS_PUBLIC_KEY, queue.room),
   directory,
-  catalogue: createImageCatalogue(redis),
+  catalogue,
+  languages: createLanguageCatalogue(catalogue),
   tenancy,
   held: createHeldConnections(config.ONCEBOX_STREAMS_MAX),
   schedules,

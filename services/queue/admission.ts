@@ -13,7 +13,7 @@ import {
   queueKey,
   queuePrefix,
 } from './job.ts';
-import { capOf, cappedName, heldKey, slotKeys } from './slots.ts';
+import { capOf, cappedName, slotKeys } from './slots.ts';
 
 /*
  * The order of the queue is start-time fair queueing. Tags are BullMQ's priorities, the least first. A flow, that is one
@@ -33,7 +33,7 @@ const untagged = 2_097_151;
  * these, tenant's list, those of slots. ARGV: prefix of job keys, id, flow, cost, the most that may wait, digest of the request or empty where it has no
  * idempotency key, how long that holds in ms, Unix time in ms, JSON of what
  * a list says of it, how long a list may be, name among the capped functions, 1 where the caller waits, how long a list names what was accepted, ms.
- * An id that had been added before is not added again, whatever became of it. Returns {what became of it, how many wait, what its key stands for}: `accepted`, `full`, `capped`, `known` to its key, or `absent`
+ * An id that had been added before is not added again, whatever became of it. Returns {what became of it, how many wait, what its key stands for}: `accepted`, `full`, `held_full`, `capped`, `known` to its key, or `absent`
  * when Redis did not take it.
  */
 const admitScript = `${capOf}${fairTurn}
@@ -57,7 +57,7 @@ end
 
 local delayed = redis.call('ZCARD', KEYS[3])
 local ordered = redis.call('ZCARD', KEYS[1]) - 1
-local waiting = ordered + redis.call('LLEN', KEYS[2]) + delayed + redis.call('ZCARD', KEYS[14])
+local waiting = ordered + redis.call('LLEN', KEYS[2]) + delayed
 -- With nobody to compare with, all begin anew.
 if ordered + delayed == 0 then redis.call('DEL', KEYS[4]) end
 local flows = redis.call('HMGET', KEYS[4], 'top', ARGV[3])
@@ -67,18 +67,24 @@ if ordered > 0 then
   now = math.floor(tonumber(redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')[2]) / unit) - 1
 end
 
--- A flow that has nothing waiting finds room beyond the end: who fills the queue is not to keep others out.
-local most = tonumber(ARGV[5])
-if waiting >= most and (last > now or waiting >= most + math.ceil(most / 10)) then
-  refuse()
-  return {'full', waiting}
-end
-
 local cap = capOf(KEYS[11])
 local isHeld = cap and redis.call('ZCARD', KEYS[12]) >= cap
 if isHeld and ARGV[12] == '1' then
   refuse()
   return {'capped', cap}
+end
+
+-- Who is held waits for its own function only, so it takes no room of those who wait for a worker. Of either, one that has
+-- nothing waiting finds room beyond the end: who fills the queue is not to keep others out.
+local most = tonumber(ARGV[5])
+local hasWaiting = last > now
+if isHeld then
+  waiting = redis.call('ZCARD', KEYS[14])
+  hasWaiting = redis.call('EXISTS', KEYS[13]) == 1
+end
+if waiting >= most and (hasWaiting or waiting >= most + math.ceil(most / 10)) then
+  refuse()
+  return {isHeld and 'held_full' or 'full', waiting}
 end
 
 -- Far from zero all tags are moved back, the order stays: BullMQ's priorities end before 2^21.
@@ -129,9 +135,12 @@ return {'accepted', waiting + 1}`;
 
 /** What became of an addition. */
 export interface Admission {
-  /** `capped`: as many of its function run as may, `waiting` of them, and the caller does not want to wait. */
-  status: 'accepted' | 'full' | 'capped' | 'known' | 'absent';
-  /** Invocations that wait, this one included. */
+  /**
+   * `capped`: as many of its function run as may, `waiting` of them, and the caller does not want to wait. `held_full`: as
+   * many are held as may be.
+   */
+  status: 'accepted' | 'full' | 'held_full' | 'capped' | 'known' | 'absent';
+  /** Invocations that wait, this one included: for a worker, or, where it is held, for slots of their functions. */
   waiting: number;
   /** What the idempotency key stands for. */
   known?: { id: string; digest: string };
@@ -220,14 +229,13 @@ function aboutOf({ function: called, image, imageDigest, priority, redriveOf }: 
 
 type ScriptReply = [Admission['status'], number, string?];
 
-/** Invocations that no worker has taken yet. */
+/** Invocations that a worker could take, or will be able to when their pause is over. */
 export async function countWaiting(redis: Redis): Promise<number> {
   const replies = await redis
     .pipeline()
     .zcard(queueKey('prioritized'))
     .llen(queueKey('wait'))
     .zcard(queueKey('delayed'))
-    .zcard(heldKey)
     .exec();
   let count = 0;
   for (const [error, reply] of replies ?? []) {

@@ -3,7 +3,6 @@ import type { InvocationSummary } from '../../sdk/contract/dead-letter.ts';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { InvocationListQuery } from '../../sdk/contract/invocation-list.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
-import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wallClockMs } from '../shared/wall-clock.ts';
 import { admit, countWaiting, flowOf, openBullQueue } from './admission.ts';
@@ -15,7 +14,6 @@ import { createInputFeed, type InputFeed } from './input-feed.ts';
 import { readFiles } from './invocation-files.ts';
 import { createInvocationList } from './invocation-list.ts';
 import { cancelChannel, cancelledKey, type InvocationJob } from './job.ts';
-import { isRedisFull } from './make-room.ts';
 import { type QueueFigures, readQueueFigures } from './queue-figures.ts';
 import {
   cancelledInvocation,
@@ -25,6 +23,16 @@ import {
   unfinishedInvocation,
 } from './record.ts';
 import { createRedisRoom, type RedisRoom } from './redis-room.ts';
+import {
+  capped,
+  heldFull,
+  knownId,
+  queueFull,
+  recordGone,
+  refusal,
+  resultPending,
+  uncertain,
+} from './refusals.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
 import { heldKey, releaseSlot } from './slots.ts';
 
@@ -72,7 +80,7 @@ export interface InvocationQueue {
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
   readonly deadLetters: DeadLetters;
-  /** Invocations that no worker has taken yet. */
+  /** Invocations that no worker has taken yet, those included that wait for a slot of their function. */
   waiting(): Promise<number>;
   /** For those who watch. */
   figures(): Promise<QueueFigures>;
@@ -152,6 +160,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     if (admission.known && idempotency)
       return knownId([admission.known.id, admission.known.digest], idempotency);
     if (admission.status === 'capped') throw capped(request.function?.name, admission.waiting);
+    if (admission.status === 'held_full') throw heldFull(admission.waiting);
     refusedAtMs.set(flow, performance.now());
     throw queueFull(admission.waiting);
   }
@@ -194,7 +203,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     for (let pauseMs = lookFirstMs; ; pauseMs = Math.min(2 * pauseMs, lookMaxMs)) {
       for (const [, ended] of await readEnded([id])) {
         if (ended) return ended;
-        throw new PlatformError('invocation_not_found', recordGone, { invocationId: id });
+        throw recordGone(id);
       }
       if (await Promise.race([timedOut, delay(pauseMs, false)])) throw resultPending(id, timeoutMs);
     }
@@ -291,7 +300,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     },
     list: createInvocationList({ redis, readCancelled: (id) => readCancelled(id) }),
     files: (id) => readFiles(redis, id),
-    waiting: () => countWaiting(redis),
+    waiting: async () => (await countWaiting(redis)) + (await redis.zcard(heldKey)),
     figures: () => readQueueFigures(redis),
     async close() {
       await results.close();
@@ -307,65 +316,13 @@ function isOf(tenant: string | undefined, owned: { tenant?: string } | undefined
   return tenant === undefined || (owned?.tenant ?? defaultTenant) === tenant;
 }
 
-const recordGone = 'this idempotency key stands for an invocation whose record is gone';
 /** How often the record is looked at of what another request waits for already. */
 const lookFirstMs = 25;
 const lookMaxMs = 500;
 
-function knownId([id = '', digest]: string[], idempotency: Idempotency): string {
-  if (digest === idempotency.digest) return id;
-  throw new PlatformError(
-    'idempotency_mismatch',
-    'this idempotency key was used for another request: take a new key, or send what was sent',
-    { field: 'idempotency-key', invocationId: id },
-  );
-}
-
-function resultPending(id: string, timeoutMs: number): PlatformError {
-  return new PlatformError('result_pending', `no result after ${timeoutMs} ms; the invocation goes on`, {
-    invocationId: id,
-  });
-}
-
-function capped(name: string | undefined, concurrency: number): PlatformError {
-  return new PlatformError(
-    'concurrency_exceeded',
-    `as many invocations of "${name}" run as its settings allow: ${concurrency}`,
-    { retryAfterSeconds: 1 },
-  );
-}
-
-function queueFull(waiting: number): PlatformError {
-  return new PlatformError('queue_full', `cannot enqueue: ${waiting} invocations are waiting`, {
-    retryAfterSeconds: 1,
-  });
-}
-
 /** About how many bytes the job has on Redis: as JSON, where a character may become six. */
 function bytesOf(request: InvocationRequest): number {
   return 2048 + Buffer.byteLength(JSON.stringify(request));
-}
-
-/** The error of a Redis that says that it did not do what it was asked. */
-function refusal(error: unknown): PlatformError | undefined {
-  if (error instanceof PlatformError) return error;
-  const why = isRedisFull(error)
-    ? 'the memory of Redis is used up'
-    : /\bMISCONF\b/.test(String(error))
-      ? 'Redis cannot write to its disk'
-      : undefined;
-  return why === undefined
-    ? undefined
-    : new PlatformError('unavailable', `cannot enqueue: ${why}`, { retryAfterSeconds: 1, cause: error });
-}
-
-/** The connection went, or the answer did not come: a job may be there or not. */
-function uncertain(id: string, error: unknown): PlatformError {
-  return new PlatformError(
-    'unavailable',
-    'Redis went away while the invocation was being enqueued: if it has a record, it runs',
-    { invocationId: id, retryAfterSeconds: 1, cause: error },
-  );
 }
 
 function deadline(ms: number): { passed: Promise<undefined>; clear: () => void } {

@@ -1,6 +1,7 @@
 import type { Redis } from '../shared/redis.ts';
 import { deadIndexKey } from './dead-letters.ts';
 import { invocationQueueName, queuePrefix } from './job.ts';
+import { heldKey } from './slots.ts';
 
 /** The queue at one moment. */
 export interface QueueFigures {
@@ -10,6 +11,8 @@ export interface QueueFigures {
   active: number;
   /** That are to be tried again later. */
   delayed: number;
+  /** That wait until less of their function run, as its settings cap that. */
+  held: number;
   /** For how long the one that waits longest has; 0 when none waits. */
   oldestWaitingMs: number;
   /** That are kept to be run again, of all tenants; one that has expired counts until the next one comes. */
@@ -22,7 +25,7 @@ const lookedAt = 10_000;
 /**
  * Counts, and looks for the job that was added first: of the list it is the last, of those with a priority the one with the
  * least counter, the low 32 bits of BullMQ's scores.
- * KEYS: wait, prioritized, active, delayed, dead letters. ARGV: prefix of job keys, how many are looked at. Returns the five counts
+ * KEYS: wait, prioritized, active, delayed, held, dead letters. ARGV: prefix of job keys, how many are looked at. Returns the six counts
  * and the Unix time in ms of the oldest, or an empty text.
  */
 const figuresScript = `
@@ -37,24 +40,26 @@ if not oldest then
 end
 return {
   redis.call('LLEN', KEYS[1]), redis.call('ZCARD', KEYS[2]), redis.call('LLEN', KEYS[3]), redis.call('ZCARD', KEYS[4]),
-  redis.call('ZCARD', KEYS[5]),
+  redis.call('ZCARD', KEYS[5]), redis.call('ZCARD', KEYS[6]),
   oldest and redis.call('HGET', ARGV[1] .. oldest, 'timestamp') or ''
 }`;
 
 export async function readQueueFigures(redis: Redis): Promise<QueueFigures> {
   const prefix = `${queuePrefix}:${invocationQueueName}:`;
-  const keys = [...['wait', 'prioritized', 'active', 'delayed'].map((name) => prefix + name), deadIndexKey];
-  const [waiting, prioritized, active, delayed, deadLetters, addedAtMs] = (await redis.eval(
+  const ofBullMq = ['wait', 'prioritized', 'active', 'delayed'].map((name) => prefix + name);
+  const keys = [...ofBullMq, heldKey, deadIndexKey];
+  const [waiting, prioritized, active, delayed, held, deadLetters, addedAtMs] = (await redis.eval(
     figuresScript,
     keys.length,
     ...keys,
     prefix,
     lookedAt,
-  )) as [number, number, number, number, number, string];
+  )) as [number, number, number, number, number, number, string];
   return {
     waiting: waiting + prioritized,
     active,
     delayed,
+    held,
     deadLetters,
     // The clock is the one of the gateway that added it.
     oldestWaitingMs: addedAtMs === '' ? 0 : Math.max(0, Date.now() - Number(addedAtMs)),

@@ -120,7 +120,9 @@ export const configSchema = z.object({
     .describe('sum of the memory caps a worker lets run at once, bytes; 75 % of the machine unless set'),
   ONCEBOX_QUEUE_MAX: integer(1, 1_000_000)
     .default(10_000)
-    .describe('invocations waiting before new ones get a 429'),
+    .describe(
+      "invocations waiting before new ones get a 429; those that functions' caps hold are counted apart",
+    ),
   ONCEBOX_BODY_MAX_BYTES: integer(1024, 1024 * MiB)
     .default(10 * MiB)
     .describe('largest request body, which bounds a function bundle too, bytes'),

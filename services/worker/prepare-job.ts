@@ -11,7 +11,7 @@ import type { Command, Program } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import type { InvocationJob } from '../queue/job.ts';
 import type { NodeImage, NodeImages } from './node-images.ts';
-import { type ReadSecrets, requireRoomFor } from './secrets.ts';
+import type { ReadSecrets } from './secrets.ts';
 
 /** What a job needs of this node, ready to be leased and run. */
 export interface PreparedJob {
@@ -42,7 +42,6 @@ export function createJobPreparer(options: {
     const { request } = prepared;
     // Last, so that they are in memory for as short as can be.
     const secrets = await readSecrets(tenant, names);
-    requireRoomFor(secrets, job.limits.diskBytes);
     return { ...prepared, request: { ...request, spec: { ...request.spec, secrets: true } }, secrets };
   };
 }

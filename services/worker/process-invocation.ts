@@ -2,7 +2,6 @@ import type { LeasedSandbox, SandboxSource } from '../../runtime/pool/sandbox-so
 import { initMsOf } from '../../runtime/sandbox/init-time.ts';
 import { type BinaryFile, type RunnableProgram, SandboxLostError } from '../../runtime/sandbox/sandbox.ts';
 import type { CompileStage, Invocation } from '../../sdk/contract/invocation.ts';
-import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import { invocationJobSchema } from '../queue/job.ts';
@@ -18,7 +17,6 @@ import { startClock } from './phase-clock.ts';
 import type { PreparedJob, PrepareJob } from './prepare-job.ts';
 import type { RecordDiff } from './record-diff.ts';
 import type { AbortCause, Run, Runs } from './runs.ts';
-import { SecretsTooLargeError } from './secrets.ts';
 import { lost, runStage, wipe } from './stage.ts';
 import { traceInvocation, withTrace } from './trace-invocation.ts';
 
@@ -180,7 +178,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     const kept = await deps.recordDiff(job.id, diff, report.changes, data.tenant);
     return end({ outcome: events?.refused ?? outcome, report, initMs, changed: { ...kept, ...streamed } });
   } catch (error) {
-    const outcome = outcomeOfError(error, run, limits);
+    const outcome = outcomeOfError(error, run);
     await events?.close({ stdout: true, stderr: true });
     if (job.mayStartLater && run.sandbox === undefined && outcome.status === 'lost')
       throw new StartFailedError(outcome.reason, () => end({ outcome }));
@@ -221,7 +219,7 @@ function withDeadline(program: RunnableProgram, wallMs: number): RunnableProgram
   return { ...program, context: { ...program.context, deadlineMs: Date.now() + wallMs } };
 }
 
-function outcomeOfError(error: unknown, run: Run, { diskBytes }: Limits): Outcome {
+function outcomeOfError(error: unknown, run: Run): Outcome {
   const wasStarted = run.sandbox !== undefined;
   if (run.signal.aborted) {
     const cause: AbortCause = run.signal.reason;
@@ -230,19 +228,10 @@ function outcomeOfError(error: unknown, run: Run, { diskBytes }: Limits): Outcom
     // Between its two stages, too.
     if (error === cause) return lost('the node shut down while it ran');
   }
-  if (isOutOfRoom(error)) return { status: 'limit_exceeded', limit: 'disk', max: diskBytes, peak: diskBytes };
   // User code may have begun, with effects that we cannot see, so it is not run again.
   if (wasStarted && error instanceof SandboxLostError) return lost(error.message);
   if (!wasStarted) return lost(`it could not be started: ${messageOf(error)}`);
   throw error;
-}
-
-/** Before its program began: the agent writes the secrets, and finds that there is less room than they would need alone. */
-function isOutOfRoom(error: unknown): boolean {
-  if (error instanceof SecretsTooLargeError) return true;
-  return (
-    error instanceof SandboxLostError && /cannot write the sandbox's secrets: No space/.test(error.message)
-  );
 }
 
 function messageOf(error: unknown): string {

@@ -6,21 +6,6 @@ import type { Redis } from '../shared/redis.ts';
 /** The values that a tenant's secrets have now. Rejects and says which one is not there, or is not for this node's key. */
 export type ReadSecrets = (tenant: string, names: readonly string[]) => Promise<Secret[]>;
 
-/** They are files of the sandbox's writable layer, and do not fit into its cap. */
-export class SecretsTooLargeError extends Error {
-  override readonly name = 'SecretsTooLargeError';
-}
-
-const pageBytes = 4096;
-
-/** Throws SecretsTooLargeError. A tmpfs gives whole pages to each file. */
-export function requireRoomFor(secrets: readonly Secret[], diskBytes: number): void {
-  const pages = secrets.reduce((sum, { value }) => sum + Math.ceil(value.length / pageBytes), 0);
-  const bytes = pages * pageBytes;
-  if (bytes > diskBytes)
-    throw new SecretsTooLargeError(`the secrets take ${bytes} bytes, and the disk limit is ${diskBytes}`);
-}
-
 /** `privateKey` is empty where the node has none. */
 export function createSecretReader(redis: Redis, privateKey: string): ReadSecrets {
   const keyId = privateKey === '' ? undefined : keyIdOf(boxKeys(privateKey).publicKey);

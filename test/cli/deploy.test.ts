@@ -4,6 +4,7 @@ import { list } from 'tar';
 import { describe, expect, test } from 'vitest';
 import { functionFiles, packFunction } from '../../sdk/cli/deploy/bundle.ts';
 import { type DeployOptions, prepareDeployment } from '../../sdk/cli/deploy/deploy-directory.ts';
+import { prepareImage } from '../../sdk/cli/deploy/deploy-image.ts';
 import { useDirectory } from './use-directory.ts';
 
 const handler = 'export const handler = (event) => event;';
@@ -111,6 +112,26 @@ describe('what a directory is deployed as', () => {
 
   test('a directory that is not there is refused', async () => {
     await expect(prepareDeployment('/nowhere', {})).rejects.toThrow('/nowhere: it is not a directory');
+  });
+});
+
+describe('what an image is deployed as', () => {
+  test('its name without registry, tag and digest, and what is asked for', () => {
+    const image = 'registry.example:5000/team/Thumbs.app:v1@sha256:0';
+    expect(prepareImage('lambda', { image, handler: 'a.b', env: { A: '1' }, secret: ['x', 'x'] })).toEqual({
+      name: 'thumbs-app',
+      request: { image, protocol: 'lambda', args: ['a.b'], env: { A: '1' }, secrets: ['x'] },
+    });
+    expect(prepareImage('lambda', { image: 'app', name: 'given', zygote: true })).toEqual({
+      name: 'given',
+      request: { image: 'app', protocol: 'lambda' },
+    });
+  });
+
+  test('what goes with code is refused', () => {
+    expect(() => prepareImage('lambda', {})).toThrow(/goes with --image/);
+    expect(() => prepareImage('lambda', { image: 'a', runtime: 'node' })).toThrow(/--runtime with code/);
+    expect(() => prepareImage('lambda', { image: 'a', zygote: false })).toThrow(/--no-zygote with code/);
   });
 });
 

@@ -69,6 +69,21 @@ describe('run', () => {
     expect(stdout === 'añ→😀'.repeat(20_000)).toBe(true);
   });
 
+  test('a program whose name does not say its language is given one', async () => {
+    const file = await script('greet', 'import sys\nprint("hello", *sys.argv[1:])');
+    expect(await cli(['run', '--language', 'py', file, 'you'])).toEqual({
+      code: 0,
+      stdout: 'hello you\n',
+      stderr: '',
+    });
+    expect(await cli(['run', '--language', 'klingon', file])).toEqual({
+      code: 125,
+      stdout: '',
+      stderr: 'oncebox: cannot run with "klingon": "oncebox languages" lists those that there are\n',
+    });
+    expect(await cli(['run', '--language', 'py', `${file}.gone`])).toMatchObject({ code: 125 });
+  });
+
   test('what the platform stops is said, behind what the program wrote', async () => {
     const file = await script('main.sh', 'echo 123456789');
     expect(await cli(['run', '--limit', 'stdoutBytes=4', file])).toEqual({

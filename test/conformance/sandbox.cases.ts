@@ -98,6 +98,19 @@ export function sandboxConformance(isolation: Isolation, skips: Record<string, s
     expect(found.stdout, 'whoever the image says').toBe('hush 400 1234 2345\n');
   });
 
+  conforms(
+    'secrets that do not fit into the disk are a limit that was exceeded, before anything runs',
+    async () => {
+      const secrets = Object.fromEntries(['A', 'B', 'C', 'D'].map((name) => [name, 'x'.repeat(65_536)]));
+      const { outcome, stdout } = await snippet('bash', 'echo ran', {
+        secrets,
+        limits: { diskBytes: 196_608 },
+      });
+      expect(outcome).toMatchObject({ status: 'limit_exceeded', limit: 'disk', max: 196_608 });
+      expect(stdout).toBe('');
+    },
+  );
+
   conforms('what is not given secrets has no place for them', async () => {
     expect((await snippet('bash', 'ls /run/secrets 2>&1 || echo none')).stdout).toContain('none');
   });

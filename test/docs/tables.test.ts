@@ -92,7 +92,7 @@ test("the reference's metrics are there, of the type that it says", async () => 
     capacity: { totalBytes: 0, freeBytes: 0, waiting: 0 },
     runs: { size: 0 },
   });
-  const queue = { waiting: 0, active: 0, delayed: 0, oldestWaitingMs: 0, deadLetters: 0 };
+  const queue = { waiting: 0, active: 0, delayed: 0, held: 0, oldestWaitingMs: 0, deadLetters: 0 };
   const text = (await gateway.text({ queue, callbacksPending: 0, isNodeUp: true })) + (await worker.text());
   for (const [name, type] of tableOf(reference, 'Metric'))
     expect(text.split('\n')).toContain(`# TYPE ${name} ${type}`);

@@ -440,6 +440,14 @@ test('beyond its reserved concurrency a call is throttled, and the client tries 
   expect(reply.$metadata.attempts).toBe(refused + 1);
   persistent.destroy();
   await ended;
+  // Nothing reserved is nothing that runs.
+  await lambda.send(new PutFunctionConcurrencyCommand({ FunctionName, ReservedConcurrentExecutions: 0 }));
+  expect((await lambda.send(get)).ReservedConcurrentExecutions).toBe(0);
+  const never = clientOf({ maxAttempts: 1 });
+  await expect(never.send(new InvokeCommand({ FunctionName, Payload: 'false' }))).rejects.toMatchObject({
+    name: 'TooManyRequestsException',
+  });
+  never.destroy();
   await lambda.send(new DeleteFunctionConcurrencyCommand({ FunctionName }));
   expect((await lambda.send(get)).ReservedConcurrentExecutions).toBeUndefined();
 });

@@ -6,6 +6,7 @@ import { type Client, createClient } from '../../sdk/client.ts';
 import type { LanguageEvent } from '../../sdk/contract/language.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
 import { useCli } from '../cli/use-cli.ts';
+import { connectPiston } from '../support/piston-websocket.ts';
 import { ownStoreConfig } from '../support/platform.ts';
 
 let platform: Platform;
@@ -74,4 +75,80 @@ test('a language that is there is not made again, and is gone once it is removed
 test('what the catalogue has not, or the platform stands on, is refused', async () => {
   await expect(client.languages.install('klingon')).rejects.toMatchObject({ code: 'language_not_found' });
   await expect(client.languages.remove('python')).rejects.toMatchObject({ code: 'image_in_use' });
+});
+
+/** Says what it hears, and ends with 3. */
+const echo = `section .bss
+text: resb 64
+section .text
+global _start
+_start:
+  xor rax, rax
+  xor rdi, rdi
+  mov rsi, text
+  mov rdx, 64
+  syscall
+  test rax, rax
+  jle over
+  mov rdx, rax
+  mov rax, 1
+  mov rdi, 1
+  syscall
+  jmp _start
+over:
+  mov rax, 60
+  mov rdi, 3
+  syscall
+`;
+
+test("a client of Piston's installs a compiled language, runs programs, talks to one, and removes it", {
+  timeout: 180_000,
+}, async () => {
+  const ask = async (method: string, path: string, body?: object) => {
+    const headers = { 'content-type': 'application/json' };
+    const init = { method, ...(body && { headers, body: JSON.stringify(body) }) };
+    const response = await fetch(new URL(`/api/v2/${path}`, platform.url), init);
+    // biome-ignore lint/suspicious/noExplicitAny: what it is, the test says
+    return { status: response.status, reply: (await response.json()) as any };
+  };
+  const { reply: packages } = await ask('GET', 'packages');
+  const nasm = packages.find((one: { language: string }) => one.language === 'nasm');
+  expect(nasm.installed).toBe(false);
+  const named = { language: 'nasm', version: nasm.language_version };
+  const program = (content: string) => ({ ...named, files: [{ content }] });
+  expect((await ask('POST', 'execute', program(echo))).status).toBe(400);
+  expect(await ask('POST', 'packages', named)).toEqual({ status: 200, reply: named });
+
+  const ran = await ask('POST', 'execute', { ...program(echo), stdin: 'hi' });
+  expect(ran).toMatchObject({
+    status: 200,
+    reply: {
+      ...named,
+      compile: { code: 0, signal: null, stdout: '', status: null },
+      run: { code: 3, signal: null, stdout: 'hi\n', status: 'RE' },
+    },
+  });
+  const { reply: refused } = await ask('POST', 'execute', program('oops oops'));
+  expect(refused.compile).toMatchObject({ code: expect.any(Number), status: 'RE' });
+  expect(refused.compile.stderr).toMatch(/error/);
+  expect(refused.run).toEqual(refused.compile);
+
+  const { say, end, printed } = await connectPiston(Number(new URL(platform.url).port));
+  say({ type: 'init', ...program(echo), run_timeout: 60_000 });
+  say({ type: 'data', stream: 'stdin', data: 'é\n' });
+  await vi.waitFor(() => expect(printed()).toBe('é\n'), { timeout: 30_000 });
+  say({ type: 'signal', signal: 'SIGTERM' });
+  const { messages, code } = await end();
+  expect(code).toBe(4999);
+  expect(messages.filter(({ type }) => type !== 'data')).toEqual([
+    { type: 'runtime', ...named },
+    { type: 'stage', stage: 'compile' },
+    { type: 'exit', stage: 'compile', code: 0, signal: null },
+    { type: 'stage', stage: 'run' },
+    { type: 'exit', stage: 'run', code: null, signal: 'SIGTERM' },
+  ]);
+
+  expect(await ask('DELETE', 'packages', named)).toEqual({ status: 200, reply: named });
+  expect((await ask('POST', 'execute', program(echo))).reply.message).toMatch(/runtime is unknown/);
+  expect(await references()).toEqual(bases);
 });

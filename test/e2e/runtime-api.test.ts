@@ -8,6 +8,7 @@ import { type Client, createClient } from '../../sdk/client.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
+import { useCli } from '../cli/use-cli.ts';
 import { nodeClient, pythonClient } from '../support/lambda-clients.ts';
 import { ownStoreConfig } from '../support/platform.ts';
 
@@ -20,6 +21,7 @@ const ofImage = {
 let config: Config;
 let platform: Platform;
 let client: Client;
+const cli = useCli(() => platform.url);
 
 beforeAll(async () => {
   config = await ownStoreConfig();
@@ -154,6 +156,19 @@ test('a handler behind the package awslambdaric of PyPI gets event and context, 
     name: 'ValueError',
     message: 'not today',
     stack: expect.stringContaining('app.py'),
+  });
+});
+
+test('the command line deploys an image that was built for Lambda', async () => {
+  const image = ['--image', 'lambda-python:1', '--protocol', 'lambda'];
+  const deployed = await cli(['deploy', ...image, '--handler', 'app.handler', '--limit', 'wallMs=20000']);
+  expect(deployed).toMatchObject({ code: 0, stderr: '' });
+  expect(deployed.stdout).toMatch(/^lambda-python, version 1: .*lambda-python:1\nsha256:/);
+  const { stdout } = await cli(['invoke', 'lambda-python', '--data', '{"a":2}']);
+  expect(JSON.parse(stdout)).toMatchObject({ event: { a: 2 } });
+  expect(await cli(['deploy', ...image, '.'])).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('leave out "."'),
   });
 });
 

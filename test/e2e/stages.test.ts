@@ -43,6 +43,7 @@ beforeAll(async () => {
   const own = createLanguageCatalogue(catalogue);
   gateway = await startGatewayBeside(running.config, {
     languages: {
+      ...own,
       async find(name, range) {
         if (name !== scripted.name) return own.find(name, range);
         return { language: scripted, version: scripted.version, image: await catalogue.resolve('bash') };

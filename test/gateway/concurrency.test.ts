@@ -6,20 +6,21 @@ import { finished, gate, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
 
 const redis = useRedis();
-const gateway = useGateway(redis);
+const gateway = useGateway(redis, { ONCEBOX_QUEUE_MAX: '40' });
 
-async function deploy(settings: FunctionSettings) {
+async function deploy(settings: FunctionSettings, name = 'f') {
   const headers = { 'content-type': 'application/json' };
   const files = [{ path: 'index.js', content: 'exports.handler = () => 1;' }];
   const body = JSON.stringify({ runtime: 'node', handler: 'index.handler', files });
-  await gateway.app.request('/v1/functions/f', { method: 'PUT', body, headers });
-  await gateway.registry.putSettings('f', settings);
+  await gateway.app.request(`/v1/functions/${name}`, { method: 'PUT', body, headers });
+  await gateway.registry.putSettings(name, settings);
 }
 const within = { timeout: 20_000 };
-const call = (headers: Record<string, string> = {}) =>
-  gateway.postJson('/v1/functions/f/invoke', {}, { headers });
-async function callLater(): Promise<string> {
-  const response = await call({ prefer: 'respond-async' });
+const call = (headers: Record<string, string> = {}, name = 'f') =>
+  gateway.postJson(`/v1/functions/${name}/invoke`, {}, { headers });
+const later = { prefer: 'respond-async' };
+async function callLater(name = 'f'): Promise<string> {
+  const response = await call(later, name);
   expect(response.status).toBe(202);
   return ((await response.json()) as Invocation).id;
 }
@@ -71,7 +72,7 @@ test('many at once never exceed the cap, and all are run', async () => {
     running -= 1;
     return finished(job);
   });
-  const ids = await Promise.all(Array.from({ length: 40 }, callLater));
+  const ids = await Promise.all(Array.from({ length: 40 }, () => callLater()));
   await expect
     .poll(async () => {
       await sweepSlots(redis.redis);
@@ -103,4 +104,34 @@ test('a cap that is lifted lets in who is held', async () => {
   await sweepSlots(redis.redis);
   expect(await redis.redis.zcard('oncebox:invocations:prioritized')).toBe(4);
   expect(await gateway.queue.waiting()).toBe(4);
+});
+
+test('a function whose cap is nothing is stopped until that is raised', async () => {
+  await deploy({ concurrency: 0 });
+  expect((await call()).status).toBe(429);
+  const id = await callLater();
+  await sweepSlots(redis.redis);
+  expect(await redis.redis.zrange('oncebox:invocations:prioritized', '0', '-1')).toEqual([]);
+  await gateway.registry.putSettings('f', { concurrency: 1 });
+  await sweepSlots(redis.redis);
+  expect(await redis.redis.zrange('oncebox:invocations:prioritized', '0', '-1')).toEqual([id]);
+});
+
+test('a function that is called far beyond its cap takes no room of others', async () => {
+  await deploy({ concurrency: 1 });
+  await deploy({ concurrency: 1 }, 'g');
+  // One has the slot, as many as may wait are held.
+  for (let i = 0; i < 41; i++) await callLater();
+  const refused = await call(later);
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
+  expect(await refused.json()).toMatchObject({
+    error: { code: 'queue_full', message: expect.stringContaining('40 invocations wait for others') },
+  });
+  // Also right after that.
+  const run = await gateway.postJson('/v1/run', { runtime: 'node', code: '' }, { headers: later });
+  expect(run.status).toBe(202);
+  // A function that has none held finds room beyond the end, for one.
+  for (let i = 0; i < 2; i++) await callLater('g');
+  expect((await call(later, 'g')).status).toBe(429);
+  expect(await gateway.queue.figures()).toMatchObject({ waiting: 3, held: 41 });
 });

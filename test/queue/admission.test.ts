@@ -3,10 +3,9 @@ import { Worker } from 'bullmq';
 import { expect, test } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { Priority } from '../../sdk/contract/invocation-options.ts';
-import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { newInvocationId } from '../../services/queue/invocation-id.ts';
 import { tenantListKey } from '../../services/queue/invocation-list.ts';
-import { createInvocationQueue, type InvocationRequest } from '../../services/queue/invocation-queue.ts';
+import { createInvocationQueue } from '../../services/queue/invocation-queue.ts';
 import {
   flowsKey,
   type InvocationJob,
@@ -17,23 +16,12 @@ import {
 import { giveBack } from '../../services/queue/job-locks.ts';
 import { finished, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
+import { snippetRequest } from '../support/snippet-request.ts';
 
 const redis = useRedis();
 const gateway = useGateway(redis, { ONCEBOX_QUEUE_MAX: '200' });
 
-const request: InvocationRequest = {
-  tenant: 'a',
-  runtime: 'node',
-  program: {
-    kind: 'snippet',
-    files: [{ path: 'a.js', content: '', encoding: 'utf8' }],
-    entry: 'a.js',
-    args: [],
-    env: {},
-  },
-  stdin: '',
-  limits: defaultLimits(),
-};
+const request = { ...snippetRequest, tenant: 'a' };
 
 /** Adds so many, one after the other; `stdin` names them in what `taken` says. */
 async function add(tenant: string, count: number, priority: Priority = 'normal'): Promise<string[]> {

@@ -1,29 +1,14 @@
 import { expect, test } from 'vitest';
-import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { isInvocationId, newInvocationId } from '../../services/queue/invocation-id.ts';
-import type { InvocationRequest } from '../../services/queue/invocation-queue.ts';
 import { cancelledInvocation } from '../../services/queue/record.ts';
 import { openResultChannel, publishResult } from '../../services/queue/result-channel.ts';
 import { PlatformError } from '../../services/shared/platform-error.ts';
 import { finished, gate, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
+import { snippetRequest } from '../support/snippet-request.ts';
 
 const redis = useRedis();
 const gateway = useGateway(redis, { ONCEBOX_RECORDS_KEPT: '3' });
-
-const request: InvocationRequest = {
-  tenant: 'default',
-  runtime: 'node',
-  program: {
-    kind: 'snippet',
-    files: [{ path: 'a.js', content: '', encoding: 'utf8' }],
-    entry: 'a.js',
-    args: [],
-    env: {},
-  },
-  stdin: '',
-  limits: defaultLimits(),
-};
 
 test('ids are 128 bits, well formed and never the same', () => {
   const ids = Array.from({ length: 1000 }, newInvocationId);
@@ -36,7 +21,7 @@ test('many invocations at once each get their own result', async () => {
   const stdouts = await Promise.all(
     Array.from({ length: 200 }, async (_, index) => {
       const options = { timeoutMs: 10_000 };
-      const asked = { ...request, stdin: String(index) };
+      const asked = { ...snippetRequest, stdin: String(index) };
       return (await gateway.queue.enqueueAndWait(newInvocationId(), asked, options)).stdout;
     }),
   );
@@ -46,7 +31,7 @@ test('many invocations at once each get their own result', async () => {
 test('a wait that takes too long says so, names the invocation and leaves it queued', async () => {
   const id = newInvocationId();
   const error = await gateway.queue
-    .enqueueAndWait(id, request, { timeoutMs: 20 })
+    .enqueueAndWait(id, snippetRequest, { timeoutMs: 20 })
     .catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(PlatformError);
   expect(error).toMatchObject({ code: 'result_pending', details: { invocationId: id } });
@@ -58,7 +43,7 @@ test('only the configured number of finished records is kept', async () => {
   const ids: string[] = [];
   for (let i = 0; i < 5; i++) {
     ids.push(newInvocationId());
-    await gateway.queue.enqueueAndWait(ids[i] ?? '', request, { timeoutMs: 10_000 });
+    await gateway.queue.enqueueAndWait(ids[i] ?? '', snippetRequest, { timeoutMs: 10_000 });
   }
   const records = await Promise.all(ids.map((id) => gateway.queue.get(id)));
   expect(records.map((record) => record?.status)).toEqual([undefined, undefined, 'done', 'done', 'done']);
@@ -73,7 +58,7 @@ test('a cancel and a worker never both get an invocation', async () => {
   const ids = Array.from({ length: 100 }, newInvocationId);
   await Promise.all(
     ids.map(async (id) => {
-      const result = gateway.queue.enqueueAndWait(id, request, { timeoutMs: 10_000 });
+      const result = gateway.queue.enqueueAndWait(id, snippetRequest, { timeoutMs: 10_000 });
       const cancelled = await gateway.queue.cancel(id);
       const wasCancelled = (await result).outcome?.status === 'cancelled';
       expect(wasCancelled).toBe(!ran.has(id));
@@ -96,14 +81,14 @@ test('a result that was published while the connection was down is read when it 
   const expected = channel.expect(id);
   expected.added();
   const back = gate();
-  subscriber.once('close', () => finishedMeanwhile.set(id, cancelledInvocation(id, request)));
+  subscriber.once('close', () => finishedMeanwhile.set(id, cancelledInvocation(id, snippetRequest)));
   subscriber.once('ready', back.open);
   await redis.redis.client('KILL', 'TYPE', 'PUBSUB');
   await back.opened;
   expect(await expected.arrived).toMatchObject({ id, outcome: { status: 'cancelled' } });
 
   const later = channel.expect('inv_later');
-  await publishResult(redis.redis, channel.replyTo, cancelledInvocation('inv_later', request));
+  await publishResult(redis.redis, channel.replyTo, cancelledInvocation('inv_later', snippetRequest));
   expect(await later.arrived).toMatchObject({ id: 'inv_later' });
   await channel.close();
 });

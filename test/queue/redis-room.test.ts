@@ -1,9 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { readFiles, saveFiles } from '../../services/queue/invocation-files.ts';
 import { newInvocationId } from '../../services/queue/invocation-id.ts';
-import type { InvocationRequest } from '../../services/queue/invocation-queue.ts';
 import { cancelledKey } from '../../services/queue/job.ts';
 import { makeRoom } from '../../services/queue/make-room.ts';
 import { packCodeLayer } from '../../services/registry/code-layer.ts';
@@ -11,6 +9,7 @@ import { createDiffRecorder } from '../../services/worker/record-diff.ts';
 import { finished, useGateway } from '../support/gateway.ts';
 import { nodeImage } from '../support/images.ts';
 import { useRedis } from '../support/redis.ts';
+import { snippetRequest } from '../support/snippet-request.ts';
 
 const MiB = 1024 * 1024;
 const redis = useRedis();
@@ -19,24 +18,10 @@ const gateway = useGateway(redis, { ONCEBOX_RECORDS_KEPT: '5' });
 beforeEach(() => redis.redis.config('SET', 'maxmemory', String(48 * MiB)));
 afterEach(() => redis.redis.config('SET', 'maxmemory', '0'));
 
-const request: InvocationRequest = {
-  tenant: 'default',
-  runtime: 'node',
-  program: {
-    kind: 'snippet',
-    files: [{ path: 'a.js', content: '', encoding: 'utf8' }],
-    entry: 'a.js',
-    args: [],
-    env: {},
-  },
-  stdin: '',
-  limits: defaultLimits(),
-};
-
 async function runsOne() {
   await gateway.startWorker(async (job) => finished(job));
   const id = newInvocationId();
-  const { outcome } = await gateway.queue.enqueueAndWait(id, request, { timeoutMs: 10_000 });
+  const { outcome } = await gateway.queue.enqueueAndWait(id, snippetRequest, { timeoutMs: 10_000 });
   expect(outcome).toEqual({ status: 'ok' });
 }
 
@@ -89,7 +74,7 @@ test('deploys that do not fit are refused, one of a layer that is there is not, 
 test('of those cancelled while they waited as many are known as records are kept', async () => {
   const ids = Array.from({ length: 8 }, newInvocationId);
   for (const id of ids) {
-    await gateway.queue.enqueue(id, request);
+    await gateway.queue.enqueue(id, snippetRequest);
     await gateway.queue.cancel(id);
     // Of the same millisecond their order is that of the ids.
     await delay(2);

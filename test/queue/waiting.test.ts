@@ -1,29 +1,14 @@
 import { Worker } from 'bullmq';
 import { expect, test } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
-import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { newInvocationId } from '../../services/queue/invocation-id.ts';
-import type { InvocationRequest } from '../../services/queue/invocation-queue.ts';
 import { type InvocationJob, invocationQueueName, queueKey, queuePrefix } from '../../services/queue/job.ts';
 import { finished, useGateway } from '../support/gateway.ts';
 import { useRedis } from '../support/redis.ts';
+import { snippetRequest } from '../support/snippet-request.ts';
 
 const redis = useRedis();
 const gateway = useGateway(redis, { ONCEBOX_QUEUE_MAX: '10' });
-
-const request: InvocationRequest = {
-  tenant: 'default',
-  runtime: 'node',
-  program: {
-    kind: 'snippet',
-    files: [{ path: 'a.js', content: '', encoding: 'utf8' }],
-    entry: 'a.js',
-    args: [],
-    env: {},
-  },
-  stdin: '',
-  limits: defaultLimits(),
-};
 
 test('a result whose worker died before it told anybody is found in its record', async () => {
   const silent = new Worker<InvocationJob, Invocation>(invocationQueueName, async (job) => finished(job), {
@@ -32,7 +17,7 @@ test('a result whose worker died before it told anybody is found in its record',
   });
   gateway.undo.push(() => silent.close());
   const id = newInvocationId();
-  const result = await gateway.queue.enqueueAndWait(id, request, { timeoutMs: 30_000 });
+  const result = await gateway.queue.enqueueAndWait(id, snippetRequest, { timeoutMs: 30_000 });
   expect(result).toMatchObject({ id, outcome: { status: 'ok' } });
 });
 
@@ -52,7 +37,7 @@ test('results too large for a subscription arrive, and nobody else who waits is 
   const stdins = ['large', '', 'large', ''];
   const all = await Promise.all(
     stdins.map((stdin) =>
-      gateway.queue.enqueueAndWait(newInvocationId(), { ...request, stdin }, { timeoutMs: 30_000 }),
+      gateway.queue.enqueueAndWait(newInvocationId(), { ...snippetRequest, stdin }, { timeoutMs: 30_000 }),
     ),
   );
   expect(all.map(({ stdout }) => stdout.length > 1024)).toEqual(stdins.map((stdin) => stdin === 'large'));
@@ -62,7 +47,7 @@ test('results too large for a subscription arrive, and nobody else who waits is 
 
 test('who waits for an invocation that Redis has forgotten is told that it is lost', async () => {
   const id = newInvocationId();
-  const result = gateway.queue.enqueueAndWait(id, request, { timeoutMs: 30_000 });
+  const result = gateway.queue.enqueueAndWait(id, snippetRequest, { timeoutMs: 30_000 });
   await expect.poll(() => gateway.queue.get(id)).toMatchObject({ status: 'queued' });
   await redis.redis.flushall();
   expect(await result).toMatchObject({ id, status: 'failed', outcome: { status: 'lost' } });
@@ -70,7 +55,7 @@ test('who waits for an invocation that Redis has forgotten is told that it is lo
 
 test('additions at once do not overshoot the bound of the queue', async () => {
   const addMany = async () => {
-    const all = Array.from({ length: 50 }, () => gateway.queue.enqueue(newInvocationId(), request));
+    const all = Array.from({ length: 50 }, () => gateway.queue.enqueue(newInvocationId(), snippetRequest));
     const refusals = (await Promise.allSettled(all)).flatMap((one) =>
       one.status === 'rejected' ? [one.reason.code] : [],
     );
@@ -86,7 +71,7 @@ test('additions at once do not overshoot the bound of the queue', async () => {
 test('a Redis that refuses to write is unavailable, and says why where it does', async () => {
   await redis.redis.config('SET', 'maxmemory', '1');
   try {
-    await expect(gateway.queue.enqueue(newInvocationId(), request)).rejects.toMatchObject({
+    await expect(gateway.queue.enqueue(newInvocationId(), snippetRequest)).rejects.toMatchObject({
       code: 'unavailable',
       message: 'cannot enqueue: the memory of Redis is used up',
       details: { retryAfterSeconds: 1 },
@@ -94,5 +79,5 @@ test('a Redis that refuses to write is unavailable, and says why where it does',
   } finally {
     await redis.redis.config('SET', 'maxmemory', '0');
   }
-  await gateway.queue.enqueue(newInvocationId(), request);
+  await gateway.queue.enqueue(newInvocationId(), snippetRequest);
 });

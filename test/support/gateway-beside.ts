@@ -4,6 +4,7 @@ import { createApp } from '../../services/gateway/app.ts';
 import type { GatewayDeps } from '../../services/gateway/deps.ts';
 import { createHeldConnections } from '../../services/gateway/held-connections.ts';
 import { listen } from '../../services/gateway/server.ts';
+import { createLanguageCatalogue } from '../../services/languages/installed-languages.ts';
 import { createImageCatalogue } from '../../services/queue/image-catalogue.ts';
 import { createInvocationQueue } from '../../services/queue/invocation-queue.ts';
 import { openNodeDirectory } from '../../services/queue/node-directory.ts';
@@ -49,13 +50,15 @@ export async function startGatewayBeside(
   undo.push(() => schedules.close());
   const callbacks = createCallbacks({ redis, kept: { count: kept.recordsKept, ms: kept.recordsKeptMs } });
   undo.push(() => callbacks.close());
+  const catalogue = createImageCatalogue(redis);
   const app = createApp({
     config,
     queue,
     registry: createRegistry(redis, queue.room),
     secrets: createSecretStore(redis, config.ONCEBOX_SECRETS_PUBLIC_KEY, queue.room),
     directory,
-    catalogue: createImageCatalogue(redis),
+    catalogue,
+    languages: createLanguageCatalogue(catalogue),
     tenancy,
     schedules,
     callbacks,

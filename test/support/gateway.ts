@@ -5,6 +5,7 @@ import { type Callbacks, createCallbacks } from '../../services/callbacks/callba
 import { createCallbackSecrets } from '../../services/callbacks/secrets.ts';
 import { createApp } from '../../services/gateway/app.ts';
 import { createHeldConnections } from '../../services/gateway/held-connections.ts';
+import { createLanguageCatalogue } from '../../services/languages/installed-languages.ts';
 import { createImageCatalogue, type ImageAnnouncer } from '../../services/queue/image-catalogue.ts';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
 import {
@@ -116,6 +117,7 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
       secrets,
       directory,
       catalogue,
+      languages: createLanguageCatalogue(catalogue),
       tenancy,
       held: createHeldConnections(config.ONCEBOX_STREAMS_MAX),
       schedules,

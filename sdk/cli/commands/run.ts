@@ -34,6 +34,7 @@ export const runCommand = (session: Session) =>
       '--runtime <name>',
       'node, python or bash: the next argument is a program for it; after an image, one in it',
     )
+    .option('--language <name>', 'what a program is written in, where its extension does not say that')
     .option('-e, --env <name=value>', 'set a variable; a name alone passes on our own', keyValue(session))
     .option('-w, --workdir <path>', "instead of the image's working directory")
     .option('-u, --user <user>', "instead of the image's user: name or uid, with :group")
@@ -52,7 +53,9 @@ export const runCommand = (session: Session) =>
       const { env = {}, limit: limits = {}, stdin, interactive = false } = options;
       const diff = options.keepFiles ? 'archive' : (options.diff ?? false);
       const request: RunRequest = {
-        ...(await imageOrSnippet(subject, args, options, (file) => languageOfFile(session, file))),
+        ...(await imageOrSnippet(subject, args, options, (file, given) =>
+          languageOfFile(session, file, given),
+        )),
         ...{ env, limits, diff },
         ...(options.isolation && { isolation: options.isolation }),
         stdin: stdin ? await readStdin(session.io, interactive) : '',

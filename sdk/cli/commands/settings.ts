@@ -19,7 +19,11 @@ interface Options {
 export const settingsCommand = (session: Session) =>
   new Command('settings')
     .argument('<function>')
-    .option('--concurrency <number>', 'so many of its calls run at once, at most', positiveInteger)
+    .option(
+      '--concurrency <number>',
+      'so many of its calls run at once, at most; 0 stops it',
+      nonNegativeInteger,
+    )
     .option('--no-concurrency', 'no bound')
     .option('--keep-warm <number>', 'so many sandboxes are kept parked for it', nonNegativeInteger)
     .option(

@@ -59,7 +59,7 @@ export async function prepareDeployment(directory: string, options: DeployOption
 /** Uploads it as the function's next version. */
 export async function sendDeployment(
   session: Session,
-  { name, request }: Preparation,
+  { name, request }: Pick<Preparation, 'name' | 'request'>,
 ): Promise<DeployedFunction> {
   return withUploadProgress(session, name, (fetch) =>
     session.connect({ fetch }).deploy(name, request, session.signal),

@@ -118,7 +118,11 @@ const stemOf = (file: string) => file.slice(0, file.lastIndexOf('.'));
 
 /** The package's name without its scope, else the directory's, in the characters that a function's may have. */
 function nameOf(directory: string, packageName: string | undefined): string {
-  const given = packageName?.replace(/^@[^/]*\//, '') ?? basename(resolve(directory));
+  return functionNameOf(packageName?.replace(/^@[^/]*\//, '') ?? basename(resolve(directory)));
+}
+
+/** Throws CliError where nothing is left of it. */
+export function functionNameOf(given: string): string {
   const name = given
     .toLowerCase()
     .replaceAll(/[^a-z0-9_-]+/g, '-')

@@ -33,7 +33,10 @@ export interface RunAttacksOptions {
  */
 export async function runAttacks({ ground, only = [], onRow }: RunAttacksOptions): Promise<AttackRow[]> {
   const attacks = selectAttacks(only);
-  const of = (when: Attack['when']) => attacks.filter((attack) => (attack.when ?? 'alone') === when);
+  // Where all is slow, as in an emulator, a zygote's boot is late when others boot beside it.
+  const isPatient = ground.patience > 1;
+  const whenOf = ({ when = 'alone' }: Attack) => (isPatient && when === 'together' ? 'alone' : when);
+  const of = (when: Attack['when']) => attacks.filter((attack) => whenOf(attack) === when);
   const cleanliness = await Cleanliness.begin(ground);
   const rows = new Map<Attack, AttackRow>();
   const add = (attack: Attack, row: AttackRow) => {
@@ -47,8 +50,7 @@ export async function runAttacks({ ground, only = [], onRow }: RunAttacksOptions
     const tried = await attempt(attack, ground);
     add(attack, rowOf(attack, { ...tried, cleaned: await tryOut(() => cleanliness.check()) }));
   }
-  const atOnce = ground.patience > 1 ? togetherMaxPatiently : togetherMax;
-  const together = await inParallel(of('together'), atOnce, (attack) => attempt(attack, ground));
+  const together = await inParallel(of('together'), togetherMax, (attack) => attempt(attack, ground));
   const cleaned = together.length > 0 ? await tryOut(() => cleanliness.check()) : nothingLeft;
   for (const [attack, tried] of together) add(attack, rowOf(attack, { ...tried, cleaned }));
   for (const { attack, trying } of begun)
@@ -58,8 +60,6 @@ export async function runAttacks({ ground, only = [], onRow }: RunAttacksOptions
 
 /** What runs at once of those that may: zygotes boot two at a time, and a machine has few cores. */
 const togetherMax = 5;
-/** Where all is slow, as in an emulator, a zygote's boot is late when others boot beside it. */
-const togetherMaxPatiently = 1;
 const nothingLeft: Tried = { result: true, detail: '' };
 
 interface Attempt {

@@ -1,6 +1,5 @@
 import type { Context } from 'hono';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
-import { invalidParameter } from './errors.ts';
 import { targetOf } from './function-name.ts';
 import { readRequest } from './read.ts';
 import { concurrencySchema } from './requests.ts';
@@ -15,8 +14,6 @@ export function concurrencyOperations({ config, registry, directory }: GatewayDe
         concurrencySchema,
         config.ONCEBOX_BODY_MAX_BYTES,
       );
-      if (concurrency === 0)
-        throw invalidParameter('ReservedConcurrentExecutions: 0, which stops a function, is not supported');
       const settings = await registry.getSettings(name, c.get('tenant'));
       await registry.putSettings(name, { ...settings, concurrency }, c.get('tenant'));
       return c.json({ ReservedConcurrentExecutions: concurrency });

@@ -13,12 +13,12 @@ const changedSchema = z.object({ name: z.string(), version: z.string() });
 /** `POST` and `DELETE packages`: a package is a language, which the node on this machine installs and removes. */
 export async function changePackage(
   c: Context<GatewayEnv>,
-  { config, catalogue }: Pick<GatewayDeps, 'config' | 'catalogue'>,
+  { config, languages }: Pick<GatewayDeps, 'config' | 'languages'>,
   body: unknown,
 ): Promise<Response> {
   const { language: name, version } = bodySchema.parse(body);
   const isNamed = typeof name === 'string' && typeof version === 'string';
-  const found = isNamed && ((await findRuntime({ catalogue }, name, version)) ?? findLanguage(name, version));
+  const found = isNamed && ((await findRuntime({ languages }, name, version)) ?? findLanguage(name, version));
   if (!found) return c.json({ message: `Requested package ${name}-${version} does not exist` }, 404);
   const path = `/v1/languages/${encodeURIComponent(found.name)}`;
   const response = await forward(c, config.nodeSocket, undefined, path);

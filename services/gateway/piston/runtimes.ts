@@ -1,20 +1,18 @@
 import type { LanguageInfo } from '../../../sdk/contract/language.ts';
-import { createLanguageCatalogue, describe } from '../../languages/installed-languages.ts';
+import { describe } from '../../languages/installed-languages.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps } from '../deps.ts';
 
 /** Reply of `GET runtimes`: what can be run now. */
-export async function listRuntimes({ catalogue }: Pick<GatewayDeps, 'catalogue'>): Promise<object[]> {
-  const languages = await createLanguageCatalogue(catalogue).list();
-  return languages
+export async function listRuntimes({ languages }: Pick<GatewayDeps, 'languages'>): Promise<object[]> {
+  return (await languages.list())
     .filter(({ installed }) => installed)
     .map(({ name, version, aliases, runtime }) => ({ language: name, version, aliases, runtime }));
 }
 
 /** Reply of `GET packages`: what could be, too. */
-export async function listPackages({ catalogue }: Pick<GatewayDeps, 'catalogue'>): Promise<object[]> {
-  const languages = await createLanguageCatalogue(catalogue).list();
-  return languages.map(({ name, version, installed }) => ({
+export async function listPackages({ languages }: Pick<GatewayDeps, 'languages'>): Promise<object[]> {
+  return (await languages.list()).map(({ name, version, installed }) => ({
     language: name,
     language_version: version,
     installed,
@@ -23,7 +21,7 @@ export async function listPackages({ catalogue }: Pick<GatewayDeps, 'catalogue'>
 
 /** The installed language of this name or alias, in a version of this range; else undefined. */
 export async function findRuntime(
-  { catalogue, languages = createLanguageCatalogue(catalogue) }: Pick<GatewayDeps, 'catalogue' | 'languages'>,
+  { languages }: Pick<GatewayDeps, 'languages'>,
   name: string,
   range: string,
 ): Promise<LanguageInfo | undefined> {

@@ -1,13 +1,12 @@
 import { type Context, Hono } from 'hono';
 import { languageNameSchema } from '../../../sdk/contract/language.ts';
 import { findLanguage } from '../../languages/find-language.ts';
-import { createLanguageCatalogue, languageNotFound } from '../../languages/installed-languages.ts';
+import { languageNotFound } from '../../languages/installed-languages.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { forward } from '../forward.ts';
 
 /** `/v1/languages`: what there is, all gateways know; what is installed, by the node on this machine, as images are. */
-export function languageRoutes({ config, catalogue }: GatewayDeps): Hono<GatewayEnv> {
-  const languages = createLanguageCatalogue(catalogue);
+export function languageRoutes({ config, languages }: GatewayDeps): Hono<GatewayEnv> {
   const onNode = (c: Context<GatewayEnv>, name: string) => {
     const isName = languageNameSchema.safeParse(name).success;
     if (!isName || !findLanguage(name)) throw languageNotFound(name);
