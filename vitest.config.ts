@@ -11,5 +11,7 @@ export default defineConfig({
     hookTimeout: 240_000,
     // Isolation tests count processes, mounts and cgroups of the whole host, so files run one after another.
     fileParallelism: false,
+    // One process for all of them: what a file's start costs is loading the same modules again.
+    isolate: false,
   },
 });

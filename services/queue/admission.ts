@@ -87,8 +87,9 @@ if waiting >= most and (hasWaiting or waiting >= most + math.ceil(most / 10)) th
   return {isHeld and 'held_full' or 'full', waiting}
 end
 
--- Far from zero all tags are moved back, the order stays: BullMQ's priorities end before 2^21.
-if now >= 0x80000 then
+-- Far from zero all tags are moved back, the order stays: BullMQ's priorities end before 2^21. That takes 5 us for each that
+-- waits, and all wait for it; so it is done when few do, and otherwise only where it has to be.
+if now >= 0x80000 and (ordered + delayed <= 1000 or now >= 0x180000) then
   local all = redis.call('ZRANGE', KEYS[1], 0, ordered - 1, 'WITHSCORES')
   for i = 1, #all, 2 do
     local score = tonumber(all[i + 1]) - now * unit

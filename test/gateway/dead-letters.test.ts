@@ -180,7 +180,7 @@ test("settings are the function's, and go with it", async () => {
   expect(await get()).toEqual({
     retry: { attempts: 2, on: ['timeout'], backoffMs: 1000, backoffMaxMs: 60_000 },
   });
-  for (const wrong of [{ retry: { attempts: 11, on: ['lost'] } }, { concurrency: 0 }, { other: 1 }])
+  for (const wrong of [{ retry: { attempts: 11, on: ['lost'] } }, { concurrency: -1 }, { other: 1 }])
     expect((await put(wrong)).status).toBe(400);
   await gateway.app.request('/v1/functions/f', { method: 'DELETE' });
   await deploy('f');

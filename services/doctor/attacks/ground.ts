@@ -114,7 +114,7 @@ export async function startGround({ signal, patience = 1, ownStoreDir }: GroundO
       ONCEBOX_POOL_PYTHON: '2',
       ONCEBOX_POOL_BASH: '1',
       ONCEBOX_QUEUE_MAX: `${queueMax}`,
-      ONCEBOX_READY_MS: `${30_000 * patience}`,
+      ONCEBOX_READY_MS: `${Math.max(30_000, 15_000 * patience)}`,
     });
     const complaints: string[] = [];
     const log = {
