@@ -26,7 +26,7 @@ afterAll(async () => {
 describe.each(tested.map((one) => [one.name, one] as const))('%s', (name, language) => {
   const { fileName } = language;
   const fault = faults[name];
-  const run = (content: string, stdin = '', limits: Partial<Limits> = {}) =>
+  const run = (content: string, stdin = fault?.stdin ?? '', limits: Partial<Limits> = {}) =>
     client.run({ language: name, files: [{ path: fileName, content }], stdin, limits });
 
   beforeAll(() => client.languages.install(name).then(() => {}), 1_200_000);
@@ -50,18 +50,19 @@ describe.each(tested.map((one) => [one.name, one] as const))('%s', (name, langua
     } else {
       // What is forked from a warm interpreter says what was thrown.
       const failed = isBuiltIn(language) && name !== 'bash' ? 'function_error' : 'exited';
-      expect(outcome, stdout + stderr).toMatchObject({ status: failed });
+      expect(outcome, stdout + stderr).toMatchObject({ status: fault?.wrongStatus ?? failed });
+      expect(stdout + stderr).not.toBe('');
     }
   });
 
   test('is ended when its time is up', async () => {
-    const { outcome, stderr } = await run(fault?.forever ?? '', '', { wallMs: 3_000 });
+    const { outcome, stderr } = await run(fault?.forever ?? '', undefined, { wallMs: 3_000 });
     expect(outcome, stderr).toMatchObject({ status: 'timeout', limit: 'wall' });
   });
 
   test.skipIf(fault?.greedy === undefined)('is ended when its memory is used up', async () => {
     const limits = { wallMs: 60_000, cpuMs: 60_000 };
-    const { outcome, stderr } = await run(fault?.greedy ?? '', '', limits);
+    const { outcome, stderr } = await run(fault?.greedy ?? '', undefined, limits);
     expect(outcome, stderr.slice(0, 1000)).toMatchObject({ status: fault?.greedyStatus ?? 'oom_killed' });
   });
 });

@@ -2,6 +2,10 @@
 export interface Faults {
   /** Refused by the compiler; where there is none it fails by itself. */
   wrong: string;
+  /** Where the language says what is wrong, and ends well all the same. */
+  wrongStatus?: 'ok';
+  /** What all of them read; nothing unless given. */
+  stdin?: string;
   /** Never ends. */
   forever: string;
   /** Takes all memory there is. Absent: the language cannot. */
@@ -36,7 +40,7 @@ end Main;`,
   awk: { wrong: 'BEGIN { ', forever: 'BEGIN { while (1) ; }', greedy: 'BEGIN { while (1) a[i++] = i "x" }' },
   basic: { wrong: 'oops oops', forever: 'do\nloop', greedy: 'a$ = "x"\ndo\na$ = a$ + a$\nloop' },
   bash: { wrong: 'exit 3', forever: 'while :; do :; done', greedy: 'a=x; while :; do a=$a$a; done' },
-  bc: { wrong: 'halt(', forever: 'while (1) { x = 1 }' },
+  bc: { wrong: 'halt(\n', wrongStatus: 'ok', forever: 'while (1) { x = 1 }\n' },
   c: {
     ...cLike,
     greedy:
@@ -108,7 +112,7 @@ end Main;`,
     forever: 'for (;;);',
     greedy: 'const all = []; for (;;) all.push(Buffer.alloc(1e6, 1));',
   },
-  jq: { wrong: 'oops', forever: 'def f: f; f', greedy: '[range(1e12)]' },
+  jq: { wrong: 'oops', stdin: 'null', forever: 'def f: f; f', greedy: '[range(1e12)]' },
   lisp: {
     wrong: '(error "oops")',
     forever: '(loop)',
@@ -162,7 +166,6 @@ end Main;`,
     wrong: 'main :- oops.',
     forever: 'main :- repeat, fail.\n',
     greedy: 'main :- f([]).\nf(L) :- length(A, 1000), f([A|L]).\n',
-    greedyStatus: 'exited',
   },
   python: {
     wrong: 'oops(',
