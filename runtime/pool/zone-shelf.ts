@@ -116,7 +116,8 @@ export class ZoneShelf {
       usedAtMs: performance.now(),
       isKept: false,
       idle: setTimeout(() => {
-        if (entry.isKept || isInUse(entry)) entry.idle.refresh();
+        // A boot has an end of its own, and a reason.
+        if (!entry.opened || entry.isKept || isInUse(entry)) entry.idle.refresh();
         else void this.close(entry);
       }, idleMs).unref(),
     };

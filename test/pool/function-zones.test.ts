@@ -203,6 +203,21 @@ test('a zygote closes when it is not used, and not while a sandbox of it runs', 
   await booted[0]?.zone.closed;
 });
 
+test('a boot that takes longer than a zygote lives unused goes on, and its end is told', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  let fail: (error: Error) => void = () => {};
+  const boot = () => new Promise<FakeZone>((_, reject) => (fail = reject));
+  const { call, boots, unfit } = await useSource({ boot });
+  for (let calls = 0; calls < 2; calls++) await call(version(), 500);
+  vi.advanceTimersByTime(3_000);
+  for (let calls = 0; calls < 2; calls++) await call(version(), 500);
+  expect(boots).toHaveLength(1);
+  expect(boots[0]?.signal?.aborted).toBe(false);
+  fail(new SandboxLostError('the zygote was not ready in time'));
+  await nextTurn();
+  expect(unfit).toEqual(['f 1: the zygote was not ready in time']);
+});
+
 test("the first call of a newer version closes the older one's zygote, once nothing of it runs", async () => {
   const { call, source, booted } = await useSource();
   for (let calls = 0; calls < 2; calls++) await call(version(1), 500);
