@@ -136,6 +136,9 @@ void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length)
   if (request.secrets && secrets_write(sandbox->shell.tmpfs, &request, sandbox->spec.uid, sandbox->spec.gid) < 0) {
     if (errno == ENOSPC) {
       sandbox_measure_disk(sandbox);
+      /* Nothing has run: what a fork of a function's zygote may have written is nobody's. */
+      agent_close(&sandbox->output.fd);
+      agent_close(&sandbox->error.fd);
       sandbox->was_run = true;
       sandbox_discard(sandbox, END_DISK);
       return;

@@ -401,7 +401,7 @@ static void look_at_disk(bool *bytes_full, bool *inodes_full) {
 static void report_and_end(enum end_cause cause) __attribute__((noreturn));
 static void report_and_end(enum end_cause cause) {
   /* A program can be over before the runtime says that it runs: then all of it was the run. */
-  uint64_t ended_at = now_usec(), started_at = oci.started_at ? oci.started_at : oci.run_at;
+  uint64_t ended_at = now_usec(), started_at = oci.started_at ? oci.started_at : cause == END_DISK ? ended_at : oci.run_at;
   bool disk_full = false, inodes_full = false, result_too_large = false;
   look_at_disk(&disk_full, &inodes_full);
   struct buffer result = {0};

@@ -225,6 +225,7 @@ export class ZoneShelf {
       const zone = await entry.zone;
       entry.opened = zone;
       entry.usedAtMs = performance.now();
+      entry.idle.refresh();
       const openedAtMs = performance.now();
       await zone.closed;
       if (performance.now() - openedAtMs >= healthyMs) this.#failures.delete(entry.key);

@@ -26,7 +26,7 @@ export async function languageOfFile(
   session: Session,
   path: string,
   given?: string,
-): Promise<string | undefined> {
+): Promise<LanguageInfo | undefined> {
   const extension = extname(path);
   if (given === undefined && extension === '') return undefined;
   const languages = await session.client.languages.list(session.signal);
@@ -40,5 +40,5 @@ export async function languageOfFile(
     session.note(`oncebox: ${language.name} ${language.version} is not installed yet`);
     await installLanguage(session, language.name);
   }
-  return language?.name;
+  return language;
 }

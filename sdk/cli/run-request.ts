@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { basename, extname } from 'node:path';
+import type { LanguageInfo } from '../contract/language.ts';
 import type { RunRequest } from '../contract/run-request.ts';
 import { type RuntimeName, runtimeNameSchema } from '../contract/runtime-name.ts';
 import { CliError } from './cli-error.ts';
@@ -28,7 +29,7 @@ export async function imageOrSnippet(
   subject: string,
   args: string[],
   { runtime: given, language: named, workdir, user, entrypoint }: RunOptions,
-  languageOf: (file: string, given?: string) => Promise<string | undefined>,
+  languageOf: (file: string, given?: string) => Promise<LanguageInfo | undefined>,
 ): Promise<Omit<RunRequest, 'stdin'>> {
   const runtime = given === undefined ? undefined : runtimeOf(given);
   const ofFile = runtime ?? runtimeOfExtension[extname(subject)];
@@ -40,7 +41,7 @@ export async function imageOrSnippet(
     // Read first: what cannot be read needs nothing installed.
     const code = await program(subject);
     const language = await languageOf(subject, named);
-    return { ...(language !== undefined && { language }), ...code, args };
+    return { ...inLanguage(code, language), args };
   }
   if (ofFile !== undefined && (await isFile(subject))) {
     refuse(ownings, 'goes with an image only, not with a program');
@@ -50,7 +51,7 @@ export async function imageOrSnippet(
     const language = await languageOf(subject);
     if (language !== undefined) {
       refuse(ownings, 'goes with an image only, not with a program');
-      return { language, ...(await program(subject)), args };
+      return { ...inLanguage(await program(subject), language), args };
     }
   }
   if (runtime !== undefined) {
@@ -100,6 +101,14 @@ async function program(path: string) {
     files: [{ path: name, content: content.toString('base64'), encoding: 'base64' as const }],
     entry: name,
   };
+}
+
+/** Compilers go by extensions: a file whose own says nothing gets the language's usual name. */
+function inLanguage(code: Awaited<ReturnType<typeof program>>, language: LanguageInfo | undefined) {
+  if (language === undefined) return code;
+  const { name, extensions, fileName } = language;
+  if (extensions.includes(extname(code.entry))) return { language: name, ...code };
+  return { language: name, files: code.files.map((file) => ({ ...file, path: fileName })), entry: fileName };
 }
 
 async function isFile(path: string): Promise<boolean> {

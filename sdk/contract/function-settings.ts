@@ -30,8 +30,8 @@ const retrySchema = z.strictObject({
 /** What holds for all versions of a function, and can be changed without a deploy. */
 export const functionSettingsSchema = z.strictObject({
   /**
-   * How many of its invocations run at once, on all nodes together; no bound unless given. With 0 none does: who waits for a result
-   * is refused, others wait until it is raised.
+   * How many of its invocations run at once, on all nodes together; no bound unless given. It holds for what is accepted from then
+   * on. With 0 none does: who waits for a result is refused, others wait until it is raised.
    */
   concurrency: z.number().int().min(0).max(10_000).optional(),
   /** Sandboxes of the current version that are kept parked on the nodes. */

@@ -74,22 +74,24 @@ if isHeld and ARGV[12] == '1' then
   return {'capped', cap}
 end
 
--- Who is held waits for its own function only, so it takes no room of those who wait for a worker. Of either, one that has
--- nothing waiting finds room beyond the end: who fills the queue is not to keep others out.
+-- Who is held waits for its own function only, and takes no room of others. A flow that has nothing waiting finds room
+-- beyond the end: who fills the queue is not to keep others out.
 local most = tonumber(ARGV[5])
-local hasWaiting = last > now
 if isHeld then
-  waiting = redis.call('ZCARD', KEYS[14])
-  hasWaiting = redis.call('EXISTS', KEYS[13]) == 1
-end
-if waiting >= most and (hasWaiting or waiting >= most + math.ceil(most / 10)) then
+  waiting = redis.call('ZCARD', KEYS[13])
+  if waiting >= most then
+    refuse()
+    return {'held_full', waiting}
+  end
+elseif waiting >= most and (last > now or waiting >= most + math.ceil(most / 10)) then
   refuse()
-  return {isHeld and 'held_full' or 'full', waiting}
+  return {'full', waiting}
 end
 
 -- Far from zero all tags are moved back, the order stays: BullMQ's priorities end before 2^21. That takes 5 us for each that
 -- waits, and all wait for it; so it is done when few do, and otherwise only where it has to be.
-if now >= 0x80000 and (ordered + delayed <= 1000 or now >= 0x180000) then
+local isNearEnd = math.max(now, last, top) >= 0x180000
+if now >= 0x80000 and (ordered + delayed <= 1000 or isNearEnd) then
   local all = redis.call('ZRANGE', KEYS[1], 0, ordered - 1, 'WITHSCORES')
   for i = 1, #all, 2 do
     local score = tonumber(all[i + 1]) - now * unit
@@ -138,10 +140,10 @@ return {'accepted', waiting + 1}`;
 export interface Admission {
   /**
    * `capped`: as many of its function run as may, `waiting` of them, and the caller does not want to wait. `held_full`: as
-   * many are held as may be.
+   * many of its function are held as may be.
    */
   status: 'accepted' | 'full' | 'held_full' | 'capped' | 'known' | 'absent';
-  /** Invocations that wait, this one included: for a worker, or, where it is held, for slots of their functions. */
+  /** Invocations that wait, this one included: for a worker, or, where it is held, for its function. */
   waiting: number;
   /** What the idempotency key stands for. */
   known?: { id: string; digest: string };

@@ -95,7 +95,7 @@ interface WaitOptions {
   idempotency?: Idempotency | undefined;
 }
 
-/** What waits for longer than that, as nothing but many retries make it, may be missing in a list. */
+/** What waits for longer than that, as many retries and a function that is stopped make it, may be missing in a list. */
 const waitsAtMostMs = 86_400_000;
 /** So long after a refusal the next request of its flow asks for a place before it is sent. */
 const refusalHoldsMs = 1_000;
@@ -155,12 +155,14 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       throw refusal(error) ?? uncertain(id, error);
     });
     if (admission.status === 'absent') throw uncertain(id, new Error('the job is not in the queue'));
-    refusedAtMs.delete(flow);
-    if (admission.status === 'accepted') return id;
+    if (admission.status === 'accepted') {
+      refusedAtMs.delete(flow);
+      return id;
+    }
     if (admission.known && idempotency)
       return knownId([admission.known.id, admission.known.digest], idempotency);
     if (admission.status === 'capped') throw capped(request.function?.name, admission.waiting);
-    if (admission.status === 'held_full') throw heldFull(admission.waiting);
+    if (admission.status === 'held_full') throw heldFull(request.function?.name, admission.waiting);
     refusedAtMs.set(flow, performance.now());
     throw queueFull(admission.waiting);
   }

@@ -41,8 +41,8 @@ export function queueFull(waiting: number): PlatformError {
   });
 }
 
-export function heldFull(waiting: number): PlatformError {
-  const message = `cannot enqueue: ${waiting} invocations wait for others of their functions, whose concurrency is capped`;
+export function heldFull(name: string | undefined, waiting: number): PlatformError {
+  const message = `cannot enqueue: ${waiting} invocations of "${name}" wait, as its settings cap its concurrency`;
   return new PlatformError('queue_full', message, { retryAfterSeconds: 1 });
 }
 

@@ -56,7 +56,8 @@ else
     if not times[1] or times[2] then redis.call('ZREM', KEYS[2], id) end
   end
 end
-local free = (capOf(KEYS[1]) or math.huge) - redis.call('ZCARD', KEYS[2])
+-- Where there is no cap any more, not all of them at once: they would fill the queue.
+local free = (capOf(KEYS[1]) or 1000) - redis.call('ZCARD', KEYS[2])
 local count = 0
 while count < free and count < 100 do
   local id = redis.call('ZPOPMIN', KEYS[3])[1]

@@ -76,6 +76,8 @@ describe('run', () => {
       stdout: 'hello you\n',
       stderr: '',
     });
+    const typed = await script('typed', 'const who: string = "you";\nconsole.log(`hello ${who}`);');
+    expect((await cli(['run', '--language', 'ts', typed])).stdout).toBe('hello you\n');
     expect(await cli(['run', '--language', 'klingon', file])).toEqual({
       code: 125,
       stdout: '',

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { useBuilds } from './builds.ts';
+import { untilHeard, useBuilds } from './builds.ts';
 import { makeTar, type TarEntry } from './make-tar.ts';
 
 const run = promisify(execFile);
@@ -62,9 +62,12 @@ os.execvp('sleep', ['sleep', sys.argv[1]])
 
 /** Runs a Python script as one RUN and returns what it printed. */
 async function inBuild(script: string): Promise<string[]> {
-  const { lines } = await builds.build('FROM bash\nCOPY probe.py /probe.py\nRUN python3 /probe.py', {
-    files: [{ path: 'probe.py', data: script }],
-  });
+  const { lines } = await builds.build(
+    `FROM bash\nCOPY probe.py /probe.py\nRUN python3 /probe.py; ${untilHeard}`,
+    {
+      files: [{ path: 'probe.py', data: script }],
+    },
+  );
   return lines;
 }
 
@@ -228,7 +231,7 @@ print('still here')
   it('leave no process behind, whatever they start', async () => {
     const before = await builds.census();
     const { lines } = await builds.build(
-      'FROM bash\nCOPY daemon.py /\nRUN python3 /daemon.py 97531 && grep -l sleep /proc/[0-9]*/comm',
+      `FROM bash\nCOPY daemon.py /\nRUN python3 /daemon.py 97531 && grep -l sleep /proc/[0-9]*/comm && ${untilHeard}`,
       { files: [daemon] },
     );
     expect(lines).toContainEqual(expect.stringMatching(/^\/proc\/\d+\/comm$/)); // it runs

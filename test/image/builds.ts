@@ -26,6 +26,12 @@ const native = resolve(import.meta.dirname, '../../runtime/native/build');
 const run = promisify(execFile);
 const instance = `test-build-${process.pid}`;
 
+/**
+ * At the end of a RUN whose output matters. Buildah stops copying as soon as it hears that the RUN has ended, before it has read
+ * what is left in the pipes (runCopyStdioPassData in its run_common.go): on a very busy machine a short one's can be lost.
+ */
+export const untilHeard = 'sleep 1';
+
 interface BuildTask {
   /** Of the context, beside the Dockerfile. */
   files?: TarEntry[];
