@@ -120,8 +120,9 @@ test('a signal reaches a handler, and ends a program that has none, whose stdin 
       written += 32_768;
     }),
   );
-  // Its pipe, the agent's window, and what its lane on Redis holds.
-  await vi.waitFor(() => expect(written).toBeGreaterThanOrEqual(256 * 1024), patience);
+  // What its lane on Redis holds. Its pipe and the agent's window may hold more, but for a user who has thousands of pipes, as
+  // tests beside this one may, the kernel makes new ones of two pages.
+  await vi.waitFor(() => expect(written).toBeGreaterThanOrEqual(7 * 32_768), patience);
   await expect(plain.write(Buffer.alloc(2 ** 20))).rejects.toThrow(RangeError);
   expect(await redis.memory('USAGE', `oncebox:input:${plain.id}:stdin`)).toBeLessThan(512 * 1024);
   expect(written).toBeLessThan(24 * 32_768);
