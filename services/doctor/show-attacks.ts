@@ -14,8 +14,7 @@ export async function showAttacks(session: Session, only: readonly string[]): Pr
   const { signal } = session.io;
   if (process.getuid?.() !== 0)
     throw new CliError('cannot attack: a platform is started for it, which takes root; try sudo');
-  const count = selectAttacks(only).length;
-  if (count === 0) throw new CliError(`cannot attack: no attack or group is called ${only.join(' or ')}`, 2);
+  const count = countOf(only);
 
   const colour = colours({ ...session.io, stdout: session.io.stderr });
   session.note(`starting a platform of its own; then ${count} attacks, which take some minutes`);
@@ -47,6 +46,14 @@ export async function showAttacks(session: Session, only: readonly string[]): Pr
   session.print({ rows, leaks }, () => text(rows, leaks, colours(session.io)));
   if (leaks.length > 0 || rows.some(({ held, control }) => held === false || control === false))
     session.exitCode = 1;
+}
+
+function countOf(only: readonly string[]): number {
+  try {
+    return selectAttacks(only).length;
+  } catch (error) {
+    throw new CliError(`cannot attack: ${(error as Error).message}`, 2);
+  }
 }
 
 function text(rows: readonly AttackRow[], leaks: readonly Leak[], colour: Colours): string {

@@ -21,8 +21,13 @@ afterAll(async () => {
   await ground?.close();
 });
 
-test.each(attacks)('$title is held, and succeeds where no wall is', ({ id }) => {
-  expect(rows.get(id)).toMatchObject({ held: true, control: true, detail: '' });
+test.each(attacks)('$id is held, and succeeds where no wall is', ({ id, title }) => {
+  const row = rows.get(id);
+  expect(row, `${title}: ${row?.detail ?? 'it was not tried'}`).toMatchObject({
+    held: true,
+    control: true,
+    detail: '',
+  });
 });
 
 test('nothing is left of the platform that was attacked', async () => {

@@ -104,8 +104,10 @@ async function inParallel<T, R>(
   return items.map((item) => [item, results.get(item) as R]);
 }
 
-/** Those of these groups or ids, in the order of the table; all when none is named. */
+/** Those of these groups or ids, in the order of the table; all when none is named. Throws when one is neither. */
 export function selectAttacks(only: readonly string[]): Attack[] {
+  const unknown = only.filter((name) => !allAttacks.some(({ id, group }) => id === name || group === name));
+  if (unknown.length > 0) throw new Error(`no attack or group is called ${unknown.join(' or ')}`);
   return allAttacks.filter(({ id, group }) => only.length === 0 || only.includes(id) || only.includes(group));
 }
 
