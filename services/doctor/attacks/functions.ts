@@ -46,9 +46,12 @@ export async function callFunction(ground: Ground, name: string, event: unknown 
   };
 }
 
+/** A boot that never ends is given half a minute, and the next may have to wait for others like it, milliseconds. */
+export const decidedWithinMs = 120_000;
+
 /** Calls until its initialisation is shared, which is when it has a zygote of its own. */
-export async function callUntilShared(ground: Ground, name: string, withinMs = 30_000): Promise<Called> {
-  const deadline = performance.now() + ground.ms(withinMs);
+export async function callUntilShared(ground: Ground, name: string): Promise<Called> {
+  const deadline = performance.now() + ground.ms(decidedWithinMs);
   for (;;) {
     const called = await callFunction(ground, name);
     if (called.record.init?.shared) return called;

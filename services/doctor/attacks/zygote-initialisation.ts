@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { firstOwnId } from '../../../runtime/image/ids.ts';
 import type { Attack } from './attack.ts';
-import { callFunction, callUntilShared, deployProgram, lastOf } from './functions.ts';
+import { callFunction, callUntilShared, decidedWithinMs, deployProgram, lastOf } from './functions.ts';
 import type { Ground } from './ground.ts';
 import { daemonName, untilGone } from './processes.ts';
 import { programPath } from './programs.ts';
@@ -238,19 +238,18 @@ async function victimIsWell(ground: Ground): Promise<void> {
 
 /** Calls until its zygote serves, or the log says that it has none. Every call has to be answered, and honestly. */
 async function callUntilDecided(ground: Ground, name: string, end: Act['end']): Promise<'shared' | 'unfit'> {
-  const seen = ground.complaints.length;
-  // A boot that never ends is given half a minute, and may have to wait for others like it.
-  const deadline = performance.now() + ground.ms(120_000);
+  const refusal = refusalsOf(ground, name);
+  const deadline = performance.now() + ground.ms(decidedWithinMs);
   for (;;) {
     const record = await callHonest(ground, name);
-    const complaint = ground.complaints.slice(seen).some((line) => line.includes(name));
-    if (complaint) return 'unfit';
-    // One that is shared may yet be found out; it is what it seems after a few calls more.
     if (record.init?.shared) {
       if (end === 'shared') return 'shared';
+      // It may yet be found out; it is what it seems after a few calls more.
       for (let calls = 0; calls < 4; calls++) await callHonest(ground, name);
-      return ground.complaints.slice(seen).some((line) => line.includes(name)) ? 'unfit' : 'shared';
+      return refusal() ? 'unfit' : 'shared';
     }
+    // One that is fit may be refused on a busy machine, and is tried again.
+    if (end !== 'shared' && refusal()) return 'unfit';
     must(
       performance.now() < deadline,
       'it neither got a zygote nor was refused one',
@@ -258,6 +257,12 @@ async function callUntilDecided(ground: Ground, name: string, end: Act['end']): 
     );
     await delay(ground.ms(50), undefined, { signal: ground.signal });
   }
+}
+
+/** Whether the log has said since that a function is unfit for a zygote: for what it did, not for what others do. */
+function refusalsOf({ complaints }: Ground, name: string): () => boolean {
+  const seen = complaints.length;
+  return () => complaints.slice(seen).some((line) => line.includes(name) && !line.includes('others do'));
 }
 
 async function callHonest(ground: Ground, name: string) {
@@ -354,12 +359,12 @@ const fakeSuccess: Attack = {
 };
 
 async function decideBy(ground: Ground, name: string): Promise<'shared' | 'unfit'> {
-  const seen = ground.complaints.length;
-  const deadline = performance.now() + ground.ms(40_000);
+  const refusal = refusalsOf(ground, name);
+  const deadline = performance.now() + ground.ms(decidedWithinMs);
   for (;;) {
     const { record } = await callFunction(ground, name);
     if (record.init?.shared) return 'shared';
-    if (ground.complaints.slice(seen).some((line) => line.includes(name))) return 'unfit';
+    if (refusal()) return 'unfit';
     must(
       performance.now() < deadline,
       'it neither got a zygote nor was refused one',
