@@ -1,5 +1,6 @@
 import type { Context } from 'hono';
 import { newInvocationId } from '../../queue/invocation-id.ts';
+import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
@@ -73,7 +74,16 @@ export function invokeOperations(deps: GatewayDeps) {
         return { status: 200, headers, raw: JSON.stringify(result) };
       },
       'finished',
-    );
+    ).catch((error: unknown) => endPending(c, error));
+  }
+
+  /** Clients send again what has a 504: it is not to run beside that. Who has a key comes back for this one. */
+  async function endPending(c: C, error: unknown): Promise<never> {
+    const isPending = error instanceof PlatformError && error.code === 'result_pending';
+    const id = isPending ? error.details.invocationId : undefined;
+    if (id !== undefined && c.req.header('idempotency-key') === undefined)
+      await deps.queue.cancel(id, c.get('tenant'));
+    throw error;
   }
 
   async function accept(c: C): Promise<Response> {
