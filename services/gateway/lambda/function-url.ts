@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
@@ -63,7 +64,7 @@ function eventOf(c: Context<GatewayEnv>, id: string, name: string, body: Buffer)
         method: c.req.method,
         path: rawPath,
         protocol: 'HTTP/1.1',
-        sourceIp: '127.0.0.1',
+        sourceIp: sourceIpOf(c),
         userAgent: headers['user-agent'] ?? '',
       },
       requestId: id,
@@ -75,6 +76,12 @@ function eventOf(c: Context<GatewayEnv>, id: string, name: string, body: Buffer)
     ...(body.length > 0 && { body: body.toString(isBase64Encoded ? 'base64' : 'utf8') }),
     isBase64Encoded,
   };
+}
+
+/** Of who is at the other end of the connection, which may be a proxy; IPv4 as such also where a socket has both. */
+function sourceIpOf({ env }: Context): string {
+  const { incoming }: Partial<HttpBindings> = env ?? {};
+  return incoming?.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
 }
 
 /** `12/Mar/2020:19:03:58 +0000` */

@@ -1,4 +1,8 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { listen } from '../../../services/gateway/server.ts';
+import type { InvocationJob } from '../../../services/queue/job.ts';
 import { finished, gate, useGateway } from '../../support/gateway.ts';
 import { nodeImage } from '../../support/images.ts';
 import { useRedis } from '../../support/redis.ts';
@@ -114,4 +118,26 @@ test('a handler that streams nothing is answered for as it returns, in either mo
   const result = { statusCode: 201, body: 'one' };
   await gateway.startWorker(async (job) => finished(job, { outcome: { status: 'ok', result } }));
   expect(await answer('RESPONSE_STREAM')).toMatchObject({ status: 201, text: 'one' });
+});
+
+test('the source of a request is who is at the other end of its connection', async () => {
+  const jobs: InvocationJob[] = [];
+  await gateway.startWorker(async (job) => {
+    jobs.push(job.data);
+    return finished(job);
+  });
+  await gateway.postJson(config, { AuthType: 'NONE' });
+  const server = await listen(gateway.app, { host: '127.0.0.1', port: 0 });
+  gateway.undo.push(() => server.close(1_000));
+  const asked = request({
+    ...{ host: '127.0.0.1', port: server.port, path: '/lambda-url/site/', localAddress: '127.0.0.2' },
+    headers: { 'x-forwarded-for': '192.0.2.1' },
+  }).end();
+  const [response] = await once(asked, 'response');
+  response.resume();
+  const { program } = jobs[0] as InvocationJob;
+  expect(JSON.parse((program as { eventJson: string }).eventJson)).toMatchObject({
+    ...{ headers: { 'x-forwarded-for': '192.0.2.1' } },
+    requestContext: { http: { sourceIp: '127.0.0.2' } },
+  });
 });
