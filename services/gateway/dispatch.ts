@@ -175,6 +175,8 @@ async function replyFinished(
       isCancelled: idempotency === undefined,
     };
     const made = await streamReply({ queue, held }, streamed, onError, makeStreamed);
+    // Nobody reads the body of that reply, and nobody would say so.
+    if (c.req.method === 'HEAD') await made.body?.cancel();
     return withOwnHeaders(c, made);
   }
   logger.debug(
