@@ -44,6 +44,7 @@ export async function findFunction(
       user,
       codeLayer,
       function: { name, version, digest },
+      reference,
       imageDigest: digest,
       ...(zygote === false && { zygote }),
       ...(secrets && { secrets }),

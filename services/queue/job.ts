@@ -46,6 +46,8 @@ export const invocationJobSchema = z.object({
     .regex(/^[a-f0-9]{64}$/)
     .optional(),
   function: invocationSchema.shape.function,
+  /** The function as the caller named it, perhaps with a version or an alias; absent from older gateways. */
+  reference: z.string().optional(),
   /** False: the version is not to be initialised in a zygote. */
   zygote: z.boolean().optional(),
   /** Digest of the image's manifest where the gateway knows it (function versions). */
