@@ -59,7 +59,7 @@ export interface InvocationQueue {
   get(id: string, tenant?: string): Promise<Invocation | undefined>;
   /**
    * Ends an invocation and returns its record: one that waited is cancelled then and there; of one that runs the
-   * worker is told, and the record is still `running`; one that is finished stays as it is.
+   * worker is told, and the record is still `running`, but it is not run again; one that is finished stays as it is.
    */
   cancel(id: string, tenant?: string): Promise<Invocation | undefined>;
   /** What an idempotency key stands for. */

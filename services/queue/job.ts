@@ -88,5 +88,8 @@ export const cancelledKey = (id: string) => `oncebox:cancelled:${id}`;
 /** Their ids, by the time in ms. */
 export const cancelledIndexKey = 'oncebox:cancelled-at';
 
+/** Of a job's hash: somebody cancelled it while it was with a worker. */
+export const cancelledField = 'cancelled';
+
 /** Channel on which gateways ask every worker to cancel: the message is an invocation id. */
 export const cancelChannel = 'oncebox:cancel';
