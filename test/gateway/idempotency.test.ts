@@ -125,6 +125,23 @@ test('who hangs up does not cancel an invocation that has a key', async () => {
   expect(await again.json()).toMatchObject({ stdout: 'went on' });
 });
 
+test('who hangs up ends the wait for an earlier request with his key, and not that request', async () => {
+  const [first, second] = [asked('inv_a'), asked('inv_b')];
+  await gateway.queue.enqueue(first.id, first.request, first.idempotency);
+  const caller = new AbortController();
+  const waiting = gateway.queue.enqueueAndWait(second.id, second.request, {
+    timeoutMs: 600_000,
+    signal: caller.signal,
+    idempotency: second.idempotency,
+    added: () => setImmediate(() => caller.abort()),
+  });
+  await expect(waiting).rejects.toMatchObject({
+    code: 'result_pending',
+    details: { invocationId: first.id },
+  });
+  expect(await gateway.queue.get(first.id)).toMatchObject({ status: 'queued' });
+});
+
 test('a request that is refused leaves its key free', async () => {
   const first = await run('0', asynchronous);
   for (let i = 0; i < 2; i++) await run('0', asynchronous);
