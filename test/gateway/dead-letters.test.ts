@@ -52,7 +52,10 @@ async function redriven(id: string): Promise<InvocationJob> {
   const response = await redrive(id);
   expect(response.status).toBe(202);
   const { id: again } = (await response.json()) as Invocation;
-  return invocationJobSchema.parse(JSON.parse((await redis.redis.hget(queueKey(again), 'data')) ?? ''));
+  const data = (await redis.redis.hget(queueKey(again), 'data')) ?? '';
+  const job = invocationJobSchema.parse(JSON.parse(data));
+  expect(job.requestId).toBe(response.headers.get('oncebox-request-id'));
+  return job;
 }
 const redrive = (id: string) => gateway.app.request(`/v1/dead-letters/${id}/redrive`, { method: 'POST' });
 

@@ -61,7 +61,8 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
       if (before !== undefined) return accepted(c, before);
       const letter = await known(tenant, deadId);
       const id = newInvocationId();
-      const job = { ...(await request(letter, id)), receivedAtMs: c.get('receivedAtMs') };
+      const origin = { requestId: c.get('requestId'), trace: c.get('span').context };
+      const job = { ...(await request(letter, id)), ...origin, receivedAtMs: c.get('receivedAtMs') };
       // Who was to be told of the first one's end is told of this one's.
       const acceptedId = await accept(deps, id, job, once);
       await deadLetters.remove(tenant, deadId);
