@@ -16,8 +16,7 @@ import { keepNewest } from './trim-index.ts';
 /**
  * Takes a job off what waits and records it as cancelled, atomically: whoever removes it from there owns it, so a worker
  * either never sees it or keeps it. Its flow gets its turn back. The job itself goes in the same step: one that nothing
- * lists and that never ends would have its slot and its place for ever. One that is with a worker is marked instead, and not run
- * again (put-off.ts): the worker that is told may die of something else, or be done with this run already.
+ * lists and that never ends would have its slot and its place for ever.
  * KEYS: cancelled record, index of these, flows, prioritized, delayed, wait, all held, held of the function, job. ARGV: job id, record JSON, time to keep it in ms,
  * Unix time in ms, prefix of cancelled records, how many are kept, flow, its cost. Returns 1 if taken.
  */
@@ -30,6 +29,7 @@ elseif redis.call('ZREM', KEYS[7], ARGV[1]) == 1 then
   redis.call('ZREM', KEYS[8], ARGV[1])
 elseif redis.call('ZREM', KEYS[5], ARGV[1]) == 0 and redis.call('LREM', KEYS[6], 1, ARGV[1]) == 0 then
   if redis.call('EXISTS', KEYS[9]) == 1 and redis.call('HEXISTS', KEYS[9], 'finishedOn') == 0 then
+    -- So that it is not put off and run again: the worker that is told may die first, or be done with this run already.
     redis.call('HSET', KEYS[9], '${cancelledField}', 1)
   end
   return 0
