@@ -12,7 +12,7 @@ interface CallOptions {
   /** As the caller named the function; its name and version unless given. */
   invokedFunctionArn?: string;
   /** JSON, for the context of Lambda's handlers. */
-  clientContext?: string;
+  clientContext?: string | undefined;
 }
 
 /** The version that a call runs, as it was when the call came: all calls of a batch run the same. */
@@ -44,6 +44,7 @@ export async function findFunction(
       user,
       codeLayer,
       function: { name, version, digest },
+      reference,
       imageDigest: digest,
       ...(zygote === false && { zygote }),
       ...(secrets && { secrets }),
