@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -101,19 +102,23 @@ static void parse_arguments(int argc, char **argv) {
     die("--instance must be a file name");
 }
 
+/* As the worker, in whose directory it is: the socket is his from its birth, and nothing that he can put in its place
+ * meanwhile, a link or another's file, is removed or given away by our rights. */
 static int listen_socket(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(launcher.socket_path) >= sizeof(address.sun_path))
     die("cannot listen on %s: longer than %zu bytes", launcher.socket_path, sizeof(address.sun_path) - 1);
   strcpy(address.sun_path, launcher.socket_path);
-  unlink(launcher.socket_path);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   mode_t mask = umask(0177);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-    die("cannot listen on %s: %m", launcher.socket_path);
+  setfsuid(launcher.worker_uid); /* it has no errors to tell: who asks again is told who he is */
+  if (setfsuid((uid_t)-1) != (int)launcher.worker_uid) die("cannot act as user %u", launcher.worker_uid);
+  unlink(launcher.socket_path);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1024) < 0)
+    die("cannot listen on %s as user %u: %m", launcher.socket_path, launcher.worker_uid);
+  setfsuid(0);
+  prctl(PR_SET_DUMPABLE, 1); /* taken back by the change; zones are copies of us, and who joins a sandbox needs it of its init */
   umask(mask);
-  if (chown(launcher.socket_path, launcher.worker_uid, (gid_t)-1) < 0 || listen(fd, 1024) < 0)
-    die("cannot listen on %s: %m", launcher.socket_path);
   return fd;
 }
 

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, mkdtemp, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +24,7 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'oncebox-test-access-'));
   await chmod(directory, 0o755);
   for (const name of ['layers', 'theirs', 'ours']) await mkdir(join(directory, name));
+  await chown(join(directory, 'theirs'), ids.worker.uid, ids.worker.gid);
   launcher = await startLauncher(join(directory, 'theirs'), join(directory, 'layers'), ids.worker.uid);
   ours = await startLauncher(join(directory, 'ours'), join(directory, 'layers'), process.getuid?.());
 });
@@ -90,6 +91,31 @@ test('whoever gets past the mode is refused by who he is, be he root', async () 
   } finally {
     await chmod(launcher.socket, 0o600);
   }
+});
+
+test('its socket is made by the rights of the worker: what a link in its place leads to stays as it is', async () => {
+  const [victim, theirs, another] = ['victim', 'links', 'not-theirs'].map((name) => join(directory, name)) as [
+    string,
+    string,
+    string,
+  ];
+  await writeFile(victim, 'x', { mode: 0o640 });
+  for (const dir of [theirs, another]) {
+    await mkdir(dir);
+    await symlink(victim, join(dir, 'launcher.sock'));
+  }
+  await chown(theirs, ids.worker.uid, ids.worker.gid);
+  const started = await startLauncher(theirs, join(directory, 'layers'), ids.worker.uid);
+  const { mode, uid, gid } = await lstat(started.socket);
+  expect({ kind: mode & 0o170000, mode: mode & 0o777, uid, gid }).toEqual({
+    ...{ kind: 0o140000, mode: 0o600 },
+    ...{ uid: ids.worker.uid, gid: 0 },
+  });
+  await started.stop();
+  // Root could have replaced this one, and would then have given away what it found there.
+  await expect(startLauncher(another, join(directory, 'layers'), ids.worker.uid)).rejects.toThrow('exit code 1');
+  expect(await readlink(join(another, 'launcher.sock'))).toBe(victim);
+  expect(await lstat(victim)).toMatchObject({ uid: 0, size: 1 });
 });
 
 interface Client {
