@@ -151,9 +151,9 @@ static void hide_command_line(void) {
   memcpy(start, "init", (size_t)(end - start) < 4 ? (size_t)(end - start) : 4);
 }
 
-static void zone_main(uint32_t id, int worker, int alive, int mapped, const struct cgroup_zone *cgroup,
+static void zone_main(uint32_t id, int worker, int alive, int mapped, int devices, const struct cgroup_zone *cgroup,
                       const struct zone_request *request) __attribute__((noreturn));
-static void zone_main(uint32_t id, int worker, int alive, int mapped, const struct cgroup_zone *cgroup,
+static void zone_main(uint32_t id, int worker, int alive, int mapped, int devices, const struct cgroup_zone *cgroup,
                       const struct zone_request *request) {
   static struct zone zone;
   char go;
@@ -183,7 +183,7 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   zone.trusted = request->trusted;
   zone.ready_within = launcher.ready_within;
   zone.zygote_argv = (char **)request->argv;
-  zone_enter_root(launcher.layers_dir, launcher.platform_dir);
+  zone_enter_root(launcher.layers_dir, launcher.platform_dir, devices);
   /* Who runs reads the end of `alive`; who is stopped does not. After the change of ids, which takes this back. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) die("cannot be told of the launcher's end: %m");
   hide_command_line();
@@ -215,7 +215,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
   struct cgroup_zone cgroup;
   cgroup.blkio = -1;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) cgroup.dir[i] = -1;
-  int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
+  int mapped[2] = {-1, -1}, alive[2] = {-1, -1}, devices = -1;
   const char *failure = NULL;
   pid_t pid = -1;
   if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, own, &cgroup) < 0) {
@@ -224,6 +224,8 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     failure = "cannot set the zygote's caps";
   } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
     failure = "cannot make a pipe";
+  } else if ((devices = root_make_devices()) < 0) {
+    failure = "cannot make the zone's devices";
   } else {
     struct clone_args arguments = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
@@ -241,7 +243,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
       layers_leave();
       builds_leave();
       ocis_leave();
-      zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
+      zone_main(id, worker, alive[0], mapped[0], devices, &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
     else if (write_id_map(pid, SHARED_ID_COUNT, own) < 0) failure = "cannot map the zone's ids";
@@ -253,6 +255,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
   if (mapped[0] >= 0) close(mapped[0]);
   if (mapped[1] >= 0) close(mapped[1]);
   if (alive[0] >= 0) close(alive[0]);
+  if (devices >= 0) close(devices);
   if (pid > 0) {
     launcher.zones[slot].pid = pid;
     launcher.zones[slot].id = id;

@@ -642,9 +642,9 @@ void oci_main(const struct oci_start *start_request) {
   oci.cgroup = start_request->cgroup;
   oci.in = oci.out = oci.err = -1;
   if (read(start_request->mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
-  int kept[2 + MAX_CGROUP_DIRS] = {oci.connection, oci.alive};
-  for (int i = 0; i < oci.cgroup.layout.count; i++) kept[2 + i] = oci.cgroup.dir[i];
-  if (descriptors_keep(kept, 2 + oci.cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
+  int kept[3 + MAX_CGROUP_DIRS] = {oci.connection, oci.alive, start_request->devices};
+  for (int i = 0; i < oci.cgroup.layout.count; i++) kept[3 + i] = oci.cgroup.dir[i];
+  if (descriptors_keep(kept, 3 + oci.cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
   prctl(PR_SET_NAME, "oci");
   signal(SIGPIPE, SIG_IGN);
   signal(SIGINT, SIG_DFL); /* the launcher ignores it, and every program would inherit that */

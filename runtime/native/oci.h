@@ -36,6 +36,7 @@ void ocis_end(void);
 struct oci_start {
   struct oci_request request;
   int connection, alive, mapped;
+  int devices; /* of root_make_devices() */
   struct cgroup_zone cgroup;
   const struct filters *filters;
   const char *layers_dir, *platform_dir;

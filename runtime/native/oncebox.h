@@ -338,14 +338,15 @@ bool seccomp_compile(struct filters *filters);
 
 /* ---- root.c: roots of zones and builds. Whatever fails ends the process, and with it its mount namespace ---- */
 #define ROOT_PLACE "/tmp" /* where a new root is put together; in a mount namespace of one's own */
-#define ROOT_DEVICES 5
 int root_clone_tree(const char *path);
 /* Closes the tree. */
 void root_place_tree(int tree, const char *path, uint64_t attributes);
 void root_make_dir(const char *path);
 void root_make_link(const char *target, const char *path);
-void root_take_devices(int trees[ROOT_DEVICES]);
-void root_place_devices(const int trees[ROOT_DEVICES]);
+/* By the host's root: a mount of a /dev that is nobody else's, and in no mount table yet. -1 with errno. */
+int root_make_devices(void);
+/* Closes the tree. */
+void root_place_devices(int tree);
 /* What is to lie over parts of each /proc that is made below; `proc` is one of this kernel. */
 void root_make_masks(const char *proc);
 /* Over the proc that is the working directory. -1 with errno. */
@@ -384,7 +385,8 @@ struct zone {
 };
 /* In its zygote's environment: not an argument, which everyone on the host could read. */
 #define INIT_VARIABLE "ONCEBOX_INIT="
-void zone_enter_root(const char *layers_dir, const char *platform_dir);
+/* `devices` is of root_make_devices(). */
+void zone_enter_root(const char *layers_dir, const char *platform_dir, int devices);
 /* What the agent has of its zygote. It hears it through pipes: over a socket it could be sent descriptors, and those
  * can be made to take for ever to close. */
 struct zygote_link {
@@ -539,6 +541,7 @@ struct build_start {
   struct build_limits limits;
   int connection, alive, mapped;
   int workspace; /* mount that becomes /build */
+  int devices;   /* of root_make_devices() */
   struct cgroup_zone cgroup;
   const struct filter *filter;
   const char *layers_dir, *layers;
