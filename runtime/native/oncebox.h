@@ -158,7 +158,7 @@ struct run_report {
   int32_t signal;    /* 0: exited by itself */
   uint32_t oom_kills;
   uint32_t pids_refused;
-  uint8_t disk_full;
+  uint8_t disk_full; /* with the next, at any look */
   uint8_t inodes_full;
   uint8_t stdout_truncated;
   uint8_t stderr_truncated;
@@ -489,6 +489,14 @@ void changes_note_platform(int tmpfs, struct platform_files *out);
  * when that is all of it. `layers` and `scratch` are the sandbox's. -1 with errno when it cannot be started. */
 int changes_start(int tmpfs, const char *layers, bool scratch, bool work_only, const struct platform_files *platform,
                   const struct filter *filter, uint64_t max_bytes, int *pidfd);
+
+/* ---- disk-use.c ---- */
+struct disk_use {
+  uint64_t peak_bytes, peak_inodes; /* the most that was seen */
+  bool was_full, inodes_were_full;  /* at any look */
+};
+/* Looks at a writable layer; returns when to look again. */
+uint64_t disk_look(int tmpfs, struct disk_use *use);
 
 /* ---- exec.c ---- */
 void exec_zygote_main(void) __attribute__((noreturn));
