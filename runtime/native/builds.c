@@ -97,8 +97,7 @@ const char *builds_start(int connection, uint8_t *payload, size_t length, const 
   close(start.workspace);
   cgroup_zone_close(&start.cgroup);
   if (builds[slot].pid == 0) {
-    cgroup_zone_remove(launcher->cgroups, launcher->instance, builds[slot].zone);
-    layers_release_directory(builds[slot].directory, -1);
+    removals_add(launcher, (struct removal){.zone = builds[slot].zone, .connection = -1, .directory = builds[slot].directory});
   }
   errno = saved;
   return failure;
@@ -108,9 +107,7 @@ bool builds_reap(pid_t pid, const struct launcher_view *launcher) {
   for (int i = 0; i < MAX_BUILDS; i++) {
     if (builds[i].pid != pid) continue;
     close(builds[i].alive);
-    cgroup_zone_remove(launcher->cgroups, launcher->instance, builds[i].zone);
-    /* Takes the connection with it, and closes it when the directory is gone. */
-    layers_release_directory(builds[i].directory, builds[i].connection);
+    removals_add(launcher, (struct removal){.zone = builds[i].zone, .connection = builds[i].connection, .directory = builds[i].directory});
     builds[i].pid = 0;
     return true;
   }

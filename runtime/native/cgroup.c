@@ -129,24 +129,23 @@ static void kill_members(int dir) {
   if (write_file_at(dir, "cgroup.kill", "1") < 0) kill_listed(dir);
 }
 
-/* Removes a directory and all below it, killing what still runs in it: by construction that is ours. */
-static void remove_tree(int parent, const char *name) {
+/* Removes a directory and all below it, killing what still runs in it: by construction that is ours. False, with errno, when
+ * something is left: a killed process leaves its cgroup a moment later. */
+static bool remove_tree(int parent, const char *name) {
   int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (dir < 0) return;
+  if (dir < 0) return errno == ENOENT;
   DIR *entries = fdopendir(dup(dir));
   if (entries) {
     for (struct dirent *entry; (entry = readdir(entries));)
       if (entry->d_type == DT_DIR && entry->d_name[0] != '.') remove_tree(dir, entry->d_name);
     closedir(entries);
   }
-  /* A killed process leaves its cgroup a moment later: wait for it, at most two seconds. */
-  for (int attempt = 0; attempt < 200; attempt++) {
-    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) break;
-    if (errno != EBUSY) break;
-    kill_members(dir);
-    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-  }
+  bool gone = unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
+  int saved = errno;
+  if (!gone) kill_members(dir);
   close(dir);
+  errno = saved;
+  return gone;
 }
 
 static int open_dir(int parent, const char *path) {
@@ -199,7 +198,9 @@ static void sweep_mount(const char *mount, const char *instance) {
   snprintf(path, sizeof(path), "%s/oncebox", mount);
   int ours = open_dir(AT_FDCWD, path);
   if (ours < 0) return;
-  remove_tree(ours, instance);
+  /* Nobody is being served: at most ten seconds for whoever was killed. */
+  for (int attempt = 0; attempt < 1000 && !remove_tree(ours, instance) && errno == EBUSY; attempt++)
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
   close(ours);
   rmdir(path); /* Fails when another instance is there, as it should. */
 }
@@ -373,19 +374,26 @@ int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid) {
   return 0;
 }
 
-static void remove_zone(const char *mount, const char *instance, uint32_t id) {
+static bool remove_zone(const char *mount, const char *instance, uint32_t id) {
   char path[384], name[32];
   snprintf(path, sizeof(path), "%s/oncebox/%s", mount, instance);
   snprintf(name, sizeof(name), "zone%u", id);
   int dir = open_dir(AT_FDCWD, path);
-  if (dir < 0) return;
-  remove_tree(dir, name);
+  if (dir < 0) return errno == ENOENT;
+  bool gone = remove_tree(dir, name);
+  int saved = errno;
   close(dir);
+  errno = saved;
+  return gone;
 }
 
-void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t id) {
-  for (int i = 0; i < layout->count; i++) remove_zone(layout->mount[i], instance, id);
-  if (layout->version == 1 && layout->io_bytes > 0) remove_zone(layout->blkio, instance, id);
+int cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t id) {
+  int left = 0; /* errno of one that is */
+  for (int i = 0; i < layout->count; i++)
+    if (!remove_zone(layout->mount[i], instance, id)) left = errno;
+  if (layout->version == 1 && layout->io_bytes > 0 && !remove_zone(layout->blkio, instance, id)) left = errno;
+  errno = left;
+  return left == 0 ? 0 : -1;
 }
 
 int cgroup_zone_limit(const struct cgroup_zone *zone, const struct build_limits *limits) {

@@ -209,6 +209,19 @@ static uint32_t next_zone(void) {
   return ++launcher.next_zone;
 }
 
+static const struct launcher_view *view(void) {
+  static struct launcher_view view;
+  view = (struct launcher_view){.layers_dir = launcher.layers_dir,
+                                .platform_dir = launcher.platform_dir,
+                                .instance = launcher.instance,
+                                .cgroups = &launcher.cgroups,
+                                .filters = &launcher.filters,
+                                .next_zone = next_zone,
+                                .forget_others = forget_others,
+                                .hide_command_line = hide_command_line};
+  return &view;
+}
+
 static const char *start_zone(int slot, int worker, const struct zone_request *request) {
   /* The slot is free when the last process of the zone before is gone, so nobody has these ids. */
   uint32_t id = next_zone(), own = OWN_ID_BASE + (uint32_t)slot * OWN_ID_STRIDE;
@@ -243,6 +256,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
       layers_leave();
       builds_leave();
       ocis_leave();
+      removals_leave();
       zone_main(id, worker, alive[0], mapped[0], devices, &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
@@ -265,23 +279,10 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     if (failure) kill(pid, SIGKILL);
   } else {
     if (alive[1] >= 0) close(alive[1]);
-    cgroup_zone_remove(&launcher.cgroups, launcher.instance, id);
+    removals_add(view(), (struct removal){.zone = id, .connection = -1, .directory = -1});
   }
   errno = saved;
   return failure;
-}
-
-static const struct launcher_view *view(void) {
-  static struct launcher_view view;
-  view = (struct launcher_view){.layers_dir = launcher.layers_dir,
-                                .platform_dir = launcher.platform_dir,
-                                .instance = launcher.instance,
-                                .cgroups = &launcher.cgroups,
-                                .filters = &launcher.filters,
-                                .next_zone = next_zone,
-                                .forget_others = forget_others,
-                                .hide_command_line = hide_command_line};
-  return &view;
 }
 
 /* Everything in it has been checked when it is used, in requests.c: we are root. */
@@ -389,8 +390,7 @@ static void reap(void) {
     for (int i = 0; i < MAX_ZONES; i++)
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
-        cgroup_zone_remove(&launcher.cgroups, launcher.instance, launcher.zones[i].id);
-        close(launcher.zones[i].connection);
+        removals_add(view(), (struct removal){.zone = launcher.zones[i].id, .connection = launcher.zones[i].connection, .directory = -1});
         launcher.zones[i].pid = 0;
       }
   }
@@ -434,7 +434,7 @@ static void serve(void) {
     for (int i = 0; i < MAX_PENDING; i++) /* of -1 nothing is ever heard */
       requests[i] = (struct pollfd){.fd = launcher.pending[i].connection, .events = POLLIN};
     size_t watched = layers_watch(unpacked), zones = 0;
-    int patience = sooner(watch_zones(unpacked + watched, &zones), until_next_is_late());
+    int patience = sooner(sooner(watch_zones(unpacked + watched, &zones), until_next_is_late()), removals_work(view()));
     if (poll(events, 3 + MAX_PENDING + watched + zones, patience) < 0) {
       if (errno != EINTR) die("cannot poll: %m");
       continue; /* it has not said what is there */

@@ -12,6 +12,7 @@
  * comes out is believed as little as what an image's own zone says.
  */
 #define _GNU_SOURCE
+#include "frames.h"
 #include "oci.h"
 #include "secrets.h"
 
@@ -38,7 +39,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SANDBOX 1 /* its number on the connection, and that of its cgroup */
+#define SANDBOX OCI_SANDBOX
 /* What creating and starting may take each; a parked sandbox may wait as long as it is wanted. */
 #define RUNTIME_WITHIN_USEC 30000000u
 /* How long a program may seem to be starting before its time counts: it could hold back who says that it runs. */
@@ -488,14 +489,15 @@ static void answer_stat(void) {
   tell(FRAME_STAT, &report, sizeof(report), NULL, 0);
 }
 
-static void hear_frame(uint8_t type, const uint8_t *payload, size_t length) {
-  switch (type) {
-    case FRAME_RUN: run(payload, length); break;
+static void obey(const struct frame *frame) {
+  if (frame->sandbox != SANDBOX) die("the worker sent a frame for another sandbox");
+  switch (frame->type) {
+    case FRAME_RUN: run(frame->payload, frame->length); break;
     case FRAME_STAT: answer_stat(); break;
     case FRAME_KILL:
       if (oci.state >= STARTING) report_and_end(END_KILLED);
       _exit(0);
-    default: die("the worker sent a frame of unknown type %u", type);
+    default: die("the worker sent a frame of type %u, which is for zones", frame->type);
   }
 }
 
@@ -505,15 +507,12 @@ static void hear_worker(void) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) _exit(0); /* whoever wanted the sandbox is gone: all of it goes with us */
   buffer_append(&oci.inbox, chunk, (size_t)got);
-  while (oci.inbox.length >= 9) {
-    const uint8_t *data = oci.inbox.data + oci.inbox.start;
-    uint32_t rest, sandbox;
-    memcpy(&rest, data, sizeof(rest));
-    memcpy(&sandbox, data + 5, sizeof(sandbox));
-    if (rest < 5 || rest > MAX_FRAME || sandbox != SANDBOX) die("the worker sent a malformed frame");
-    if (oci.inbox.length < 4 + (size_t)rest) return;
-    hear_frame(data[4], data + 9, rest - 5);
-    buffer_drop_front(&oci.inbox, 4 + (size_t)rest);
+  explicit_bzero(chunk, (size_t)got); /* as buffers do */
+  for (size_t size = 1; size > 0; buffer_drop_front(&oci.inbox, size)) {
+    struct frame frame;
+    const char *wrong = frame_next(oci.inbox.data + oci.inbox.start, oci.inbox.length, &frame, &size);
+    if (wrong) die("the worker sent what is no frame: %s", wrong);
+    if (size > 0) obey(&frame);
   }
 }
 

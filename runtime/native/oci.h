@@ -33,6 +33,7 @@ void ocis_leave(void);
 void ocis_end(void);
 
 /* ---- oci.c: pid 1 of one such sandbox ---- */
+#define OCI_SANDBOX 1u /* its number on the connection, and that of its cgroup */
 struct oci_start {
   struct oci_request request;
   int connection, alive, mapped;

@@ -99,7 +99,7 @@ const char *ocis_start(int connection, const uint8_t *payload, size_t length, co
                 : start_oci(slot, &start, launcher);
   int saved = errno;
   cgroup_zone_close(&start.cgroup);
-  if (ocis[slot].pid == 0) cgroup_zone_remove(launcher->cgroups, launcher->instance, ocis[slot].zone);
+  if (ocis[slot].pid == 0) removals_add(launcher, (struct removal){.zone = ocis[slot].zone, .connection = -1, .directory = -1});
   errno = saved;
   return failure;
 }
@@ -108,8 +108,7 @@ bool ocis_reap(pid_t pid, const struct launcher_view *launcher) {
   for (int i = 0; i < MAX_OCIS; i++) {
     if (ocis[i].pid != pid) continue;
     close(ocis[i].alive);
-    cgroup_zone_remove(launcher->cgroups, launcher->instance, ocis[i].zone);
-    close(ocis[i].connection);
+    removals_add(launcher, (struct removal){.zone = ocis[i].zone, .sandbox = OCI_SANDBOX, .connection = ocis[i].connection, .directory = -1});
     ocis[i].pid = 0;
     return true;
   }

@@ -289,7 +289,7 @@ int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
 void cgroup_zone_close(struct cgroup_zone *zone);
 /* The caller moves itself to where the zygote's caps are. */
 void cgroup_zygote_enter(const struct cgroup_zone *zone);
-void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t zone);
+int cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t zone);
 /* For the zone as a whole, by the launcher: what is in it cannot change them. */
 int cgroup_zone_limit(const struct cgroup_zone *zone, const struct build_limits *limits);
 /* What its agent and all its children but sandboxes met. */
@@ -538,6 +538,21 @@ struct launcher_view {
   void (*hide_command_line)(void); /* the directories' names go with it */
   void (*forget_others)(int connection); /* requests that are under way, but that of the connection */
 };
+/* ---- removals.c: the launcher's part of taking cgroups away ---- */
+struct removal {
+  uint32_t zone;
+  uint32_t sandbox; /* who is gone, when something of it stays; 0: that is only logged */
+  int connection;   /* closed in the end; -1: nobody waits */
+  int directory;    /* of layers.c, released in the end, with the connection; -1: none */
+  uint64_t since;
+};
+/* The zone's last process is gone. */
+void removals_add(const struct launcher_view *launcher, struct removal removal);
+/* Tries again; returns milliseconds until it wants to be called, -1 for never. */
+int removals_work(const struct launcher_view *launcher);
+/* In a process cloned from the launcher. */
+void removals_leave(void);
+
 /* As layers_unpack. */
 const char *builds_start(int connection, uint8_t *payload, size_t length, const struct launcher_view *launcher);
 bool builds_reap(pid_t pid, const struct launcher_view *launcher);

@@ -156,6 +156,15 @@ describe("the host's own cgroups", () => {
     expect(await below('oncebox')).not.toContain(instance);
   });
 
+  it('of a zone are said to be busy while a process is in them, which is ended', async () => {
+    await probe(mountinfo, 'make', zone, 5);
+    const { ended } = await startMember();
+    await expect(probe(mountinfo, 'zone-remove', instance, 1)).rejects.toThrow(/busy/i);
+    await ended;
+    await probe(mountinfo, 'zone-remove', instance, 1);
+    expect(await below(`oncebox/${instance}`)).not.toContain('zone1');
+  });
+
   it('of a removed zone go, and those of its neighbour stay', async () => {
     await probe(mountinfo, 'zone-open', instance, 2);
     await probe(mountinfo, 'make', zone, 5);
