@@ -132,7 +132,8 @@ describe('v1 files', () => {
   const read = (controller: string, file: string) => readFile(path(controller, file), 'utf8');
 
   it('of a zone: where the kernel has no swap it is made, and where swapping cannot be refused it is not', async (context) => {
-    if (process.getuid?.() !== 0) context.skip('only root can give files away');
+    if (process.getuid?.() !== 0 && process.env.ONCEBOX_MUST_WORK !== '1')
+      context.skip('only root can give files away');
     for (const controller of ['cpu', 'cpuacct', 'memory', 'pids']) {
       await mkdir(join(directory, controller, zone, 'zygote'));
       for (const file of ['cgroup.procs', 'zygote/cgroup.procs', 'zygote/pids.max'])
