@@ -83,6 +83,13 @@ static bool make_pipe(int *ours, int *theirs, bool we_write) {
   return fcntl(*ours, F_SETFL, O_NONBLOCK) == 0;
 }
 
+/* The program's own: it may open /dev/stdin and the others, which asks for rights on the pipe. */
+static bool give_stdio(const int *fds, const struct sandbox_spec *spec) {
+  for (int i = ZFD_STDIN; i <= ZFD_STDERR; i++)
+    if (fchown(fds[i], spec->uid, spec->gid) < 0) return false;
+  return true;
+}
+
 static int request_fork(struct sandbox *sandbox) {
   int fds[ZFD_CGROUP + MAX_CGROUP_DIRS], count = ZFD_CGROUP;
   for (int i = 0; i < ZFD_CGROUP; i++) fds[i] = -1;
@@ -90,7 +97,7 @@ static int request_fork(struct sandbox *sandbox) {
   if (make_pipe(&sandbox->stdin_fd, &fds[ZFD_STDIN], true) &&
       make_pipe(&sandbox->output.fd, &fds[ZFD_STDOUT], false) &&
       make_pipe(&sandbox->error.fd, &fds[ZFD_STDERR], false) && make_pipe(&sandbox->job_fd, &fds[ZFD_JOB], true) &&
-      make_pipe(&sandbox->result_fd, &fds[ZFD_RESULT], false)) {
+      make_pipe(&sandbox->result_fd, &fds[ZFD_RESULT], false) && give_stdio(fds, &sandbox->spec)) {
     int cgroups = cgroup_sandbox_procs(&agent.zone->cgroup, sandbox->id, fds + ZFD_CGROUP);
     if (cgroups > 0) {
       count += cgroups;

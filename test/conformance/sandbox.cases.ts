@@ -78,6 +78,17 @@ export function sandboxConformance(isolation: Isolation, skips: Record<string, s
     expect((await snippet('bash', 'echo done', { stdin })).outcome).toEqual({ status: 'ok' });
   });
 
+  conforms('a program may open its standard streams by their names', async () => {
+    const streams = 'cat /dev/stdin > /dev/stdout; echo err > /dev/stderr';
+    const expected = { outcome: { status: 'ok' }, stdout: 'in\n', stderr: 'err\n' };
+    expect(await snippet('bash', streams, { stdin: 'in\n' })).toMatchObject(expected);
+    const node =
+      'const fs=require("fs"); fs.writeFileSync("/dev/stdout", fs.readFileSync("/dev/stdin")); fs.writeFileSync("/dev/stderr", "err\\n")';
+    expect(await snippet('node', node, { stdin: 'in\n' })).toMatchObject(expected);
+    const image = await imageSpec('mkdir -p srv/app');
+    expect(await command(['/bin/bash', '-c', streams], image, { stdin: 'in\n' })).toMatchObject(expected);
+  });
+
   conforms("secrets are files of the program's user alone, where it can make no others", async () => {
     const secrets = { TOKEN: 'hush', 'tls.key': 'x'.repeat(65_536), EMPTY: '' };
     const look =
