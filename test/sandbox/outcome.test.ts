@@ -10,7 +10,7 @@ const handler: Program = {
   kind: 'handler',
   handler: 'index.handler',
   eventJson: 'null',
-  context: { invocationId: 'i', functionName: 'f', functionVersion: 1, deadlineMs: 0 },
+  context: { invocationId: 'i', functionName: 'f', functionVersion: '1', deadlineMs: 0 },
   env: {},
 };
 

@@ -7,7 +7,7 @@ import type { RawReply } from '../http-response.ts';
 import { refuseDeepJson } from '../read-body.ts';
 import { invalidParameter, LambdaError } from './errors.ts';
 import { failureOf } from './failure.ts';
-import { arnOf, latest, referenceOf, type Target, targetOf } from './function-name.ts';
+import { arnOf, executedVersion, referenceOf, type Target, targetOf } from './function-name.ts';
 import { logTailOf } from './log.ts';
 import { readBytes } from './read.ts';
 import { eventStreamReply } from './stream.ts';
@@ -27,9 +27,8 @@ export function invokeOperations(deps: GatewayDeps) {
     const called = await findFunction(deps, referenceOf(target), c.get('tenant'));
     const eventJson = await readEvent(c, maxBytes, deps.config.ONCEBOX_BODY_MAX_BYTES);
     const id = newInvocationId();
-    const request = called.request(id, eventJson, contextOf(c, target));
-    // Who asks for no version in particular is not told which it was.
-    const version = (target.qualifier ?? latest) === latest ? latest : String(called.version);
+    const version = executedVersion(target, called.version);
+    const request = called.request(id, eventJson, { ...contextOf(c, target), functionVersion: version });
     c.header('x-amzn-requestid', id);
     c.header('x-amz-executed-version', version);
     return { id, request, version };

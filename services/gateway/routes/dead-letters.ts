@@ -26,8 +26,8 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     if (!called || !('eventJson' in program)) throw noDeadLetter();
     const current = await registry.resolve(called.name, job.tenant);
     const { name, version, digest, runtime, image, user, codeLayer, zygote, isolation, secrets } = current;
-    const { invokedFunctionArn: _ofThen, ...kept } = program.context;
-    const context = { ...kept, invocationId: id, functionVersion: version };
+    const { invokedFunctionArn: _arn, functionVersion: _version, ...kept } = program.context;
+    const context = { ...kept, invocationId: id };
     return {
       ...rest,
       ...{ runtime, image, user, codeLayer, zygote, isolation, secrets, workingDir: undefined },
