@@ -40,6 +40,8 @@ function failure(type: string, described: unknown): Outcome {
     message: (typeof errorMessage === 'string' ? errorMessage : text).slice(0, 65_536),
     stack: lines
       .filter((line) => typeof line === 'string')
+      // Python's have their line breaks.
+      .map((line) => line.replace(/\n$/, ''))
       .join('\n')
       .slice(0, 65_536),
   };

@@ -129,10 +129,15 @@ function noteCall({ callEnv, context: { traceparent, tracestate } }) {
 function send(message) {
   const text = JSON.stringify(message);
   const bytes = Buffer.from(text);
-  if (bytes.length > maxResultBytes) {
-    throw new RangeError(`the handler's result is ${bytes.length} bytes; the most is ${maxResultBytes}`);
-  }
+  if (bytes.length > maxResultBytes) throw tooLarge(bytes.length);
   native.sendResult(bytes);
+}
+
+/** By Lambda's name, which it has too where an image's own program is called. */
+function tooLarge(length) {
+  const name = 'Function.ResponseSizeTooLarge';
+  const error = new RangeError(`the handler's result is ${length} bytes; the most is ${maxResultBytes}`);
+  return Object.assign(error, { name, stack: `${name}: ${error.message}` });
 }
 
 /** Prints the error as node would and makes it the outcome. */

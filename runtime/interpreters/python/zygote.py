@@ -263,13 +263,17 @@ def fail(error, took=None):
     send({"type": "error", **(took or {}), **describe(error)})
 
 
+# By Lambda's name, which it has too where an image's own program is called.
+ResponseSizeTooLarge = type("Function.ResponseSizeTooLarge", (ValueError,), {})
+
+
 def send(message):
     try:
         text = json.dumps(message, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"the handler's result cannot be written as JSON: {error}") from None
     if len(text) > MAX_RESULT_BYTES:
-        raise ValueError(f"the handler's result is {len(text)} bytes; the most is {MAX_RESULT_BYTES}")
+        raise ResponseSizeTooLarge(f"the handler's result is {len(text)} bytes; the most is {MAX_RESULT_BYTES}")
     native.zygote_send_result(text, len(text))
 
 
