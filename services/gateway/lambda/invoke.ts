@@ -5,6 +5,7 @@ import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
 import type { RawReply } from '../http-response.ts';
 import { refuseDeepJson } from '../read-body.ts';
+import { resultText } from '../result-text.ts';
 import { invalidParameter, LambdaError } from './errors.ts';
 import { failureOf } from './failure.ts';
 import { arnOf, executedVersion, referenceOf, type Target, targetOf } from './function-name.ts';
@@ -68,8 +69,8 @@ export function invokeOperations(deps: GatewayDeps) {
         if (withLog)
           headers.set('x-amz-log-result', logTailOf(invocation, version, request.limits.memoryBytes));
         const { outcome } = invocation;
-        const result = outcome?.status === 'ok' ? (outcome.result ?? null) : failure;
-        return { status: 200, headers, raw: JSON.stringify(result) };
+        const raw = outcome?.status === 'ok' ? resultText(outcome) : JSON.stringify(failure);
+        return { status: 200, headers, raw };
       },
       'finished',
     );

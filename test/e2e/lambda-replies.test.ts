@@ -1,9 +1,14 @@
-import { CreateFunctionCommand, InvokeCommand, LambdaClient } from '@aws-sdk/client-lambda';
+import {
+  CreateFunctionCommand,
+  InvokeCommand,
+  InvokeWithResponseStreamCommand,
+  LambdaClient,
+} from '@aws-sdk/client-lambda';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { usePlatform } from '../support/use-platform.ts';
 import { zipOf } from '../support/zip.ts';
 
-// How calls fail, as an unmodified client of AWS is told.
+// What a call is answered with, as an unmodified client of AWS has it.
 const running = usePlatform();
 let lambda: LambdaClient;
 
@@ -29,10 +34,13 @@ async function create(FunctionName: string, files: Record<string, string>, optio
   );
 }
 
-async function call(FunctionName: string, payload: unknown = null) {
-  const reply = await lambda.send(new InvokeCommand({ FunctionName, Payload: JSON.stringify(payload) }));
-  return JSON.parse(reply.Payload?.transformToString() ?? '');
+async function textOf(FunctionName: string, Payload: string): Promise<string> {
+  const reply = await lambda.send(new InvokeCommand({ FunctionName, Payload }));
+  return reply.Payload?.transformToString() ?? '';
 }
+
+const call = async (FunctionName: string, payload: unknown = null) =>
+  JSON.parse(await textOf(FunctionName, JSON.stringify(payload)));
 
 const failures = {
   node: {
@@ -97,4 +105,32 @@ test("of an image python's frames are a stack trace, and an error without one ha
   const bare = { errorType: 'Own', errorMessage: 'no' };
   expect(await call('fails-image', { ...bare, stackTrace: [] })).toEqual(bare);
   expect(await call('fails-image')).toMatchObject({ errorType: 'Runtime.ExitError' });
+});
+
+test('integers of any length come back as the handler gave them', async () => {
+  const python = 'def handler(event, context):\n    return event\n';
+  await create('echoes', { 'app.py': python }, { Runtime: 'python3.12', Handler: 'app.handler' });
+  const program = `
+    const base = 'http://' + process.env.AWS_LAMBDA_RUNTIME_API + '/2018-06-01/runtime/invocation/';
+    const next = await fetch(base + 'next');
+    const path = base + next.headers.get('lambda-runtime-aws-request-id') + '/response';
+    await fetch(path, { method: 'POST', body: await next.text() });`;
+  const image = {
+    ...{ PackageType: 'Image', Code: { ImageUri: 'localhost/node:latest' }, MemorySize: 256 },
+    ImageConfig: { EntryPoint: ['node', '--input-type=module', '-e', program] },
+  };
+  await create('echoes-image', {}, image);
+  const event = '{"id": 12345678901234567890, "ids": [-9007199254740993]}';
+  for (const FunctionName of ['echoes', 'echoes-image']) {
+    expect(await textOf(FunctionName, event), FunctionName).toBe(event);
+    const reply = await lambda.send(new InvokeWithResponseStreamCommand({ FunctionName, Payload: event }));
+    const chunks: Uint8Array[] = [];
+    for await (const { PayloadChunk } of reply.EventStream ?? [])
+      if (PayloadChunk?.Payload) chunks.push(PayloadChunk.Payload);
+    expect(Buffer.concat(chunks).toString(), FunctionName).toBe(event);
+    const own = await fetch(`${running.platform.url}/v1/functions/${FunctionName}/invoke`, {
+      ...{ method: 'POST', body: event, headers: { 'content-type': 'application/json' } },
+    });
+    expect(await own.text(), FunctionName).toBe(event);
+  }
 });
