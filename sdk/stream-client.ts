@@ -32,12 +32,12 @@ export interface StreamClient {
     event?: unknown,
     options?: InvocationOptions,
   ): AsyncGenerator<FollowedEvent, void, void>;
-  /** What a handler returns that streams its result, byte by byte; of another handler, its result as JSON. */
-  invokeStream(
-    name: string,
-    event?: unknown,
-    options?: InvocationOptions,
-  ): Promise<ReadableStream<Uint8Array>>;
+  /**
+   * Calls a function and resolves when the first of its result is there: what a handler streams, byte by byte as it
+   * comes; of another handler, its result as JSON. Until then it rejects as `invoke` does; what fails behind that fails
+   * the stream. Who cancels the stream cancels the call.
+   */
+  stream(name: string, event?: unknown, options?: InvocationOptions): Promise<ReadableStream<Uint8Array>>;
   /** All that an invocation has said and says. Who stops reading cancels nothing. */
   events(id: string, options?: FollowOptions): AsyncGenerator<FollowedEvent, void, void>;
   logs(id: string, options?: LogOptions): Promise<ReadableStream<Uint8Array>>;
@@ -56,7 +56,7 @@ export function createStreamClient(send: Send): StreamClient {
     runEvents: (json, options) => follow('POST', '/v1/run', { ...invocationRequest(options), json }),
     invokeEvents: (name, json, options) =>
       follow('POST', invokePath(name), { ...invocationRequest(options), json }),
-    invokeStream: async (name, json, options) =>
+    stream: async (name, json, options) =>
       bodyOf(await send('POST', invokePath(name), { ...invocationRequest(options), json })),
     events: (id, { lastEventId, ...options } = {}) =>
       follow('GET', `${invocationPath(id)}/events`, {

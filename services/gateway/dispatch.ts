@@ -13,7 +13,7 @@ import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import type { RawReply } from './http-response.ts';
 import { invocationOptions } from './invocation-options.ts';
 import { acceptsEvents, eventReply } from './sse.ts';
-import { streamReply } from './stream-reply.ts';
+import { type StreamedReply, streamReply } from './stream-reply.ts';
 import { startEnqueueSpan } from './trace-request.ts';
 
 export interface Reply {
@@ -25,6 +25,8 @@ export interface Reply {
 export type ReplyMode =
   | 'finished'
   | 'accepted'
+  /** As 'finished'; what a handler streams is not for the client as it comes, but for what makes the reply of it. */
+  | { streamed: StreamedReply }
   /** As it happens; `onLeft` is to be called once the client has left before the end. */
   | { follow: (events: AsyncGenerator<NumberedEvent, void, void>, onLeft: () => void) => Response };
 
@@ -69,7 +71,7 @@ export async function dispatch(
         field: 'oncebox-callback',
       });
     }
-    if (typeof mode === 'object') return await replyEvents(c, deps, call, mode.follow);
+    if (typeof mode === 'object' && 'follow' in mode) return await replyEvents(c, deps, call, mode.follow);
     // Of an HTTP function they may be what it answers with.
     const asksForEvents = mode === undefined && !isHttp(request) && acceptsEvents(c.req.header('accept'));
     if (asksForEvents) {
@@ -77,7 +79,8 @@ export async function dispatch(
         eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft });
       return await replyEvents(c, deps, call, asEvents);
     }
-    return await replyFinished(c, deps, call, reply);
+    const streamed = typeof mode === 'object' ? mode.streamed : undefined;
+    return await replyFinished(c, deps, call, reply, streamed);
   } finally {
     // What was refused was never added.
     enqueuing.end();
@@ -145,6 +148,7 @@ async function replyFinished(
   { queue, held }: Pick<GatewayDeps, 'queue' | 'held'>,
   { id, job, idempotency, logger, added }: Call,
   reply: (invocation: Invocation) => Reply | RawReply | Promise<Reply>,
+  makeStreamed: StreamedReply | undefined,
 ): Promise<Response> {
   let onStreaming = () => {};
   const streaming = new Promise<undefined>((resolve) => {
@@ -170,7 +174,10 @@ async function replyFinished(
       isHttp: isHttp(job),
       isCancelled: idempotency === undefined,
     };
-    return withOwnHeaders(c, await streamReply({ queue, held }, streamed, onError));
+    const made = await streamReply({ queue, held }, streamed, onError, makeStreamed);
+    // Nobody reads the body of that reply, and nobody would say so.
+    if (c.req.method === 'HEAD') await made.body?.cancel();
+    return withOwnHeaders(c, made);
   }
   logger.debug(
     { status: invocation.outcome?.status, start: invocation.start, ...invocation.timings },

@@ -6,44 +6,55 @@ import type { HeldConnection } from './held-connections.ts';
 import { bodyAllowed, responseHeaders } from './http-response.ts';
 
 /**
- * The reply of a handler that streams its result, which goes out as it comes in: none of it waits here. Status and headers
- * are the handler's where it is asked by HTTP. What fails behind the first byte cuts the connection, so that nobody takes a
- * part for the whole. A client that leaves cancels, where `isCancelled` says so.
+ * Makes the reply of what a handler that streams its result says. `leave` is to be called once no more of it is wanted; the
+ * reply may come when all of it was said.
+ */
+export type StreamedReply = (
+  events: AsyncGenerator<NumberedEvent, void, void>,
+  leave: () => void,
+  streamed: Streamed,
+) => Promise<Response>;
+
+/**
+ * The reply of a handler that streams its result, as `make` makes it. A client that leaves cancels, where `isCancelled` says
+ * so.
  */
 export async function streamReply(
-  deps: Pick<GatewayDeps, 'queue' | 'held'>,
+  { queue, held }: Pick<GatewayDeps, 'queue' | 'held'>,
   streamed: Streamed,
   onError: (error: unknown) => void,
+  make: StreamedReply = asItComes,
 ): Promise<Response> {
+  const { id, tenant, isCancelled } = streamed;
   let place: HeldConnection;
   try {
-    place = deps.held.take(streamed.tenant);
+    place = held.take(tenant);
   } catch (error) {
-    if (streamed.isCancelled) deps.queue.cancel(streamed.id, streamed.tenant).catch(onError);
+    if (isCancelled) queue.cancel(id, tenant).catch(onError);
     throw error;
   }
+  const left = new AbortController();
+  const leave = () => {
+    left.abort();
+    if (isCancelled) queue.cancel(id, tenant).catch(onError);
+  };
   try {
-    return place.of(await followResult(deps, streamed, onError));
+    const reply = await make(queue.events.follow(id, { signal: left.signal }), leave, streamed);
+    reply.headers.set('oncebox-invocation-id', id);
+    return place.of(reply);
   } catch (error) {
     place.giveUp();
     throw error;
   }
 }
 
-async function followResult(
-  { queue }: Pick<GatewayDeps, 'queue'>,
-  { id, tenant, isHttp, isCancelled }: Streamed,
-  onError: (error: unknown) => void,
-): Promise<Response> {
-  const left = new AbortController();
-  const events = queue.events.follow(id, { signal: left.signal });
-  const leave = () => {
-    left.abort();
-    if (isCancelled) queue.cancel(id, tenant).catch(onError);
-  };
+/**
+ * It goes out as it comes in: none of it waits here. Status and headers are the handler's where it is asked by HTTP. What
+ * fails behind the first byte cuts the connection, so that nobody takes a part for the whole.
+ */
+const asItComes: StreamedReply = async (events, leave, { id, isHttp }) => {
   const first = await firstPart(events, { id, isHttp });
   const headers = first.head ? responseHeaders(first.head) : new Headers(headersFor(first.chunk));
-  headers.set('oncebox-invocation-id', id);
   if (first.start) headers.set('oncebox-start', first.start);
   const status = first.head?.status ?? 200;
   if (!bodyAllowed(status)) {
@@ -54,7 +65,7 @@ async function followResult(
   let sentBytes = 0;
   let waiting = first.chunk;
   const send = (controller: ReadableStreamDefaultController<Uint8Array>, chunk: ResultChunk) => {
-    const bytes = 'text' in chunk ? Buffer.from(chunk.text) : Buffer.from(chunk.base64, 'base64');
+    const bytes = bytesOf(chunk);
     sentBytes += bytes.length;
     controller.enqueue(bytes);
   };
@@ -81,7 +92,7 @@ async function followResult(
     { highWaterMark: 0 },
   );
   return new Response(body, { status, headers });
-}
+};
 
 interface Streamed {
   id: string;
@@ -89,6 +100,10 @@ interface Streamed {
   /** Else what says that it is the head of a response is none. */
   isHttp: boolean;
   isCancelled: boolean;
+}
+
+export function bytesOf(chunk: ResultChunk): Buffer {
+  return 'text' in chunk ? Buffer.from(chunk.text) : Buffer.from(chunk.base64, 'base64');
 }
 
 interface FirstPart {

@@ -3,10 +3,17 @@ import { type Alias, type AliasRequest, aliasSchema } from '../../sdk/contract/a
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { functionNotFound, tenantKeys } from './keys.ts';
+import { labelField } from './labels.ts';
 import { putAliasScript } from './scripts.ts';
 
 const aliasesMax = 100;
 const prefix = 'alias:';
+
+/** Labels of the function that are about one alias, and go with it: an alias of that name that is made later is another. */
+export const aliasLabels = {
+  description: (alias: string) => `aws.alias.${alias}`,
+  url: (alias: string) => `aws.url.${alias}`,
+};
 
 /** Names that point at versions of a function. */
 export interface Aliases {
@@ -14,7 +21,7 @@ export interface Aliases {
   putAlias(name: string, alias: string, request: AliasRequest, tenant?: string): Promise<Alias>;
   /** Sorted by name. Throws `function_not_found`. */
   aliases(name: string, tenant?: string): Promise<Alias[]>;
-  /** Throws `function_not_found` or `alias_not_found`. */
+  /** With its `aliasLabels`. Throws `function_not_found` or `alias_not_found`. */
   deleteAlias(name: string, alias: string, tenant?: string): Promise<void>;
 }
 
@@ -63,7 +70,15 @@ export function createAliases(redis: Redis): Aliases {
 
     async deleteAlias(name, alias, tenant) {
       const key = tenantKeys(tenant).function(name);
-      if ((await redis.hdel(key, prefix + alias)) === 1) return;
+      const labels = Object.values(aliasLabels).map((labelOf) => labelField(labelOf(alias)));
+      const replies = await redis
+        .multi()
+        .hdel(key, prefix + alias)
+        .hdel(key, ...labels)
+        .exec();
+      const [error, deleted] = replies?.[0] ?? [];
+      if (error) throw error;
+      if (deleted === 1) return;
       throw (await redis.exists(key)) === 0 ? functionNotFound(name) : aliasNotFound(name, alias);
     },
   };

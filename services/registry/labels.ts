@@ -40,9 +40,14 @@ export function createLabelStore(redis: Redis): LabelStore {
   };
 }
 
+/** Where a function's hash has a label of the function, or one that was put on a version. */
+export function labelField(label: string, version: number | '' = ''): string {
+  return `label:${version}:${label}`;
+}
+
 /** Of a function's hash: those of the function, or those that were put on a version. */
 export function labelsIn(fields: Record<string, string>, version: number | '' = ''): Labels {
-  const prefix = `label:${version}:`;
+  const prefix = labelField('', version);
   return Object.fromEntries(
     Object.entries(fields)
       .filter(([field]) => field.startsWith(prefix))

@@ -31,8 +31,10 @@ import {
   UpdateFunctionCodeCommand,
   UpdateFunctionConfigurationCommand,
   UpdateFunctionUrlConfigCommand,
+  waitUntilFunctionActive,
   waitUntilFunctionActiveV2,
   waitUntilFunctionExists,
+  waitUntilFunctionUpdated,
   waitUntilFunctionUpdatedV2,
   waitUntilPublishedVersionActive,
 } from '@aws-sdk/client-lambda';
@@ -153,6 +155,17 @@ test('a function is created, waited for, called, shown, changed and deleted', as
   await expect(lambda.send(new GetFunctionConfigurationCommand({ FunctionName }))).rejects.toMatchObject({
     ...{ name: 'ResourceNotFoundException', $metadata: { httpStatusCode: 404 } },
   });
+});
+
+test('waiters that look at the configuration alone are answered too', async () => {
+  const FunctionName = 'waited';
+  await create(FunctionName, echo);
+  const waiting = { client: lambda, maxWaitTime: 20 };
+  const success = { state: 'SUCCESS', reason: { FunctionName } };
+  expect(await waitUntilFunctionActive(waiting, { FunctionName })).toMatchObject(success);
+  await lambda.send(new UpdateFunctionConfigurationCommand({ FunctionName, Timeout: 9 }));
+  const updated = await waitUntilFunctionUpdated(waiting, { FunctionName });
+  expect(updated).toMatchObject({ ...success, reason: { Timeout: 9, LastUpdateStatus: 'Successful' } });
 });
 
 test('a python handler in a directory is called, with files that keep their mode', async () => {

@@ -1,11 +1,14 @@
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Client, createClient } from '../../sdk/client.ts';
 import type { LanguageEvent } from '../../sdk/contract/language.ts';
+import { findLanguage } from '../../services/languages/find-language.ts';
+import type { Language } from '../../services/languages/language.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
 import { useCli } from '../cli/use-cli.ts';
+import { languageCases } from '../languages/language.cases.ts';
 import { connectPiston } from '../support/piston-websocket.ts';
 import { ownStoreConfig } from '../support/platform.ts';
 
@@ -151,4 +154,13 @@ test("a client of Piston's installs a compiled language, runs programs, talks to
   expect(await ask('DELETE', 'packages', named)).toEqual({ status: 200, reply: named });
   expect((await ask('POST', 'execute', program(echo))).reply.message).toMatch(/runtime is unknown/);
   expect(await references()).toEqual(bases);
+});
+
+// Small ones of each kind; `npm run test:languages` has all.
+describe.each([
+  ['compiled', 'nasm'],
+  ['run by a virtual machine', 'erlang'],
+  ['interpreted', 'lua'],
+])('a program in a language that is %s, such as %s,', (_, name) => {
+  languageCases(() => client, findLanguage(name) as Language);
 });

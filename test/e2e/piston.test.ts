@@ -89,6 +89,19 @@ test('how a program ends is told as Piston does', async () => {
   }
 });
 
+test.each([
+  ['python', 'print(1); 1 / 0', 'ZeroDivisionError: division by zero'],
+  ['javascript', 'console.log(1); throw new Error("oops")', 'Error: oops'],
+  ['typescript', 'console.log(1); throw new Error("oops" as string)', 'Error: oops'],
+])(
+  'an exception of %s that nobody caught is an exit code, and told by stderr',
+  async (language, content, thrown) => {
+    const { run } = await execute(program(language, content));
+    const ended = { code: 1, signal: null, message: 'Exited with error status 1', status: 'RE' };
+    expect(run).toMatchObject({ ...ended, stdout: '1\n', stderr: expect.stringContaining(thrown) });
+  },
+);
+
 test('a client of HTTP that goes takes its job along', async () => {
   const left = new AbortController();
   const gone = execute(program('bash', 'sleep 60', { run_timeout: 60_000 }), left.signal);

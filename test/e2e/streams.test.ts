@@ -189,7 +189,7 @@ test.each([
   ],
 ] as const)('what a %s handler yields is sent while it runs', async (runtime, content) => {
   await deploy('streamed', runtime, content);
-  expect(await textFrom(await running.client.invokeStream('streamed', { first: 'one ', waitMs: 0 }))).toBe(
+  expect(await textFrom(await running.client.stream('streamed', { first: 'one ', waitMs: 0 }))).toBe(
     'one éend',
   );
   const response = await fetch(`${running.platform.url}/v1/functions/streamed/invoke`, {
@@ -230,7 +230,7 @@ test('megabytes are streamed whole, also to who reads slowly', async () => {
     'node',
     'export function* handler() { for (let i = 0; i < 160; i++) yield Buffer.alloc(100_000, i); }',
   );
-  const reader = (await running.client.invokeStream('large')).getReader();
+  const reader = (await running.client.stream('large')).getReader();
   let length = 0;
   let isRight = true;
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
@@ -241,7 +241,7 @@ test('megabytes are streamed whole, also to who reads slowly', async () => {
 
 test('a result that is streamed without end is cut at its cap, and the record says so', async () => {
   await deploy('endless', 'python', 'def handler(event, context):\n  while True: yield b"x" * 100000');
-  const stream = await running.client.invokeStream('endless');
+  const stream = await running.client.stream('endless');
   await expect(textFrom(stream)).rejects.toThrow();
   const seen = await collect(running.client.invokeEvents('endless'));
   expect(seen.at(-1)).toMatchObject({

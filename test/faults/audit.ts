@@ -12,15 +12,23 @@ export interface Audit {
   findings: string[];
 }
 
+export interface Struck {
+  /** Workers, by their pids. */
+  workers: ReadonlySet<number>;
+  /** As many as ran at once, for each fault. */
+  lostMax: number;
+}
+
 /**
  * Holds what clients were told against what Redis wrote down and the workers logged. Accepted is what was enqueued, whether
- * or not its client heard of that. Only workers that were killed or frozen, by their pids, may have jobs given up.
+ * or not its client heard of that. Only workers that were killed or frozen, by their pids, may have jobs given up, and no
+ * more may be lost than ran when something was struck.
  */
 export function auditInvocations(
   ledger: ReadonlyMap<string, LedgerEntry>,
   answers: readonly Answer[],
   workerLines: readonly string[],
-  struckWorkers: ReadonlySet<number>,
+  { workers, lostMax }: Struck,
 ): Audit {
   const findings: string[] = [];
   const outcomes: Record<string, number> = {};
@@ -49,13 +57,17 @@ export function auditInvocations(
     for (const end of entry.ends) outcomes[end] = (outcomes[end] ?? 0) + 1;
   }
 
+  const lost = outcomes.lost ?? 0;
+  if (lost > lostMax)
+    findings.push(`${lost} were lost, and ${lostMax} at most ran when something was struck`);
+
   for (const [id, starts] of startsOf(workerLines))
     if (starts > 1) findings.push(`the program of ${id} was started ${starts} times`);
 
   for (const line of workerLines) {
     if (!line.includes('was given up by others while it ran here')) continue;
     const { invocationId, pid } = JSON.parse(line) as { invocationId: string; pid: number };
-    if (!struckWorkers.has(pid)) findings.push(`${invocationId} was given up while a sound worker ran it`);
+    if (!workers.has(pid)) findings.push(`${invocationId} was given up while a sound worker ran it`);
   }
 
   for (const answer of answers) {

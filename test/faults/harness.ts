@@ -77,13 +77,15 @@ export async function runFaults(settings: FaultSettings): Promise<FaultReport> {
     const orphans = await settle(platform, say);
     await platform.stop();
     orphans.push(...(await orphansOfStopped(platform.config)));
-    const struckWorkers = new Set(
+    const workers = new Set(
       struck.flatMap(({ name, what }) =>
         name.includes('worker') ? (what.match(/\d+/g) ?? []).map(Number) : [],
       ),
     );
     const ledger = await readLedger(platform.config.redisDir);
-    const audit = auditInvocations(ledger, answers, platform.workerLines, struckWorkers);
+    // One of each client, and one that goes on though its client has lost its connection.
+    const lostMax = struck.length * 2 * clients;
+    const audit = auditInvocations(ledger, answers, platform.workerLines, { workers, lostMax });
     const faults = struck.map((fault) => ({ ...fault, recoveredMs: recoveryOf(fault, answers) }));
     return {
       ...audit,

@@ -1,9 +1,12 @@
 import { expect, test, vi } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
-import { finished, gate, useGateway } from '../support/gateway.ts';
+import { finished, gate, untilCancelled, useGateway } from '../support/gateway.ts';
+import { nodeImage } from '../support/images.ts';
 import { useRedis } from '../support/redis.ts';
+import { streams } from '../support/streaming-worker.ts';
 
-const gateway = useGateway(useRedis(), { ONCEBOX_STREAMS_MAX: '2' });
+const redis = useRedis();
+const gateway = useGateway(redis, { ONCEBOX_STREAMS_MAX: '2' });
 const snippet = { runtime: 'node', code: '1' };
 
 /** Runs until the gate is opened. */
@@ -64,4 +67,22 @@ test('who asks for events beyond the bound has nothing enqueued', async () => {
   const next = await post();
   expect(next.status).toBe(200);
   await next.body?.cancel();
+});
+
+test('a question for the head of what is streamed takes no place, and ends it', async () => {
+  await gateway.registry.deploy({
+    image: { ...nodeImage, reference: 'localhost/node:latest' },
+    ...{ name: 'streams', runtime: 'node', handler: 'index.handler', env: {}, limits: {} },
+    files: [{ path: 'index.js', data: Buffer.from('') }],
+  });
+  const ends: Promise<Invocation>[] = [];
+  await gateway.startWorker(async (job, cancelled) => {
+    await streams(redis, ['one'])(job, cancelled);
+    const ended = untilCancelled(job, cancelled);
+    ends.push(ended);
+    return ended;
+  });
+  for (let n = 0; n < 3; n++)
+    expect((await gateway.app.request('/fn/streams', { method: 'HEAD' })).status).toBe(200);
+  for (const { outcome } of await Promise.all(ends)) expect(outcome).toEqual({ status: 'cancelled' });
 });

@@ -8,8 +8,8 @@ export interface Faults {
   stdin?: string;
   /** Never ends. */
   forever: string;
-  /** Takes all memory there is. Absent: the language cannot. */
-  greedy?: string;
+  /** Takes all memory there is. */
+  greedy: string;
   /** Where the language stops itself, before the platform would. */
   greedyStatus?: 'exited';
 }
@@ -39,8 +39,14 @@ end Main;`,
   },
   awk: { wrong: 'BEGIN { ', forever: 'BEGIN { while (1) ; }', greedy: 'BEGIN { while (1) a[i++] = i "x" }' },
   basic: { wrong: 'oops oops', forever: 'do\nloop', greedy: 'a$ = "x"\ndo\na$ = a$ + a$\nloop' },
-  bash: { wrong: 'exit 3', forever: 'while :; do :; done', greedy: 'a=x; while :; do a=$a$a; done' },
-  bc: { wrong: 'halt(\n', wrongStatus: 'ok', forever: 'while (1) { x = 1 }\n' },
+  bash: { wrong: 'oops(', forever: 'while :; do :; done', greedy: 'a=x; while :; do a=$a$a; done' },
+  bc: {
+    wrong: 'halt(\n',
+    wrongStatus: 'ok',
+    forever: 'while (1) { x = 1 }\n',
+    // Numbers have as many digits as they are asked for.
+    greedy: 'scale = 1000000000\nx = 1 / 1\n',
+  },
   c: {
     ...cLike,
     greedy:
@@ -55,6 +61,21 @@ end Main;`,
     wrong: 'oops.',
     forever:
       'identification division.\nprogram-id. x.\nprocedure division.\nperform until 1 = 2\ncontinue\nend-perform.\nstop run.\n',
+    greedy: `identification division.
+program-id. x.
+data division.
+working-storage section.
+01 place usage pointer.
+linkage section.
+01 piece pic x(1000000).
+procedure division.
+perform until 1 = 2
+  allocate 1000000 characters returning place
+  set address of piece to place
+  move all "x" to piece
+end-perform.
+stop run.
+`,
   },
   csharp: {
     wrong: 'class P { static void Main() { oops } }',
@@ -210,5 +231,20 @@ end Main;`,
     forever: 'void main() { int i = 0; while (i < 1) { i = -i.abs(); } }',
     greedy: 'void main() { while (true) { char* a = malloc(1000000); Memory.set(a, 1, 1000000); } }',
   },
-  verilog: { wrong: 'module oops', forever: 'module main;\n  initial forever #1;\nendmodule\n' },
+  verilog: {
+    wrong: 'module oops',
+    forever: 'module main;\n  initial forever #1;\nendmodule\n',
+    // Each call has variables of its own.
+    greedy: `module main;
+  task automatic grow;
+    reg [999999:0] block;
+    begin
+      block = 1;
+      grow;
+    end
+  endtask
+  initial grow;
+endmodule
+`,
+  },
 };

@@ -30,6 +30,8 @@ test.each(languages.map((one) => [one.name, one] as const))('the recipe of %s is
   for (const limits of Object.values(language.limits ?? {})) limitsInput().parse(limits);
   expect(language.extensions).toContain(language.fileName.replace(/^[^.]*/, ''));
   expect(Object.keys(language.test.files)[0]).toBe(language.fileName);
+  // Its test is kept to what it reads.
+  expect(language.test.stdin).not.toBe('');
   expect(language.run.concat(language.compile ?? []).join(' ')).toMatch(/\{(entry|files|stem)\}/);
 });
 

@@ -13,7 +13,14 @@ const sdk = usePackedSdk();
 const page = usePage();
 const platform = usePlatform(() => ({ ONCEBOX_CORS_ORIGINS: page.origin }));
 const { bun, deno } = javascriptTools();
-const toured = { stdout: '42\n', result: 'hello Ada', refusal: 'function_not_found' };
+const toured = {
+  stdout: '42\n',
+  result: 'hello Ada',
+  streamed: '123',
+  waitedFor: { status: 'ok', result: 'hello Grace' },
+  cancelled: { status: 'cancelled' },
+  refusal: 'function_not_found',
+};
 
 test('the package holds what users need and nothing else', async () => {
   const { stdout } = await run('tar', ['--list', '--file', sdk.tarball]);

@@ -2,6 +2,7 @@ import type { Context } from 'hono';
 import type { z } from 'zod';
 import { type Alias, aliasNameSchema, aliasRequestSchema } from '../../../sdk/contract/alias.ts';
 import type { FunctionRecord } from '../../../sdk/contract/function.ts';
+import { aliasLabels } from '../../registry/aliases.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { revisionOf } from './configuration.ts';
@@ -12,7 +13,7 @@ import { pageOf } from './paging.ts';
 import { readRequest } from './read.ts';
 import { createAliasSchema, updateAliasSchema } from './requests.ts';
 
-const descriptionLabel = (alias: string) => `aws.alias.${alias}`;
+const descriptionLabel = aliasLabels.description;
 
 export function aliasOperations({ config, registry }: GatewayDeps) {
   const { ONCEBOX_BODY_MAX_BYTES: maxBytes } = config;
@@ -95,11 +96,9 @@ export function aliasOperations({ config, registry }: GatewayDeps) {
     async delete(c: Context<GatewayEnv>) {
       const { name } = targetOf(c);
       const alias = c.req.param('alias') ?? '';
-      const tenant = c.get('tenant');
-      await registry.deleteAlias(name, alias, tenant).catch((error: unknown) => {
+      await registry.deleteAlias(name, alias, c.get('tenant')).catch((error: unknown) => {
         if (!(error instanceof PlatformError && error.code === 'alias_not_found')) throw error;
       });
-      await registry.putLabels({ name, tenant }, { [descriptionLabel(alias)]: null });
       return c.body(null, 204);
     },
   };

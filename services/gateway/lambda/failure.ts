@@ -11,21 +11,19 @@ export interface Failure {
   stackTrace?: string[];
 }
 
-/** Undefined where it ended well. Throws ServiceException where it is the platform that failed. */
+/**
+ * Undefined where it ended well. Throws ServiceException where it is the platform that failed, which clients send again: what
+ * somebody cancelled is the function's failure, or it would run once more.
+ */
 export function failureOf({ id, outcome }: Invocation): Failure | undefined {
   if (outcome?.status === 'ok') return undefined;
-  if (
-    outcome === undefined ||
-    outcome.status === 'lost' ||
-    outcome.status === 'cancelled' ||
-    outcome.status === 'compile_failed'
-  )
+  if (outcome === undefined || outcome.status === 'lost' || outcome.status === 'compile_failed')
     throw new LambdaError('ServiceException', 500, platformFailure(id, outcome));
   return failed(id, outcome);
 }
 
 /** A function is not compiled. */
-type Failed = Exclude<Outcome, { status: 'ok' | 'lost' | 'cancelled' | 'compile_failed' }>;
+type Failed = Exclude<Outcome, { status: 'ok' | 'lost' | 'compile_failed' }>;
 
 function failed(id: string, outcome: Failed): Failure {
   const exit = (how: string): Failure => ({
@@ -57,6 +55,8 @@ function failed(id: string, outcome: Failed): Failure {
       return exit(`exit status ${outcome.exitCode}`);
     case 'signaled':
       return exit(`signal: ${outcome.signal}`);
+    case 'cancelled':
+      return exit('signal: killed');
     case 'limit_exceeded':
       return {
         errorType: 'Sandbox.LimitExceeded',
@@ -83,6 +83,5 @@ function framesOf(lines: string[]): string[] {
 }
 
 function platformFailure(id: string, outcome: Outcome | undefined): string {
-  if (outcome?.status === 'cancelled') return `the invocation ${id} was cancelled`;
   return `the platform lost the invocation ${id}${outcome?.status === 'lost' ? `: ${outcome.reason}` : ''}`;
 }

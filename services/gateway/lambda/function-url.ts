@@ -1,17 +1,16 @@
 import { isUtf8 } from 'node:buffer';
+import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
-import type { StatusCode } from 'hono/utils/http-status';
-import { z } from 'zod';
-import type { Invocation } from '../../../sdk/contract/invocation.ts';
 import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
-import { bodyAllowed, endToEnd, type RawReply, withoutKeys } from '../http-response.ts';
+import { endToEnd, withoutKeys } from '../http-response.ts';
 import { resourceNotFound } from './errors.ts';
 import { executedVersion, parseTarget, referenceOf } from './function-name.ts';
 import { functionUrlPrefix } from './paths.ts';
 import { readBytes } from './read.ts';
+import { bufferedResponse, responseOf, streamedResponse } from './url-response.ts';
 import { urlConfigIn } from './urls.ts';
 
 const bodyMaxBytes = 6 * 1024 * 1024;
@@ -21,7 +20,8 @@ export function functionUrl(deps: GatewayDeps) {
   return async (c: Context<GatewayEnv>): Promise<Response> => {
     const target = parseTarget(c.req.param('name') ?? '');
     const record = await deps.registry.get(target.name, c.get('tenant'));
-    if (!urlConfigIn(record, target.qualifier)) throw resourceNotFound('there is no URL of this function');
+    const url = urlConfigIn(record, target.qualifier);
+    if (!url) throw resourceNotFound('there is no URL of this function');
     const called = await findFunction(deps, referenceOf(target), c.get('tenant'));
     const body = await readBytes(c, Math.min(bodyMaxBytes, deps.config.ONCEBOX_BODY_MAX_BYTES));
     const id = newInvocationId();
@@ -30,7 +30,8 @@ export function functionUrl(deps: GatewayDeps) {
     const request = called.request(id, JSON.stringify(eventOf(c, id, target.name, body)), {
       functionVersion,
     });
-    return dispatch(c, deps, id, request, responseOf, 'finished');
+    const streamed = url.InvokeMode === 'RESPONSE_STREAM' ? streamedResponse : bufferedResponse;
+    return dispatch(c, deps, id, request, responseOf, { streamed });
   };
 }
 
@@ -66,7 +67,7 @@ function eventOf(c: Context<GatewayEnv>, id: string, name: string, body: Buffer)
         method: c.req.method,
         path: rawPath,
         protocol: 'HTTP/1.1',
-        sourceIp: '127.0.0.1',
+        sourceIp: sourceIpOf(c),
         userAgent: headers['user-agent'] ?? '',
       },
       requestId: id,
@@ -80,51 +81,14 @@ function eventOf(c: Context<GatewayEnv>, id: string, name: string, body: Buffer)
   };
 }
 
+/** Of who is at the other end of the connection, which may be a proxy; IPv4 as such also where a socket has both. */
+function sourceIpOf({ env }: Context): string {
+  const { incoming }: Partial<HttpBindings> = env ?? {};
+  return incoming?.socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
+}
+
 /** `12/Mar/2020:19:03:58 +0000` */
 function timeOf(now: Date): string {
   const [, day, month, year, time] = /, (\d\d) (\w{3}) (\d{4}) (\S+) GMT$/.exec(now.toUTCString()) ?? [];
   return `${day}/${month}/${year}:${time} +0000`;
 }
-
-const responseSchema = z.object({
-  statusCode: z.coerce.number().int().min(200).max(599),
-  headers: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).nullish(),
-  cookies: z.array(z.string()).nullish(),
-  body: z.unknown(),
-  isBase64Encoded: z.boolean().nullish(),
-});
-
-/** What a handler returns is the response where it has a `statusCode`, and else the body of one. */
-function responseOf({ outcome }: Invocation): RawReply {
-  if (outcome?.status !== 'ok') return failed;
-  const { result = null } = outcome;
-  const isResponse = typeof result === 'object' && result !== null && 'statusCode' in result;
-  if (!isResponse) return { status: 200, headers: jsonHeaders(), raw: textOf(result) };
-  const parsed = responseSchema.safeParse(result);
-  if (!parsed.success) return failed;
-  const { statusCode, headers: given, cookies, body, isBase64Encoded } = parsed.data;
-  const headers = jsonHeaders();
-  try {
-    const pairs = Object.entries(given ?? {}).map(([name, value]): [string, string] => [name, String(value)]);
-    for (const [name, value] of endToEnd(pairs)) if (!name.startsWith('oncebox-')) headers.set(name, value);
-    for (const cookie of cookies ?? []) headers.append('set-cookie', cookie);
-  } catch {
-    // No names or values of headers.
-    return failed;
-  }
-  const text = body === undefined || body === null ? '' : textOf(body);
-  const raw = isBase64Encoded ? new Uint8Array(Buffer.from(text, 'base64')) : text;
-  return { status: statusCode as StatusCode, headers, raw: bodyAllowed(statusCode) ? raw : null };
-}
-
-const textOf = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
-const jsonHeaders = () => new Headers({ 'content-type': 'application/json' });
-
-/** As a function's URL at AWS: what happened, the log says. */
-const failed: RawReply = {
-  status: 502,
-  get headers() {
-    return jsonHeaders();
-  },
-  raw: '{"Message":"Internal Server Error"}',
-};

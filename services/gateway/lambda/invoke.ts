@@ -1,5 +1,7 @@
 import type { Context } from 'hono';
+import type { Invocation } from '../../../sdk/contract/invocation.ts';
 import { newInvocationId } from '../../queue/invocation-id.ts';
+import { PlatformError } from '../../shared/platform-error.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
@@ -7,9 +9,10 @@ import type { RawReply } from '../http-response.ts';
 import { refuseDeepJson } from '../read-body.ts';
 import { resultText } from '../result-text.ts';
 import { invalidParameter, LambdaError } from './errors.ts';
-import { failureOf } from './failure.ts';
+import { type Failure, failureOf } from './failure.ts';
 import { arnOf, executedVersion, referenceOf, type Target, targetOf } from './function-name.ts';
 import { logTailOf } from './log.ts';
+import { collect, piecesOf } from './pieces.ts';
 import { readBytes } from './read.ts';
 import { eventStreamReply } from './stream.ts';
 
@@ -17,6 +20,11 @@ type C = Context<GatewayEnv>;
 
 const syncMaxBytes = 6 * 1024 * 1024;
 const asyncMaxBytes = 1024 * 1024;
+/** Of what a handler streams. */
+const tooLarge: Failure = {
+  errorType: 'Function.ResponseSizeTooLarge',
+  errorMessage: `Response payload size exceeded maximum allowed payload size (${syncMaxBytes} bytes).`,
+};
 /** The most that may be before base64, bytes. */
 const clientContextMaxBytes = 3583;
 
@@ -57,23 +65,40 @@ export function invokeOperations(deps: GatewayDeps) {
   async function call(c: C): Promise<Response> {
     const { id, request, version } = await prepare(c, syncMaxBytes);
     const withLog = wantsLog(c);
-    return dispatch(
-      c,
-      deps,
-      id,
-      request,
-      (invocation): RawReply => {
-        const failure = failureOf(invocation);
-        const headers = new Headers({ 'content-type': 'application/json' });
-        if (failure) headers.set('x-amz-function-error', 'Unhandled');
-        if (withLog)
-          headers.set('x-amz-log-result', logTailOf(invocation, version, request.limits.memoryBytes));
-        const { outcome } = invocation;
-        const raw = outcome?.status === 'ok' ? resultText(outcome) : JSON.stringify(failure);
-        return { status: 200, headers, raw };
+    const replyOf = (invocation: Invocation, failure: Failure | undefined, streamed?: Buffer): RawReply => {
+      const isBytes = streamed !== undefined && failure === undefined;
+      const headers = new Headers({
+        'content-type': isBytes ? 'application/octet-stream' : 'application/json',
+      });
+      if (failure) headers.set('x-amz-function-error', 'Unhandled');
+      if (withLog)
+        headers.set('x-amz-log-result', logTailOf(invocation, version, request.limits.memoryBytes));
+      const { outcome } = invocation;
+      const isResult = failure === undefined && outcome?.status === 'ok';
+      const text = isResult ? resultText(outcome) : JSON.stringify(failure);
+      return { status: 200, headers, raw: isBytes ? new Uint8Array(streamed) : text };
+    };
+    return dispatch(c, deps, id, request, (invocation) => replyOf(invocation, failureOf(invocation)), {
+      // All of it at once, as Lambda does: how it ended is said ahead of it.
+      async streamed(events) {
+        const { invocation, bytes } = await collect(piecesOf(events), syncMaxBytes);
+        const { raw, ...rest } = replyOf(
+          invocation,
+          failureOf(invocation) ?? (bytes ? undefined : tooLarge),
+          bytes,
+        );
+        return new Response(raw, rest);
       },
-      'finished',
-    );
+    }).catch((error: unknown) => endPending(c, error));
+  }
+
+  /** Clients send again what has a 504: it is not to run beside that. Who has a key comes back for this one. */
+  async function endPending(c: C, error: unknown): Promise<never> {
+    const isPending = error instanceof PlatformError && error.code === 'result_pending';
+    const id = isPending ? error.details.invocationId : undefined;
+    if (id !== undefined && c.req.header('idempotency-key') === undefined)
+      await deps.queue.cancel(id, c.get('tenant'));
+    throw error;
   }
 
   async function accept(c: C): Promise<Response> {

@@ -38,7 +38,6 @@ function endOfLine(text: string): string {
 /** Of one that the platform ended. */
 function reasonOf(invocation: Invocation): string {
   const { outcome } = invocation;
-  if (outcome === undefined || ['ok', 'function_error', 'lost', 'cancelled'].includes(outcome.status))
-    return '';
+  if (outcome === undefined || ['ok', 'function_error', 'lost'].includes(outcome.status)) return '';
   return `${failureOf(invocation)?.errorMessage}\n`;
 }

@@ -3,6 +3,7 @@ import type { NumberedEvent } from '../../queue/event-feed.ts';
 import { resultText } from '../result-text.ts';
 import { failureOf } from './failure.ts';
 import { logTailOf } from './log.ts';
+import { piecesOf } from './pieces.ts';
 
 interface Told {
   version: string;
@@ -19,38 +20,33 @@ const codec = new EventStreamCodec(
 
 /**
  * The reply of InvokeWithResponseStream: messages of `application/vnd.amazon.eventstream`, a PayloadChunk for each piece of the
- * result as it is made, and InvokeComplete at the end. The result of a handler that does not stream is one piece.
+ * result as it is made, and InvokeComplete at the end. The result of a handler that does not stream is one piece. What the
+ * platform lost any of cuts the connection.
  */
 export function eventStreamReply(events: AsyncGenerator<NumberedEvent, void, void>, told: Told): Response {
   let isOver = false;
+  const pieces = piecesOf(events);
   const body = new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
-        for (let next = await events.next(); !next.done; next = await events.next()) {
-          const { event } = next.value;
-          if (event.type === 'chunk') {
-            const bytes = 'text' in event ? Buffer.from(event.text) : Buffer.from(event.base64, 'base64');
-            return controller.enqueue(payloadChunk(bytes));
-          }
-          if (event.type !== 'end') continue;
-          isOver = true;
-          const { invocation } = event;
-          const { outcome, streamedBytes } = invocation;
-          if (outcome?.status === 'ok' && streamedBytes === undefined)
-            controller.enqueue(payloadChunk(Buffer.from(resultText(outcome))));
-          const failure = failureOf(invocation);
-          const complete = {
-            ...(failure && { ErrorCode: failure.errorType, ErrorDetails: JSON.stringify(failure) }),
-            ...(told.memoryBytes !== undefined && {
-              LogResult: logTailOf(invocation, told.version, told.memoryBytes),
-            }),
-          };
-          controller.enqueue(
-            message('InvokeComplete', 'application/json', Buffer.from(JSON.stringify(complete))),
-          );
-          return controller.close();
-        }
-        throw new Error('the events are gone');
+        const next = await pieces.next();
+        if (!next.done) return controller.enqueue(payloadChunk(next.value));
+        isOver = true;
+        const invocation = next.value;
+        const { outcome, streamedBytes } = invocation;
+        if (outcome?.status === 'ok' && streamedBytes === undefined)
+          controller.enqueue(payloadChunk(Buffer.from(resultText(outcome))));
+        const failure = failureOf(invocation);
+        const complete = {
+          ...(failure && { ErrorCode: failure.errorType, ErrorDetails: JSON.stringify(failure) }),
+          ...(told.memoryBytes !== undefined && {
+            LogResult: logTailOf(invocation, told.version, told.memoryBytes),
+          }),
+        };
+        controller.enqueue(
+          message('InvokeComplete', 'application/json', Buffer.from(JSON.stringify(complete))),
+        );
+        controller.close();
       },
       cancel() {
         if (!isOver) told.onLeft();

@@ -1,6 +1,7 @@
 import type { Context } from 'hono';
 import { z } from 'zod';
 import type { FunctionRecord } from '../../../sdk/contract/function.ts';
+import { aliasLabels } from '../../registry/aliases.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { invalidParameter, resourceConflict, resourceNotFound } from './errors.ts';
 import { arnOf, targetOf } from './function-name.ts';
@@ -12,7 +13,7 @@ import { urlConfigSchema } from './requests.ts';
 type C = Context<GatewayEnv>;
 
 /** A label of the function, for each qualifier that has a URL; empty for none. */
-const urlLabel = (qualifier = '') => `aws.url.${qualifier}`;
+const urlLabel = (qualifier = '') => aliasLabels.url(qualifier);
 
 const storedSchema = z.object({
   AuthType: z.enum(['NONE', 'AWS_IAM']),

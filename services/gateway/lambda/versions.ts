@@ -42,7 +42,8 @@ export function versionOperations({ config, registry }: GatewayDeps) {
       const all = versionsOf(c, await registry.get(name, c.get('tenant')), shown) as ReturnType<
         typeof shown
       >[];
-      const { items, next } = pageOf(c, all, ({ Version }) => Version);
+      // As wide as each other, numbers are in their order as text, and `$LATEST` is before them: "$" is less than "0".
+      const { items, next } = pageOf(c, all, ({ Version }) => Version.padStart(16, '0'));
       return c.json({ Versions: items, ...next });
     },
   };

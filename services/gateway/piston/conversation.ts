@@ -50,6 +50,7 @@ export function converse(websocket: WebSocket, options: ConversationOptions): vo
   const { logger } = options;
   let starting: Promise<Started> | undefined;
   let isOver = false;
+  let hasFailed = false;
   const close = ([code, reason]: readonly [number, string]) => websocket.close(code, reason);
   const send = (message: object) =>
     new Promise<void>((resolve) => {
@@ -57,6 +58,9 @@ export function converse(websocket: WebSocket, options: ConversationOptions): vo
       websocket.send(JSON.stringify(message), () => resolve());
     });
   const fail = async (error: unknown) => {
+    // A start that is refused takes along all that waits for it: the client is told once.
+    if (hasFailed) return;
+    hasFailed = true;
     // The reason of a close has room for 123 bytes.
     await send({ type: 'error', message: options.messageOf(error) });
     close(closes.notified);

@@ -46,7 +46,7 @@ export function stageEnd(
     case 'ok':
       return { code: 0, signal: null, message: null, status: null };
     case 'exited':
-      return failed(outcome.exitCode, `Exited with error status ${outcome.exitCode}`);
+      return exited(outcome.exitCode);
     case 'signaled':
       return signaled(outcome.signal);
     case 'timeout':
@@ -60,12 +60,17 @@ export function stageEnd(
     case 'cancelled':
       return killed('SG', 'Cancelled');
     case 'function_error':
-      return failed(1, outcome.message);
+      // What was thrown is on stderr.
+      return exited(1);
     case 'lost':
       return { code: null, signal: null, message: outcome.reason, status: 'XX' };
     default:
       return { code: null, signal: null, message: 'The platform has no result', status: 'XX' };
   }
+}
+
+function exited(code: number): StageEnd {
+  return failed(code, `Exited with error status ${code}`);
 }
 
 function failed(code: number, message: string): StageEnd {

@@ -60,8 +60,11 @@ export const builtIn: readonly Language[] = [
     run: ['node', '{entry}'],
     versionCommand: ['node', '--version'],
     test: {
-      files: { 'index.ts': 'const name: string = "box";\nconsole.log("Hello, " + name);' },
-      stdin: '',
+      files: {
+        'index.ts':
+          "process.stdin.on('data', (name: Buffer): void => void process.stdout.write('Hello, ' + name));",
+      },
+      stdin: 'box\n',
       stdout: 'Hello, box\n',
     },
   },

@@ -1,80 +1,11 @@
 import type { Language } from '../language.ts';
+import { linkerSetup } from './gcc.ts';
 import { compilerLimits, largeCompilerLimits } from './limits.ts';
 
 const hello = 'Hello, box\n';
-/** What many compilers link with; Debian's alternatives would have chosen it. */
-const linkerSetup = ['ln -s gcc /usr/bin/cc'];
 
-/** Compiled to a program of the machine's own. */
+/** Compiled to a program of the machine's own, by a compiler of their own. */
 export const compiled: readonly Language[] = [
-  {
-    name: 'ada',
-    version: '12.2.0',
-    aliases: ['gnat', 'adb'],
-    extensions: ['.adb', '.ads'],
-    fileName: 'main.adb',
-    runtime: 'gcc',
-    base: 'bash',
-    packages: ['gnat', 'libc6-dev'],
-    compile: ['gnatmake', '-q', '-O2', '-o', 'a.out', '{entry}'],
-    run: ['./a.out'],
-    limits: { compile: compilerLimits },
-    versionCommand: ['sh', '-c', 'gnatmake-12 --version; gcc-12 --version'],
-    test: {
-      files: {
-        'main.adb':
-          'with Ada.Text_IO; use Ada.Text_IO;\nprocedure Main is\nbegin\n   Put_Line ("Hello, " & Get_Line);\nend Main;\n',
-      },
-      stdin: 'box\n',
-      stdout: hello,
-    },
-  },
-  {
-    name: 'c',
-    version: '12.2.0',
-    aliases: ['gcc'],
-    extensions: ['.c'],
-    fileName: 'main.c',
-    runtime: 'gcc',
-    base: 'bash',
-    packages: ['gcc', 'libc6-dev'],
-    setup: linkerSetup,
-    compile: ['gcc', '-O2', '-o', 'a.out', '{files}', '-lm'],
-    run: ['./a.out'],
-    limits: { compile: compilerLimits },
-    versionCommand: ['gcc', '-dumpfullversion'],
-    test: {
-      files: {
-        'main.c':
-          '#include <math.h>\n#include <stdio.h>\nint main(void) { char name[9]; return scanf("%8s", name) == 1 && printf("Hello, %s\\n", name) > sqrt(4) ? 0 : 1; }\n',
-      },
-      stdin: 'box\n',
-      stdout: hello,
-    },
-  },
-  {
-    name: 'c++',
-    version: '12.2.0',
-    aliases: ['cpp', 'g++'],
-    extensions: ['.cpp', '.cc', '.cxx'],
-    fileName: 'main.cpp',
-    runtime: 'gcc',
-    base: 'bash',
-    packages: ['g++'],
-    setup: [...linkerSetup, 'ln -s g++ /usr/bin/c++'],
-    compile: ['g++', '-O2', '-std=gnu++20', '-o', 'a.out', '{files}'],
-    run: ['./a.out'],
-    limits: { compile: largeCompilerLimits },
-    versionCommand: ['g++', '-dumpfullversion'],
-    test: {
-      files: {
-        'main.cpp':
-          '#include <iostream>\n#include <string>\nint main() { std::string name; std::cin >> name; std::cout << "Hello, " << name << std::endl; }\n',
-      },
-      stdin: 'box\n',
-      stdout: hello,
-    },
-  },
   {
     name: 'cobol',
     version: '4.0-early-dev.0',
@@ -102,47 +33,6 @@ export const compiled: readonly Language[] = [
           'stop run.',
           '',
         ].join('\n'),
-      },
-      stdin: 'box\n',
-      stdout: hello,
-    },
-  },
-  {
-    name: 'd',
-    version: '12.2.0',
-    aliases: ['gdc', 'dlang'],
-    extensions: ['.d'],
-    fileName: 'main.d',
-    runtime: 'gcc',
-    base: 'bash',
-    packages: ['gdc'],
-    compile: ['gdc', '-O2', '-o', 'a.out', '{files}'],
-    run: ['./a.out'],
-    limits: { compile: largeCompilerLimits },
-    versionCommand: ['gdc', '-dumpfullversion'],
-    test: {
-      files: { 'main.d': 'import std.stdio;\nvoid main() { write("Hello, ", readln()); }\n' },
-      stdin: 'box\n',
-      stdout: hello,
-    },
-  },
-  {
-    name: 'fortran',
-    version: '12.2.0',
-    aliases: ['gfortran', 'f90'],
-    extensions: ['.f90', '.f95', '.f03', '.f08', '.f', '.for'],
-    fileName: 'main.f90',
-    runtime: 'gcc',
-    base: 'bash',
-    packages: ['gfortran', 'libc6-dev'],
-    compile: ['gfortran', '-O2', '-o', 'a.out', '{files}'],
-    run: ['./a.out'],
-    limits: { compile: compilerLimits },
-    versionCommand: ['gfortran', '-dumpfullversion'],
-    test: {
-      files: {
-        'main.f90':
-          "program hello\n  character(3) :: name\n  read *, name\n  print '(a)', 'Hello, '//name\nend program\n",
       },
       stdin: 'box\n',
       stdout: hello,
@@ -212,13 +102,19 @@ export const compiled: readonly Language[] = [
       files: {
         'main.asm': [
           'section .data',
-          'text: db "Hello, box", 10',
+          'text: db "Hello, "',
+          'name: times 64 db 0',
           'section .text',
           'global _start',
-          '_start: mov rax, 1',
+          '_start: xor rax, rax',
+          'xor rdi, rdi',
+          'mov rsi, name',
+          'mov rdx, 64',
+          'syscall',
+          'lea rdx, [rax + 7]',
+          'mov rax, 1',
           'mov rdi, 1',
           'mov rsi, text',
-          'mov rdx, 11',
           'syscall',
           'mov rax, 60',
           'xor rdi, rdi',
@@ -226,7 +122,7 @@ export const compiled: readonly Language[] = [
           '',
         ].join('\n'),
       },
-      stdin: '',
+      stdin: 'box\n',
       stdout: hello,
     },
   },
@@ -346,10 +242,21 @@ export const compiled: readonly Language[] = [
     versionCommand: ['iverilog', '-V'],
     test: {
       files: {
-        'main.v':
-          'module main;\n  initial begin\n    $display("Hello, box");\n    $finish;\n  end\nendmodule\n',
+        // The descriptor is that of stdin.
+        'main.v': [
+          'module main;',
+          '  reg [8 * 64:1] name;',
+          '  integer count;',
+          '  initial begin',
+          '    count = $fscanf(32\'h8000_0000, "%s", name);',
+          '    $display("Hello, %0s", name);',
+          '    $finish;',
+          '  end',
+          'endmodule',
+          '',
+        ].join('\n'),
       },
-      stdin: '',
+      stdin: 'box\n',
       stdout: hello,
     },
   },

@@ -214,7 +214,14 @@ export const scripts: readonly Language[] = [
     packages: ['sqlite3'],
     run: ['sqlite3', '-batch', '-bail', ':memory:', '.read {entry}'],
     versionCommand: ['sqlite3', '--version'],
-    test: { files: { 'main.sql': "select 'Hello, ' || 'box';" }, stdin: '', stdout: hello },
+    test: {
+      files: {
+        'main.sql':
+          "create table people(name);\n.import |cat people\nselect 'Hello, ' || name from people;\n",
+      },
+      stdin: 'box\n',
+      stdout: hello,
+    },
   },
   {
     name: 'tcl',

@@ -8,6 +8,7 @@ import { exchange, repliesIn } from '../../support/raw-http.ts';
 import { useRedis } from '../../support/redis.ts';
 
 const testRedis = useRedis();
+const patience = { timeout: 20_000 };
 const init = { type: 'init', language: 'bash', version: '*', files: [{ content: 'echo 1' }] };
 
 async function serve({ app }: TestGateway): Promise<number> {
@@ -76,19 +77,22 @@ describe('the websocket', () => {
     ],
     ['sends what is no signal', [init, { type: 'signal', signal: 'toString' }], 4005, 'Invalid signal'],
   ])('closes on a client that %s, and its job is cancelled', async (_, said, code, reason) => {
+    let taken = 0;
     let cancelled = 0;
     await gateway.startWorker(async (job, signal) => {
+      taken += 1;
       const record = await untilCancelled(job, signal);
       cancelled += 1;
       return record;
     });
     const { say, end } = await connectPiston(await serve(gateway));
-    for (const message of said) say(message);
+    for (const message of said) {
+      say(message);
+      if (message === init) await expect.poll(() => taken, patience).toBe(1);
+    }
     expect(await end()).toMatchObject({ code, reason });
-    const isStarted = said.includes(init);
-    // It is taken by the worker, or still waits: there is nothing left of either.
-    await expect.poll(() => gateway.queue.waiting()).toBe(0);
-    if (!isStarted) expect(cancelled).toBe(0);
+    await expect.poll(() => cancelled, patience).toBe(said.includes(init) ? 1 : 0);
+    expect(taken).toBe(cancelled);
   });
 
   test.each<[string, unknown, string]>([
@@ -106,6 +110,17 @@ describe('the websocket', () => {
     });
   });
 
+  test('says once what is wrong, whatever was sent behind it', async () => {
+    const { say, end } = await connectPiston(await serve(gateway));
+    say({ ...init, language: 'klingon' });
+    for (const data of ['a', 'b']) say({ type: 'data', stream: 'stdin', data });
+    say({ type: 'signal', signal: 'SIGINT' });
+    expect(await end()).toEqual({
+      messages: [{ type: 'error', message: 'klingon-* runtime is unknown' }],
+      ...{ code: 4002, reason: 'Notified Error' },
+    });
+  });
+
   test('a message that is too large closes it', async () => {
     const { say, end } = await connectPiston(await serve(gateway));
     say({ ...init, files: [{ content: 'x'.repeat(70_000) }] });
@@ -115,7 +130,7 @@ describe('the websocket', () => {
   test('a full queue is told', async () => {
     const port = await serve(gateway);
     for (const _ of [1, 2]) (await connectPiston(port)).say(init);
-    await expect.poll(() => gateway.queue.waiting()).toBe(2);
+    await expect.poll(() => gateway.queue.waiting(), patience).toBe(2);
     const { say, end } = await connectPiston(port);
     say(init);
     expect(await end()).toMatchObject({
@@ -133,9 +148,9 @@ describe('the websocket', () => {
   test('a client that goes takes its job along, even where that waits', async () => {
     const { websocket, say } = await connectPiston(await serve(gateway));
     say(init);
-    await expect.poll(() => gateway.queue.waiting()).toBe(1);
+    await expect.poll(() => gateway.queue.waiting(), patience).toBe(1);
     websocket.terminate();
-    await expect.poll(() => gateway.queue.waiting()).toBe(0);
+    await expect.poll(() => gateway.queue.waiting(), patience).toBe(0);
   });
 
   test('is no way around what holds for all requests', async () => {

@@ -234,6 +234,15 @@ describe('how a program ended', () => {
       { code: 3, signal: null, message: 'Exited with error status 3', status: 'RE' },
     ],
     [
+      'with an exception that nobody caught',
+      { status: 'function_error', name: 'ZeroDivisionError', message: 'division by zero', stack: '' },
+      { stderr: 'Traceback' },
+      {
+        ...{ code: 1, signal: null, stderr: 'Traceback' },
+        ...{ message: 'Exited with error status 1', status: 'RE' },
+      },
+    ],
+    [
       'by a signal',
       { status: 'signaled', signal: 'SIGSEGV' },
       {},
