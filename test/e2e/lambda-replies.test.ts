@@ -1,5 +1,6 @@
 import {
   CreateFunctionCommand,
+  CreateFunctionUrlConfigCommand,
   InvokeCommand,
   InvokeWithResponseStreamCommand,
   LambdaClient,
@@ -133,4 +134,9 @@ test('integers of any length come back as the handler gave them', async () => {
     });
     expect(await own.text(), FunctionName).toBe(event);
   }
+  const source = 'def handler(event, context):\n    return {"id": 12345678901234567890}\n';
+  await create('site', { 'app.py': source }, { Runtime: 'python3.12', Handler: 'app.handler' });
+  const url = new CreateFunctionUrlConfigCommand({ FunctionName: 'site', AuthType: 'NONE' });
+  const { FunctionUrl = '' } = await lambda.send(url);
+  expect(await (await fetch(FunctionUrl)).text()).toBe('{"id": 12345678901234567890}');
 });
