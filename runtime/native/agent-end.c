@@ -37,7 +37,7 @@ void sandbox_discard(struct sandbox *sandbox, enum end_cause cause) {
   sandbox->cause = cause;
   sandbox->ended_at = now_usec();
   bool was_running = sandbox->state == RUNNING;
-  if (was_running) sandbox_measure_disk(sandbox);
+  if (was_running) disk_look(sandbox->shell.tmpfs, &sandbox->disk);
   sandbox_leave_forking(sandbox);
   sandbox->state = DYING;
   agent_close(&sandbox->stdin_fd);
@@ -79,8 +79,8 @@ static void report(struct sandbox *sandbox) {
       .signal = !signaled ? 0 : sandbox->exited ? WTERMSIG(sandbox->status) : SIGKILL,
       .oom_kills = failed ? cgroup_sandbox_oom_kills(cgroup, sandbox->id) : 0,
       .pids_refused = failed ? cgroup_sandbox_pids_refused(cgroup, sandbox->id) : 0,
-      .disk_full = sandbox->disk_full,
-      .inodes_full = sandbox->inodes_full,
+      .disk_full = sandbox->disk.was_full,
+      .inodes_full = sandbox->disk.inodes_were_full,
       .stdout_truncated = sandbox->output.truncated,
       .stderr_truncated = sandbox->error.truncated,
       .cpu_usec = usage.cpu_usec,
@@ -91,8 +91,8 @@ static void report(struct sandbox *sandbox) {
       .cpu_user_usec = usage.cpu_user_usec,
       .cpu_system_usec = usage.cpu_system_usec,
       .throttled_usec = usage.throttled_usec,
-      .disk_peak_bytes = sandbox->disk_peak_bytes,
-      .disk_peak_inodes = sandbox->disk_peak_inodes,
+      .disk_peak_bytes = sandbox->disk.peak_bytes,
+      .disk_peak_inodes = sandbox->disk.peak_inodes,
       .cpu_pressure_usec = usage.cpu_pressure_usec,
       .memory_pressure_usec = usage.memory_pressure_usec,
       .io_pressure_usec = usage.io_pressure_usec,

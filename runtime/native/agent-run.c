@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -135,7 +134,7 @@ void sandbox_run(struct sandbox *sandbox, const uint8_t *payload, size_t length)
   }
   if (request.secrets && secrets_write(sandbox->shell.tmpfs, &request, sandbox->spec.uid, sandbox->spec.gid) < 0) {
     if (errno == ENOSPC) {
-      sandbox_measure_disk(sandbox);
+      disk_look(sandbox->shell.tmpfs, &sandbox->disk);
       /* Nothing has run: what a fork of a function's zygote may have written is nobody's. */
       agent_close(&sandbox->output.fd);
       agent_close(&sandbox->error.fd);
@@ -273,28 +272,18 @@ void sandbox_take_result(struct sandbox *sandbox) {
   }
 }
 
-void sandbox_measure_disk(struct sandbox *sandbox) {
-  struct statfs disk;
-  if (sandbox->shell.tmpfs < 0 || fstatfs(sandbox->shell.tmpfs, &disk) < 0) return;
-  uint64_t bytes = (uint64_t)(disk.f_blocks - disk.f_bfree) * (uint64_t)disk.f_bsize;
-  uint64_t inodes = (uint64_t)(disk.f_files - disk.f_ffree);
-  if (bytes > sandbox->disk_peak_bytes) sandbox->disk_peak_bytes = bytes;
-  if (inodes > sandbox->disk_peak_inodes) sandbox->disk_peak_inodes = inodes;
-  sandbox->disk_full = disk.f_bfree == 0;
-  sandbox->inodes_full = disk.f_ffree == 0;
-}
-
 uint64_t sandbox_check_time(struct sandbox *sandbox, uint64_t now) {
   uint64_t wall_end = sandbox->run_at + (uint64_t)sandbox->limits.wall_ms * 1000;
+  if (now >= sandbox->disk_look_at) sandbox->disk_look_at = disk_look(sandbox->shell.tmpfs, &sandbox->disk);
   if (now >= sandbox->cpu_check_at) {
     uint64_t cap = (uint64_t)sandbox->limits.cpu_ms * 1000;
     uint64_t used = cgroup_sandbox_cpu_usec(&agent.zone->cgroup, sandbox->id);
-    sandbox_measure_disk(sandbox);
     if (used >= cap) sandbox_discard(sandbox, END_CPU);
     /* All cores busy, the rest lasts at least so long; never look more often than every 5 ms. */
     uint64_t cores = sandbox->limits.cpu_milli / 1000 + 1, rest = used < cap ? (cap - used) / cores : 0;
     sandbox->cpu_check_at = now + (rest > 5000 ? rest : 5000);
   }
   if (now >= wall_end) sandbox_discard(sandbox, END_WALL);
-  return wall_end < sandbox->cpu_check_at ? wall_end : sandbox->cpu_check_at;
+  uint64_t next = wall_end < sandbox->cpu_check_at ? wall_end : sandbox->cpu_check_at;
+  return next < sandbox->disk_look_at ? next : sandbox->disk_look_at;
 }

@@ -58,9 +58,8 @@ struct sandbox {
   bool work_only;                  /* of those, what is in /work */
   struct buffer job, input, result;
   struct run_limits limits; /* those of its cgroup and tmpfs, from BUILDING on */
-  uint64_t created_at, run_at, job_sent_at, ended_at, over_at, cpu_check_at, buried_at, remove_at;
-  bool disk_full, inodes_full;
-  uint64_t disk_peak_bytes, disk_peak_inodes;
+  uint64_t created_at, run_at, job_sent_at, ended_at, over_at, cpu_check_at, disk_look_at, buried_at, remove_at;
+  struct disk_use disk;
   uint64_t streamed, on_its_way; /* of its result, bytes; the second not taken by the worker yet */
 };
 
@@ -118,8 +117,6 @@ bool sandbox_pump(struct sandbox *sandbox, struct stream *stream, enum frame_typ
 void sandbox_take_result(struct sandbox *sandbox);
 /* The worker has passed on so much of a streamed result. */
 void sandbox_result_is_taken(struct sandbox *sandbox, uint32_t bytes);
-/* Looks at its writable layer, and remembers the most that was in it. */
-void sandbox_measure_disk(struct sandbox *sandbox);
 /* Ends a run that has used up its time; returns when to look again. */
 uint64_t sandbox_check_time(struct sandbox *sandbox, uint64_t now);
 

@@ -64,8 +64,8 @@ static void fail(const char *format, ...) {
 
 /* ---- its root ---- */
 
-static void enter_root(const char *layers_dir, const char *layers, int workspace) {
-  static int trees[MAX_BUILD_LAYERS], devices[ROOT_DEVICES];
+static void enter_root(const char *layers_dir, const char *layers, int workspace, int devices) {
+  static int trees[MAX_BUILD_LAYERS];
   static struct system_dir dirs[SYSTEM_DIRS];
   const char *lost;
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) fail("cannot make mounts private: %m");
@@ -73,7 +73,6 @@ static void enter_root(const char *layers_dir, const char *layers, int workspace
   int count = root_take_layers(layers_dir, layers, trees);
   if (count < 0) fail("cannot take a layer into the build: %m");
   if ((lost = root_take_system(dirs))) fail("cannot take %s into the build: %m", lost);
-  root_take_devices(devices);
   if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
     fail("cannot become the build's root: %m");
   umask(022);
@@ -332,9 +331,9 @@ void build_main(const struct build_start *start) {
   build.alive = start->alive;
   build.cgroup = start->cgroup;
   if (read(start->mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
-  int kept[4 + MAX_CGROUP_DIRS] = {start->connection, start->alive, start->workspace, start->mapped};
-  for (int i = 0; i < start->cgroup.layout.count; i++) kept[4 + i] = start->cgroup.dir[i];
-  if (descriptors_keep(kept, 4 + start->cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
+  int kept[5 + MAX_CGROUP_DIRS] = {start->connection, start->alive, start->workspace, start->mapped, start->devices};
+  for (int i = 0; i < start->cgroup.layout.count; i++) kept[5 + i] = start->cgroup.dir[i];
+  if (descriptors_keep(kept, 5 + start->cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
   prctl(PR_SET_NAME, "build");
   signal(SIGPIPE, SIG_IGN);
   signal(SIGINT, SIG_DFL); /* the launcher ignores it, and every program would inherit that */
@@ -344,7 +343,7 @@ void build_main(const struct build_start *start) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
-  enter_root(start->layers_dir, start->layers, start->workspace);
+  enter_root(start->layers_dir, start->layers, start->workspace, start->devices);
   build_disk_begin(&build.limits);
   start->hide_command_line();
   give_up_privileges(start->filter);

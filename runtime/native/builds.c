@@ -34,6 +34,8 @@ static const char *start_build(int slot, struct build_start *start, const struct
     failure = "cannot set the build's caps";
   } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
     failure = "cannot make a pipe";
+  } else if ((start->devices = root_make_devices()) < 0) {
+    failure = "cannot make the build's devices";
   } else {
     struct clone_args arguments = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
@@ -57,6 +59,7 @@ static const char *start_build(int slot, struct build_start *start, const struct
   if (mapped[0] >= 0) close(mapped[0]);
   if (mapped[1] >= 0) close(mapped[1]);
   if (alive[0] >= 0) close(alive[0]);
+  if (start->devices >= 0) close(start->devices);
   if (pid > 0) {
     builds[slot].pid = pid;
     builds[slot].alive = alive[1];
@@ -80,7 +83,7 @@ const char *builds_start(int connection, uint8_t *payload, size_t length, const 
                                .connection = connection, .layers_dir = launcher->layers_dir,
                                .filter = &launcher->filters->build,
                                .hide_command_line = launcher->hide_command_line};
-  start.cgroup.blkio = -1;
+  start.devices = start.cgroup.blkio = -1;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) start.cgroup.dir[i] = -1;
   while (slot < MAX_BUILDS && builds[slot].pid != 0) slot++;
   if (slot == MAX_BUILDS) return "too many images are built at once; try again later";
@@ -94,8 +97,7 @@ const char *builds_start(int connection, uint8_t *payload, size_t length, const 
   close(start.workspace);
   cgroup_zone_close(&start.cgroup);
   if (builds[slot].pid == 0) {
-    cgroup_zone_remove(launcher->cgroups, launcher->instance, builds[slot].zone);
-    layers_release_directory(builds[slot].directory, -1);
+    removals_add(launcher, (struct removal){.zone = builds[slot].zone, .connection = -1, .directory = builds[slot].directory});
   }
   errno = saved;
   return failure;
@@ -105,9 +107,7 @@ bool builds_reap(pid_t pid, const struct launcher_view *launcher) {
   for (int i = 0; i < MAX_BUILDS; i++) {
     if (builds[i].pid != pid) continue;
     close(builds[i].alive);
-    cgroup_zone_remove(launcher->cgroups, launcher->instance, builds[i].zone);
-    /* Takes the connection with it, and closes it when the directory is gone. */
-    layers_release_directory(builds[i].directory, builds[i].connection);
+    removals_add(launcher, (struct removal){.zone = builds[i].zone, .connection = builds[i].connection, .directory = builds[i].directory});
     builds[i].pid = 0;
     return true;
   }

@@ -70,7 +70,7 @@ int main(int argc, char **argv) {
   } else if (strcmp(command, "zone-open") == 0 && count == 2) {
     if (cgroup_zone_open(&layout, rest[0], number(rest[1]), OWN_ID_BASE, &zone) < 0) die("cannot open the zone: %m");
   } else if (strcmp(command, "zone-remove") == 0 && count == 2) {
-    cgroup_zone_remove(&layout, rest[0], number(rest[1]));
+    if (cgroup_zone_remove(&layout, rest[0], number(rest[1])) < 0) die("cannot remove the zone: %m");
   } else if (strcmp(command, "sweep") == 0 && count == 1) {
     cgroup_sweep(&layout, rest[0]);
   } else if (count >= 2) {

@@ -89,33 +89,63 @@ static void cpu_text(char *text, size_t size, bool v2, uint32_t cpu_milli) {
   else snprintf(text, size, "%llu", (unsigned long long)quota);
 }
 
-static void kill_members(int dir) {
-  char text[65536];
+/* True when a line of the list is that number. */
+static bool has_member(const char *list, pid_t pid) {
+  for (const char *line = list; *line; line += strspn(line, "\n")) {
+    char *end;
+    if (strtol(line, &end, 10) == pid) return true;
+    line = end + strcspn(end, "\n");
+  }
+  return false;
+}
+
+/* How many are held at once. */
+#define MEMBERS 64
+
+/* By descriptor: a process of the list may end, and its number be a stranger's, before it is signalled. Who is held, has a
+ * number that is a member's in a second list, and is not reaped by the time of the signal, has had it all along. */
+static void kill_listed(int dir) {
+  static char text[65536], again[sizeof(text)];
   if (read_file_at(dir, "cgroup.procs", text, sizeof(text)) <= 0) return;
-  for (char *line = text, *rest; (line = strtok_r(line, "\n", &rest)); line = NULL) {
-    pid_t pid = (pid_t)atol(line);
-    if (pid > 1) kill(pid, SIGKILL);
+  for (char *line = text; *line;) {
+    pid_t pids[MEMBERS];
+    int pidfds[MEMBERS], count = 0;
+    while (*line && count < MEMBERS) {
+      pids[count] = (pid_t)strtol(line, &line, 10);
+      line += strcspn(line, "\n");
+      line += *line == '\n';
+      if (pids[count] > 1 && (pidfds[count] = (int)syscall(SYS_pidfd_open, pids[count], 0)) >= 0) count++;
+    }
+    if (read_file_at(dir, "cgroup.procs", again, sizeof(again)) <= 0) again[0] = '\0';
+    for (int i = 0; i < count; i++) {
+      if (has_member(again, pids[i])) syscall(SYS_pidfd_send_signal, pidfds[i], SIGKILL, NULL, 0);
+      close(pidfds[i]);
+    }
   }
 }
 
-/* Removes a directory and all below it, killing what still runs in it: by construction that is ours. */
-static void remove_tree(int parent, const char *name) {
+/* All at once where the kernel can, since Linux 5.14 on v2: so nothing forks ahead of it. */
+static void kill_members(int dir) {
+  if (write_file_at(dir, "cgroup.kill", "1") < 0) kill_listed(dir);
+}
+
+/* Removes a directory and all below it, killing what still runs in it: by construction that is ours. False, with errno, when
+ * something is left: a killed process leaves its cgroup a moment later. */
+static bool remove_tree(int parent, const char *name) {
   int dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  if (dir < 0) return;
+  if (dir < 0) return errno == ENOENT;
   DIR *entries = fdopendir(dup(dir));
   if (entries) {
     for (struct dirent *entry; (entry = readdir(entries));)
       if (entry->d_type == DT_DIR && entry->d_name[0] != '.') remove_tree(dir, entry->d_name);
     closedir(entries);
   }
-  /* A killed process leaves its cgroup a moment later: wait for it, at most two seconds. */
-  for (int attempt = 0; attempt < 200; attempt++) {
-    if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT) break;
-    if (errno != EBUSY) break;
-    kill_members(dir);
-    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
-  }
+  bool gone = unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
+  int saved = errno;
+  if (!gone) kill_members(dir);
   close(dir);
+  errno = saved;
+  return gone;
 }
 
 static int open_dir(int parent, const char *path) {
@@ -168,7 +198,9 @@ static void sweep_mount(const char *mount, const char *instance) {
   snprintf(path, sizeof(path), "%s/oncebox", mount);
   int ours = open_dir(AT_FDCWD, path);
   if (ours < 0) return;
-  remove_tree(ours, instance);
+  /* Nobody is being served: at most ten seconds for whoever was killed. */
+  for (int attempt = 0; attempt < 1000 && !remove_tree(ours, instance) && errno == EBUSY; attempt++)
+    nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
   close(ours);
   rmdir(path); /* Fails when another instance is there, as it should. */
 }
@@ -285,6 +317,14 @@ void cgroup_zygote_enter(const struct cgroup_zone *zone) {
     if (write_file_at(zone->dir[i], "zygote/cgroup.procs", "0") < 0) die("cannot enter the zygote's cgroup: %m");
 }
 
+/* Sandboxes never swap: what they may hold is what the node has room for. v1 can only be asked to. Absent without swap
+ * support. */
+static int never_swap(const struct cgroup_layout *layout, int hierarchy, int zone) {
+  if (layout->version == 1 && hierarchy != layout->memory) return 0;
+  int result = write_file_at(zone, layout->version == 2 ? "memory.swap.max" : "memory.swappiness", "0");
+  return result < 0 && errno == ENOENT ? 0 : result;
+}
+
 int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, uint32_t id, uint32_t owner,
                      struct cgroup_zone *zone) {
   zone->layout = *layout;
@@ -300,10 +340,9 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     errno = saved;
     if (dir < 0) return -1;
     zone->dir[i] = dir;
+    /* Before there is any below it: on v1 they have what is here when they are made. */
+    if (never_swap(layout, i, dir) < 0) return -1;
     if (mkdirat(dir, "agent", 0755) < 0 && errno != EEXIST) return -1;
-    /* Sandboxes never swap: what they may hold is what the node has room for. Absent without swap support. */
-    if (layout->version == 2) write_file_at(dir, "memory.swap.max", "0");
-    else if (i == layout->memory) write_file_at(dir, "memory.swappiness", "0");
     if (make_zygote_leaf(layout, i, dir, owner) < 0) return -1;
     /* Delegation, as cgroup-v2.rst has it: the directory and the files through which processes move; not the
      * limits of the directory itself. */
@@ -335,19 +374,26 @@ int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid) {
   return 0;
 }
 
-static void remove_zone(const char *mount, const char *instance, uint32_t id) {
+static bool remove_zone(const char *mount, const char *instance, uint32_t id) {
   char path[384], name[32];
   snprintf(path, sizeof(path), "%s/oncebox/%s", mount, instance);
   snprintf(name, sizeof(name), "zone%u", id);
   int dir = open_dir(AT_FDCWD, path);
-  if (dir < 0) return;
-  remove_tree(dir, name);
+  if (dir < 0) return errno == ENOENT;
+  bool gone = remove_tree(dir, name);
+  int saved = errno;
   close(dir);
+  errno = saved;
+  return gone;
 }
 
-void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t id) {
-  for (int i = 0; i < layout->count; i++) remove_zone(layout->mount[i], instance, id);
-  if (layout->version == 1 && layout->io_bytes > 0) remove_zone(layout->blkio, instance, id);
+int cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t id) {
+  int left = 0; /* errno of one that is */
+  for (int i = 0; i < layout->count; i++)
+    if (!remove_zone(layout->mount[i], instance, id)) left = errno;
+  if (layout->version == 1 && layout->io_bytes > 0 && !remove_zone(layout->blkio, instance, id)) left = errno;
+  errno = left;
+  return left == 0 ? 0 : -1;
 }
 
 int cgroup_zone_limit(const struct cgroup_zone *zone, const struct build_limits *limits) {
@@ -562,8 +608,7 @@ void cgroup_sandbox_kill(const struct cgroup_zone *zone, uint32_t id) {
     snprintf(name, sizeof(name), "s%u", id);
     int dir = open_dir(zone->dir[i], name);
     if (dir < 0) continue;
-    /* All at once, so that nothing forks ahead of it, since Linux 5.14. */
-    if (zone->layout.version != 2 || write_file_at(dir, "cgroup.kill", "1") < 0) kill_members(dir);
+    kill_members(dir);
     close(dir);
   }
 }

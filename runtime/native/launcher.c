@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -101,19 +102,23 @@ static void parse_arguments(int argc, char **argv) {
     die("--instance must be a file name");
 }
 
+/* As the worker, in whose directory it is: the socket is his from its birth, and nothing that he can put in its place
+ * meanwhile, a link or another's file, is removed or given away by our rights. */
 static int listen_socket(void) {
   struct sockaddr_un address = {.sun_family = AF_UNIX};
   if (strlen(launcher.socket_path) >= sizeof(address.sun_path))
     die("cannot listen on %s: longer than %zu bytes", launcher.socket_path, sizeof(address.sun_path) - 1);
   strcpy(address.sun_path, launcher.socket_path);
-  unlink(launcher.socket_path);
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   mode_t mask = umask(0177);
-  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-    die("cannot listen on %s: %m", launcher.socket_path);
+  setfsuid(launcher.worker_uid); /* it has no errors to tell: who asks again is told who he is */
+  if (setfsuid((uid_t)-1) != (int)launcher.worker_uid) die("cannot act as user %u", launcher.worker_uid);
+  unlink(launcher.socket_path);
+  if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1024) < 0)
+    die("cannot listen on %s as user %u: %m", launcher.socket_path, launcher.worker_uid);
+  setfsuid(0);
+  prctl(PR_SET_DUMPABLE, 1); /* taken back by the change; zones are copies of us, and who joins a sandbox needs it of its init */
   umask(mask);
-  if (chown(launcher.socket_path, launcher.worker_uid, (gid_t)-1) < 0 || listen(fd, 1024) < 0)
-    die("cannot listen on %s: %m", launcher.socket_path);
   return fd;
 }
 
@@ -146,9 +151,9 @@ static void hide_command_line(void) {
   memcpy(start, "init", (size_t)(end - start) < 4 ? (size_t)(end - start) : 4);
 }
 
-static void zone_main(uint32_t id, int worker, int alive, int mapped, const struct cgroup_zone *cgroup,
+static void zone_main(uint32_t id, int worker, int alive, int mapped, int devices, const struct cgroup_zone *cgroup,
                       const struct zone_request *request) __attribute__((noreturn));
-static void zone_main(uint32_t id, int worker, int alive, int mapped, const struct cgroup_zone *cgroup,
+static void zone_main(uint32_t id, int worker, int alive, int mapped, int devices, const struct cgroup_zone *cgroup,
                       const struct zone_request *request) {
   static struct zone zone;
   char go;
@@ -178,7 +183,7 @@ static void zone_main(uint32_t id, int worker, int alive, int mapped, const stru
   zone.trusted = request->trusted;
   zone.ready_within = launcher.ready_within;
   zone.zygote_argv = (char **)request->argv;
-  zone_enter_root(launcher.layers_dir, launcher.platform_dir);
+  zone_enter_root(launcher.layers_dir, launcher.platform_dir, devices);
   /* Who runs reads the end of `alive`; who is stopped does not. After the change of ids, which takes this back. */
   if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0) die("cannot be told of the launcher's end: %m");
   hide_command_line();
@@ -204,13 +209,26 @@ static uint32_t next_zone(void) {
   return ++launcher.next_zone;
 }
 
+static const struct launcher_view *view(void) {
+  static struct launcher_view view;
+  view = (struct launcher_view){.layers_dir = launcher.layers_dir,
+                                .platform_dir = launcher.platform_dir,
+                                .instance = launcher.instance,
+                                .cgroups = &launcher.cgroups,
+                                .filters = &launcher.filters,
+                                .next_zone = next_zone,
+                                .forget_others = forget_others,
+                                .hide_command_line = hide_command_line};
+  return &view;
+}
+
 static const char *start_zone(int slot, int worker, const struct zone_request *request) {
   /* The slot is free when the last process of the zone before is gone, so nobody has these ids. */
   uint32_t id = next_zone(), own = OWN_ID_BASE + (uint32_t)slot * OWN_ID_STRIDE;
   struct cgroup_zone cgroup;
   cgroup.blkio = -1;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) cgroup.dir[i] = -1;
-  int mapped[2] = {-1, -1}, alive[2] = {-1, -1};
+  int mapped[2] = {-1, -1}, alive[2] = {-1, -1}, devices = -1;
   const char *failure = NULL;
   pid_t pid = -1;
   if (cgroup_zone_open(&launcher.cgroups, launcher.instance, id, own, &cgroup) < 0) {
@@ -219,6 +237,8 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     failure = "cannot set the zygote's caps";
   } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
     failure = "cannot make a pipe";
+  } else if ((devices = root_make_devices()) < 0) {
+    failure = "cannot make the zone's devices";
   } else {
     struct clone_args arguments = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
@@ -236,7 +256,8 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
       layers_leave();
       builds_leave();
       ocis_leave();
-      zone_main(id, worker, alive[0], mapped[0], &cgroup, request);
+      removals_leave();
+      zone_main(id, worker, alive[0], mapped[0], devices, &cgroup, request);
     }
     if (pid < 0) failure = "cannot clone the zone";
     else if (write_id_map(pid, SHARED_ID_COUNT, own) < 0) failure = "cannot map the zone's ids";
@@ -248,6 +269,7 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
   if (mapped[0] >= 0) close(mapped[0]);
   if (mapped[1] >= 0) close(mapped[1]);
   if (alive[0] >= 0) close(alive[0]);
+  if (devices >= 0) close(devices);
   if (pid > 0) {
     launcher.zones[slot].pid = pid;
     launcher.zones[slot].id = id;
@@ -257,23 +279,10 @@ static const char *start_zone(int slot, int worker, const struct zone_request *r
     if (failure) kill(pid, SIGKILL);
   } else {
     if (alive[1] >= 0) close(alive[1]);
-    cgroup_zone_remove(&launcher.cgroups, launcher.instance, id);
+    removals_add(view(), (struct removal){.zone = id, .connection = -1, .directory = -1});
   }
   errno = saved;
   return failure;
-}
-
-static const struct launcher_view *view(void) {
-  static struct launcher_view view;
-  view = (struct launcher_view){.layers_dir = launcher.layers_dir,
-                                .platform_dir = launcher.platform_dir,
-                                .instance = launcher.instance,
-                                .cgroups = &launcher.cgroups,
-                                .filters = &launcher.filters,
-                                .next_zone = next_zone,
-                                .forget_others = forget_others,
-                                .hide_command_line = hide_command_line};
-  return &view;
 }
 
 /* Everything in it has been checked when it is used, in requests.c: we are root. */
@@ -381,8 +390,7 @@ static void reap(void) {
     for (int i = 0; i < MAX_ZONES; i++)
       if (launcher.zones[i].pid == pid) {
         close(launcher.zones[i].alive);
-        cgroup_zone_remove(&launcher.cgroups, launcher.instance, launcher.zones[i].id);
-        close(launcher.zones[i].connection);
+        removals_add(view(), (struct removal){.zone = launcher.zones[i].id, .connection = launcher.zones[i].connection, .directory = -1});
         launcher.zones[i].pid = 0;
       }
   }
@@ -426,7 +434,7 @@ static void serve(void) {
     for (int i = 0; i < MAX_PENDING; i++) /* of -1 nothing is ever heard */
       requests[i] = (struct pollfd){.fd = launcher.pending[i].connection, .events = POLLIN};
     size_t watched = layers_watch(unpacked), zones = 0;
-    int patience = sooner(watch_zones(unpacked + watched, &zones), until_next_is_late());
+    int patience = sooner(sooner(watch_zones(unpacked + watched, &zones), until_next_is_late()), removals_work(view()));
     if (poll(events, 3 + MAX_PENDING + watched + zones, patience) < 0) {
       if (errno != EINTR) die("cannot poll: %m");
       continue; /* it has not said what is there */

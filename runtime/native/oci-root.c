@@ -133,7 +133,7 @@ static void prepare_places(const struct sandbox_spec *spec) {
 }
 
 int oci_root_enter(const struct oci_start *start, void (*fail)(const char *format, ...)) {
-  static int layers[MAX_LAYERS], devices[ROOT_DEVICES];
+  static int layers[MAX_LAYERS];
   static struct system_dir system[SYSTEM_DIRS];
   const struct oci_request *request = &start->request;
   const struct sandbox_spec *spec = &request->spec;
@@ -147,7 +147,6 @@ int oci_root_enter(const struct oci_start *start, void (*fail)(const char *forma
   snprintf(platform_path, sizeof(platform_path), "%s/.oncebox", start->platform_dir);
   int platform = root_clone_tree(platform_path), runtime = take_runtime(request->runtime);
   if (request->runtime == OCI_RUNC && (lost = root_take_system(system))) fail("cannot take %s: %m", lost);
-  root_take_devices(devices);
   /* Nobody whom an image can name; and with all capabilities in the user namespace, which no change of ids takes. */
   if (prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP) < 0) fail("cannot set the secure bits: %m");
   if (setgroups(0, NULL) < 0 || setresgid(ADMINISTRATOR_ID, ADMINISTRATOR_ID, ADMINISTRATOR_ID) < 0 ||
@@ -164,7 +163,7 @@ int oci_root_enter(const struct oci_start *start, void (*fail)(const char *forma
   if (file < 0) fail("cannot make a place for the runtime: %m");
   close(file);
   root_place_tree(runtime, ROOT_PLACE "/runtime", MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV);
-  root_place_devices(devices);
+  root_place_devices(start->devices);
   write_config(request->config);
   root_make_dir(ROOT_PLACE "/shell");
   root_make_dir(ROOT_PLACE "/proc");

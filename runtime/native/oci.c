@@ -12,6 +12,7 @@
  * comes out is believed as little as what an image's own zone says.
  */
 #define _GNU_SOURCE
+#include "frames.h"
 #include "oci.h"
 #include "secrets.h"
 
@@ -38,7 +39,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SANDBOX 1 /* its number on the connection, and that of its cgroup */
+#define SANDBOX OCI_SANDBOX
 /* What creating and starting may take each; a parked sandbox may wait as long as it is wanted. */
 #define RUNTIME_WITHIN_USEC 30000000u
 /* How long a program may seem to be starting before its time counts: it could hold back who says that it runs. */
@@ -68,9 +69,9 @@ static struct {
   struct platform_files platform;
   uint64_t stdout_kept, stderr_kept;
   bool stdout_truncated, stderr_truncated;
-  uint64_t run_at, started_at, cpu_check_at;
+  uint64_t run_at, started_at, cpu_check_at, disk_look_at;
   struct cgroup_usage before; /* by the runtime, before the program */
-  uint64_t disk_peak_bytes, disk_peak_inodes;
+  struct disk_use disk;
 } oci;
 
 static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -387,23 +388,12 @@ static struct oci_end program_end(void) {
 
 static uint64_t since_before(uint64_t before, uint64_t now) { return now > before ? now - before : 0; }
 
-/* Remembers the most that the writable layer held; says whether it is full now. */
-static void look_at_disk(bool *bytes_full, bool *inodes_full) {
-  struct statfs disk;
-  if (fstatfs(oci.tmpfs, &disk) < 0) return;
-  uint64_t bytes = (uint64_t)(disk.f_blocks - disk.f_bfree) * (uint64_t)disk.f_bsize, inodes = disk.f_files - disk.f_ffree;
-  if (bytes > oci.disk_peak_bytes) oci.disk_peak_bytes = bytes;
-  if (inodes > oci.disk_peak_inodes) oci.disk_peak_inodes = inodes;
-  if (bytes_full) *bytes_full = disk.f_bfree == 0;
-  if (inodes_full) *inodes_full = disk.f_ffree == 0;
-}
-
 static void report_and_end(enum end_cause cause) __attribute__((noreturn));
 static void report_and_end(enum end_cause cause) {
   /* A program can be over before the runtime says that it runs: then all of it was the run. */
   uint64_t ended_at = now_usec(), started_at = oci.started_at ? oci.started_at : cause == END_DISK ? ended_at : oci.run_at;
-  bool disk_full = false, inodes_full = false, result_too_large = false;
-  look_at_disk(&disk_full, &inodes_full);
+  bool result_too_large = false;
+  disk_look(oci.tmpfs, &oci.disk);
   struct buffer result = {0};
   watch_alarm();
   alarm(REPORT_WITHIN_SEC + (oci.captures ? CHANGES_WITHIN / 1000000u : 0));
@@ -424,8 +414,8 @@ static void report_and_end(enum end_cause cause) {
       .signal = end.signal,
       .oom_kills = failed ? cgroup_sandbox_oom_kills(&oci.cgroup, SANDBOX) : 0,
       .pids_refused = failed ? cgroup_sandbox_pids_refused(&oci.cgroup, SANDBOX) + end.pids_refused : 0,
-      .disk_full = disk_full,
-      .inodes_full = inodes_full,
+      .disk_full = oci.disk.was_full,
+      .inodes_full = oci.disk.inodes_were_full,
       .stdout_truncated = oci.stdout_truncated,
       .stderr_truncated = oci.stderr_truncated,
       .cpu_usec = since_before(oci.before.cpu_usec, usage.cpu_usec),
@@ -436,8 +426,8 @@ static void report_and_end(enum end_cause cause) {
       .cpu_user_usec = since_before(oci.before.cpu_user_usec, usage.cpu_user_usec),
       .cpu_system_usec = since_before(oci.before.cpu_system_usec, usage.cpu_system_usec),
       .throttled_usec = since_before(oci.before.throttled_usec, usage.throttled_usec),
-      .disk_peak_bytes = oci.disk_peak_bytes,
-      .disk_peak_inodes = oci.disk_peak_inodes,
+      .disk_peak_bytes = oci.disk.peak_bytes,
+      .disk_peak_inodes = oci.disk.peak_inodes,
       .cpu_pressure_usec = since_before(oci.before.cpu_pressure_usec, usage.cpu_pressure_usec),
       .memory_pressure_usec = since_before(oci.before.memory_pressure_usec, usage.memory_pressure_usec),
       .io_pressure_usec = since_before(oci.before.io_pressure_usec, usage.io_pressure_usec),
@@ -499,14 +489,15 @@ static void answer_stat(void) {
   tell(FRAME_STAT, &report, sizeof(report), NULL, 0);
 }
 
-static void hear_frame(uint8_t type, const uint8_t *payload, size_t length) {
-  switch (type) {
-    case FRAME_RUN: run(payload, length); break;
+static void obey(const struct frame *frame) {
+  if (frame->sandbox != SANDBOX) die("the worker sent a frame for another sandbox");
+  switch (frame->type) {
+    case FRAME_RUN: run(frame->payload, frame->length); break;
     case FRAME_STAT: answer_stat(); break;
     case FRAME_KILL:
       if (oci.state >= STARTING) report_and_end(END_KILLED);
       _exit(0);
-    default: die("the worker sent a frame of unknown type %u", type);
+    default: die("the worker sent a frame of type %u, which is for zones", frame->type);
   }
 }
 
@@ -516,15 +507,12 @@ static void hear_worker(void) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got <= 0) _exit(0); /* whoever wanted the sandbox is gone: all of it goes with us */
   buffer_append(&oci.inbox, chunk, (size_t)got);
-  while (oci.inbox.length >= 9) {
-    const uint8_t *data = oci.inbox.data + oci.inbox.start;
-    uint32_t rest, sandbox;
-    memcpy(&rest, data, sizeof(rest));
-    memcpy(&sandbox, data + 5, sizeof(sandbox));
-    if (rest < 5 || rest > MAX_FRAME || sandbox != SANDBOX) die("the worker sent a malformed frame");
-    if (oci.inbox.length < 4 + (size_t)rest) return;
-    hear_frame(data[4], data + 9, rest - 5);
-    buffer_drop_front(&oci.inbox, 4 + (size_t)rest);
+  explicit_bzero(chunk, (size_t)got); /* as buffers do */
+  for (size_t size = 1; size > 0; buffer_drop_front(&oci.inbox, size)) {
+    struct frame frame;
+    const char *wrong = frame_next(oci.inbox.data + oci.inbox.start, oci.inbox.length, &frame, &size);
+    if (wrong) die("the worker sent what is no frame: %s", wrong);
+    if (size > 0) obey(&frame);
   }
 }
 
@@ -574,9 +562,9 @@ static uint64_t check_time(uint64_t now) {
   if (oci.state < STARTING) return now + 1000000;
   /* The time of a program that is being started has not begun: its start is when the runtime says so. */
   uint64_t wall_end = (oci.started_at ? oci.started_at : oci.run_at + START_WITHIN_USEC) + (uint64_t)limits->wall_ms * 1000;
+  if (now >= oci.disk_look_at) oci.disk_look_at = disk_look(oci.tmpfs, &oci.disk);
   if (now >= oci.cpu_check_at) {
     uint64_t cap = (uint64_t)limits->cpu_ms * 1000, used = cgroup_sandbox_cpu_usec(&oci.cgroup, SANDBOX) - oci.before.cpu_usec;
-    look_at_disk(NULL, NULL);
     if (used >= cap) report_and_end(END_CPU);
     /* All cores busy, the rest lasts at least so long; never look more often than every 5 ms. */
     uint64_t cores = limits->cpu_milli / 1000 + 1, rest = (cap - used) / cores;
@@ -584,6 +572,7 @@ static uint64_t check_time(uint64_t now) {
   }
   if (now >= wall_end) report_and_end(END_WALL);
   uint64_t next = wall_end < oci.cpu_check_at ? wall_end : oci.cpu_check_at;
+  if (oci.disk_look_at < next) next = oci.disk_look_at;
   return oci.command != 0 && oci.command_until < next ? oci.command_until : next;
 }
 
@@ -642,9 +631,9 @@ void oci_main(const struct oci_start *start_request) {
   oci.cgroup = start_request->cgroup;
   oci.in = oci.out = oci.err = -1;
   if (read(start_request->mapped, &go, 1) != 1) _exit(1); /* the launcher could not write our maps, and has said so */
-  int kept[2 + MAX_CGROUP_DIRS] = {oci.connection, oci.alive};
-  for (int i = 0; i < oci.cgroup.layout.count; i++) kept[2 + i] = oci.cgroup.dir[i];
-  if (descriptors_keep(kept, 2 + oci.cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
+  int kept[3 + MAX_CGROUP_DIRS] = {oci.connection, oci.alive, start_request->devices};
+  for (int i = 0; i < oci.cgroup.layout.count; i++) kept[3 + i] = oci.cgroup.dir[i];
+  if (descriptors_keep(kept, 3 + oci.cgroup.layout.count) < 0) fail("cannot let go of the launcher: %m");
   prctl(PR_SET_NAME, "oci");
   signal(SIGPIPE, SIG_IGN);
   signal(SIGINT, SIG_DFL); /* the launcher ignores it, and every program would inherit that */

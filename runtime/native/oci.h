@@ -33,9 +33,11 @@ void ocis_leave(void);
 void ocis_end(void);
 
 /* ---- oci.c: pid 1 of one such sandbox ---- */
+#define OCI_SANDBOX 1u /* its number on the connection, and that of its cgroup */
 struct oci_start {
   struct oci_request request;
   int connection, alive, mapped;
+  int devices; /* of root_make_devices() */
   struct cgroup_zone cgroup;
   const struct filters *filters;
   const char *layers_dir, *platform_dir;

@@ -43,6 +43,8 @@ static const char *start_oci(int slot, struct oci_start *start, const struct lau
     failure = "cannot set the runtime's caps";
   } else if (pipe2(mapped, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
     failure = "cannot make a pipe";
+  } else if ((start->devices = root_make_devices()) < 0) {
+    failure = "cannot make the sandbox's devices";
   } else {
     struct clone_args arguments = {
         .flags = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS,
@@ -65,6 +67,7 @@ static const char *start_oci(int slot, struct oci_start *start, const struct lau
   if (mapped[0] >= 0) close(mapped[0]);
   if (mapped[1] >= 0) close(mapped[1]);
   if (alive[0] >= 0) close(alive[0]);
+  if (start->devices >= 0) close(start->devices);
   if (pid > 0) {
     ocis[slot].pid = pid;
     ocis[slot].alive = alive[1];
@@ -83,7 +86,7 @@ const char *ocis_start(int connection, const uint8_t *payload, size_t length, co
   start = (struct oci_start){.connection = connection, .layers_dir = launcher->layers_dir,
                              .platform_dir = launcher->platform_dir, .filters = launcher->filters,
                              .hide_command_line = launcher->hide_command_line};
-  start.cgroup.blkio = -1;
+  start.devices = start.cgroup.blkio = -1;
   for (int i = 0; i < MAX_CGROUP_DIRS; i++) start.cgroup.dir[i] = -1;
   const char *failure = oci_request_read(payload, length, &start.request);
   if (failure) return failure;
@@ -96,7 +99,7 @@ const char *ocis_start(int connection, const uint8_t *payload, size_t length, co
                 : start_oci(slot, &start, launcher);
   int saved = errno;
   cgroup_zone_close(&start.cgroup);
-  if (ocis[slot].pid == 0) cgroup_zone_remove(launcher->cgroups, launcher->instance, ocis[slot].zone);
+  if (ocis[slot].pid == 0) removals_add(launcher, (struct removal){.zone = ocis[slot].zone, .connection = -1, .directory = -1});
   errno = saved;
   return failure;
 }
@@ -105,8 +108,7 @@ bool ocis_reap(pid_t pid, const struct launcher_view *launcher) {
   for (int i = 0; i < MAX_OCIS; i++) {
     if (ocis[i].pid != pid) continue;
     close(ocis[i].alive);
-    cgroup_zone_remove(launcher->cgroups, launcher->instance, ocis[i].zone);
-    close(ocis[i].connection);
+    removals_add(launcher, (struct removal){.zone = ocis[i].zone, .sandbox = OCI_SANDBOX, .connection = ocis[i].connection, .directory = -1});
     ocis[i].pid = 0;
     return true;
   }

@@ -158,7 +158,7 @@ struct run_report {
   int32_t signal;    /* 0: exited by itself */
   uint32_t oom_kills;
   uint32_t pids_refused;
-  uint8_t disk_full;
+  uint8_t disk_full; /* with the next, at any look */
   uint8_t inodes_full;
   uint8_t stdout_truncated;
   uint8_t stderr_truncated;
@@ -289,7 +289,7 @@ int cgroup_zone_enter(const struct cgroup_zone *zone, pid_t pid);
 void cgroup_zone_close(struct cgroup_zone *zone);
 /* The caller moves itself to where the zygote's caps are. */
 void cgroup_zygote_enter(const struct cgroup_zone *zone);
-void cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t zone);
+int cgroup_zone_remove(const struct cgroup_layout *layout, const char *instance, uint32_t zone);
 /* For the zone as a whole, by the launcher: what is in it cannot change them. */
 int cgroup_zone_limit(const struct cgroup_zone *zone, const struct build_limits *limits);
 /* What its agent and all its children but sandboxes met. */
@@ -338,14 +338,15 @@ bool seccomp_compile(struct filters *filters);
 
 /* ---- root.c: roots of zones and builds. Whatever fails ends the process, and with it its mount namespace ---- */
 #define ROOT_PLACE "/tmp" /* where a new root is put together; in a mount namespace of one's own */
-#define ROOT_DEVICES 5
 int root_clone_tree(const char *path);
 /* Closes the tree. */
 void root_place_tree(int tree, const char *path, uint64_t attributes);
 void root_make_dir(const char *path);
 void root_make_link(const char *target, const char *path);
-void root_take_devices(int trees[ROOT_DEVICES]);
-void root_place_devices(const int trees[ROOT_DEVICES]);
+/* By the host's root: a mount of a /dev that is nobody else's, and in no mount table yet. -1 with errno. */
+int root_make_devices(void);
+/* Closes the tree. */
+void root_place_devices(int tree);
 /* What is to lie over parts of each /proc that is made below; `proc` is one of this kernel. */
 void root_make_masks(const char *proc);
 /* Over the proc that is the working directory. -1 with errno. */
@@ -384,7 +385,8 @@ struct zone {
 };
 /* In its zygote's environment: not an argument, which everyone on the host could read. */
 #define INIT_VARIABLE "ONCEBOX_INIT="
-void zone_enter_root(const char *layers_dir, const char *platform_dir);
+/* `devices` is of root_make_devices(). */
+void zone_enter_root(const char *layers_dir, const char *platform_dir, int devices);
 /* What the agent has of its zygote. It hears it through pipes: over a socket it could be sent descriptors, and those
  * can be made to take for ever to close. */
 struct zygote_link {
@@ -488,6 +490,14 @@ void changes_note_platform(int tmpfs, struct platform_files *out);
 int changes_start(int tmpfs, const char *layers, bool scratch, bool work_only, const struct platform_files *platform,
                   const struct filter *filter, uint64_t max_bytes, int *pidfd);
 
+/* ---- disk-use.c ---- */
+struct disk_use {
+  uint64_t peak_bytes, peak_inodes; /* the most that was seen */
+  bool was_full, inodes_were_full;  /* at any look */
+};
+/* Looks at a writable layer; returns when to look again. */
+uint64_t disk_look(int tmpfs, struct disk_use *use);
+
 /* ---- exec.c ---- */
 void exec_zygote_main(void) __attribute__((noreturn));
 
@@ -528,6 +538,21 @@ struct launcher_view {
   void (*hide_command_line)(void); /* the directories' names go with it */
   void (*forget_others)(int connection); /* requests that are under way, but that of the connection */
 };
+/* ---- removals.c: the launcher's part of taking cgroups away ---- */
+struct removal {
+  uint32_t zone;
+  uint32_t sandbox; /* who is gone, when something of it stays; 0: that is only logged */
+  int connection;   /* closed in the end; -1: nobody waits */
+  int directory;    /* of layers.c, released in the end, with the connection; -1: none */
+  uint64_t since;
+};
+/* The zone's last process is gone. */
+void removals_add(const struct launcher_view *launcher, struct removal removal);
+/* Tries again; returns milliseconds until it wants to be called, -1 for never. */
+int removals_work(const struct launcher_view *launcher);
+/* In a process cloned from the launcher. */
+void removals_leave(void);
+
 /* As layers_unpack. */
 const char *builds_start(int connection, uint8_t *payload, size_t length, const struct launcher_view *launcher);
 bool builds_reap(pid_t pid, const struct launcher_view *launcher);
@@ -539,6 +564,7 @@ struct build_start {
   struct build_limits limits;
   int connection, alive, mapped;
   int workspace; /* mount that becomes /build */
+  int devices;   /* of root_make_devices() */
   struct cgroup_zone cgroup;
   const struct filter *filter;
   const char *layers_dir, *layers;

@@ -27,6 +27,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -228,6 +229,16 @@ static void try_fsopen(void) {
   in_zone(fsopen_body);
 }
 
+/* As the launcher makes a zone's /dev; it is in no mount table, and gone with us. */
+static void try_devices(void) {
+  int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+  if (context < 0 || syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) fail("make a tmpfs");
+  int tree = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+  if (tree < 0) fail("fsmount");
+  if (mknodat(tree, "null", S_IFCHR | 0600, makedev(1, 3)) < 0) fail("mknod");
+  if (openat(tree, "null", O_RDWR | O_CLOEXEC) < 0) fail("open a device node");
+}
+
 static void make_overlay(const char *lower) {
   char options[256];
   if (mkdir(PLACE "/upper", 0755) < 0 || mkdir(PLACE "/work", 0755) < 0 || mkdir(PLACE "/root", 0755) < 0)
@@ -295,6 +306,7 @@ static const struct {
              {"setns", try_setns},
              {"mount_setattr", try_mount_tree},
              {"fsopen", try_fsopen},
+             {"devices", try_devices},
              {"overlay", try_overlay},
              {"overlay-directory", try_overlay_directory},
              {"tmpfs-xattr", try_xattr},

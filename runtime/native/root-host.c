@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -46,15 +47,27 @@ const char *root_place_system(const struct system_dir dirs[SYSTEM_DIRS]) {
   return NULL;
 }
 
+/* Never through a symbolic link: the directory is the worker's, and he is not trusted with our rights. */
+static int take_layer(int dir, const char *name) {
+  struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+  int layer = (int)syscall(SYS_openat2, dir, name, &how, sizeof(how));
+  if (layer < 0) return -1;
+  int tree = (int)syscall(SYS_open_tree, layer, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), saved = errno;
+  close(layer);
+  errno = saved;
+  return tree;
+}
+
 int root_take_layers(const char *layers_dir, const char *layers, int *trees) {
-  int count = 0;
+  int count = 0, dir = open(layers_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (dir < 0) return -1;
   for (const char *at = layers; *at; count++) {
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/%.*s", layers_dir, LAYER_NAME, at);
-    trees[count] = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    if (trees[count] < 0) return -1;
+    char name[LAYER_NAME + 1];
+    snprintf(name, sizeof(name), "%.*s", LAYER_NAME, at);
+    if ((trees[count] = take_layer(dir, name)) < 0) return -1; /* who called ends, and the trees with him */
     at += LAYER_NAME + (at[LAYER_NAME] == ':');
   }
+  close(dir);
   return count;
 }
 

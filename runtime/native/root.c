@@ -1,6 +1,6 @@
 /*
  * root.c: what the roots of zones and builds are put together from. A mount is taken by its path while the host's tree
- * is still there, and placed once the new root is.
+ * is still there, and placed once the new root is. Devices are made before, by the host's root.
  */
 #define _GNU_SOURCE
 #include "oncebox.h"
@@ -12,9 +12,16 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
-static const char *const devices[ROOT_DEVICES] = {"null", "zero", "full", "random", "urandom"};
+/* devices.txt of the kernel: all of them are of major 1. */
+static const struct {
+  const char *name;
+  unsigned minor;
+} devices[] = {{"null", 3}, {"zero", 5}, {"full", 7}, {"random", 8}, {"urandom", 9}};
+static const char *const links[][2] = {
+    {"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"}};
 
 int root_clone_tree(const char *path) {
   int fd = (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
@@ -39,36 +46,50 @@ void root_make_link(const char *target, const char *path) {
   if (symlink(target, path) < 0) die("cannot link %s: %m", path);
 }
 
-void root_take_devices(int trees[ROOT_DEVICES]) {
-  for (size_t i = 0; i < ROOT_DEVICES; i++) {
-    char path[64];
-    snprintf(path, sizeof(path), "/dev/%s", devices[i]);
-    trees[i] = root_clone_tree(path);
-  }
+static int fill_devices(int dir) {
+  for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
+    if (mknodat(dir, devices[i].name, S_IFCHR, makedev(1, devices[i].minor)) < 0 ||
+        fchmodat(dir, devices[i].name, 0666, 0) < 0) /* umask has had its say */
+      return -1;
+  for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++)
+    if (symlinkat(links[i][0], dir, links[i][1]) < 0) return -1;
+  /* Every shell, and every build, mounts its own there. */
+  return mkdirat(dir, "shm", 0755) < 0 || fchmodat(dir, "shm", 0755, 0) < 0 ? -1 : 0;
 }
 
-/* /dev of every sandbox: no tty, no shared memory of the host. */
-void root_place_devices(const int trees[ROOT_DEVICES]) {
+/* Nodes of its own: locks belong to an inode, and on the host's all zones and the host itself would see each other's. In a user
+ * namespace nobody can make any, and on what is mounted there none can be opened. Read-only is the directory; what is
+ * written to a device still arrives. */
+int root_make_devices(void) {
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+  char owner[16];
+  snprintf(owner, sizeof(owner), "%u", ID_BASE); /* the root of images, as in any container */
+  int context = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC), tree = -1;
+  if (context < 0) return -1;
+  if (syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "size", "64k", 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "nr_inodes", "32", 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "mode", "0755", 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "uid", owner, 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_SET_STRING, "gid", owner, 0) == 0 &&
+      syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+    tree = (int)syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+  int saved = errno;
+  close(context);
+  errno = saved;
+  if (tree < 0) return -1;
+  if (fill_devices(tree) == 0 && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0) return tree;
+  saved = errno;
+  close(tree);
+  errno = saved;
+  return -1;
+}
+
+/* /dev of every sandbox: no tty, no shared memory of the host. A mount of its own, so that shells can bind it alone. */
+void root_place_devices(int tree) {
   root_make_dir(ROOT_PLACE "/dev");
-  /* A tmpfs of its own, so that shells can bind it alone and read-only. */
-  if (mount("tmpfs", ROOT_PLACE "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k,nr_inodes=32") < 0)
-    die("cannot mount /dev: %m");
-  for (size_t i = 0; i < ROOT_DEVICES; i++) {
-    char path[64];
-    snprintf(path, sizeof(path), ROOT_PLACE "/dev/%s", devices[i]);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) die("cannot make %s: %m", path);
-    close(fd);
-    /* Read-only is the node, which is the host's; what is written to the device still arrives. */
-    root_place_tree(trees[i], path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-  }
-  root_make_link("/proc/self/fd", ROOT_PLACE "/dev/fd");
-  root_make_link("/proc/self/fd/0", ROOT_PLACE "/dev/stdin");
-  root_make_link("/proc/self/fd/1", ROOT_PLACE "/dev/stdout");
-  root_make_link("/proc/self/fd/2", ROOT_PLACE "/dev/stderr");
-  root_make_dir(ROOT_PLACE "/dev/shm"); /* every shell, and every build, mounts its own there */
-  if (mount(NULL, ROOT_PLACE "/dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL) < 0)
-    die("cannot make /dev read-only: %m");
+  if (syscall(SYS_move_mount, tree, "", AT_FDCWD, ROOT_PLACE "/dev", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+    die("cannot place /dev: %m");
+  close(tree);
 }
 
 /* What tells of the host, or is dangerous where a kernel has a bug: all of it is of no use to a program in a sandbox. Most

@@ -31,13 +31,18 @@
 ALLOW(read) ALLOW(write) ALLOW(open) ALLOW(close) ALLOW(stat) ALLOW(fstat) ALLOW(lstat) ALLOW(lseek)
 ALLOW(pread64) ALLOW(pwrite64) ALLOW(readv) ALLOW(writev) ALLOW(preadv) ALLOW(pwritev) ALLOW(preadv2) ALLOW(pwritev2)
 ALLOW(access) ALLOW(faccessat) ALLOW(faccessat2) ALLOW(openat) ALLOW(openat2) ALLOW(creat) ALLOW(newfstatat) ALLOW(statx)
-ALLOW(dup) ALLOW(dup2) ALLOW(dup3) ALLOW(fcntl) ALLOW(flock) ALLOW(close_range) ALLOW(umask)
+ALLOW(dup) ALLOW(dup2) ALLOW(dup3) ALLOW(flock) ALLOW(close_range) ALLOW(umask)
 ALLOW(truncate) ALLOW(ftruncate) ALLOW(getdents) ALLOW(getdents64) ALLOW(getcwd) ALLOW(chdir) ALLOW(fchdir)
 ALLOW(rename) ALLOW(renameat) ALLOW(renameat2) ALLOW(mkdir) ALLOW(mkdirat) ALLOW(rmdir) ALLOW(unlink) ALLOW(unlinkat)
 ALLOW(link) ALLOW(linkat) ALLOW(symlink) ALLOW(symlinkat) ALLOW(readlink) ALLOW(readlinkat)
 ALLOW(chmod) ALLOW(fchmod) ALLOW(fchmodat) ALLOW(chown) ALLOW(fchown) ALLOW(lchown) ALLOW(fchownat)
 ALLOW(utime) ALLOW(utimes) ALLOW(utimensat) ALLOW(futimesat) ALLOW(statfs) ALLOW(fstatfs)
 ALLOW(sendfile) ALLOW(copy_file_range) ALLOW(readahead) ALLOW(fadvise64)
+/* A watch on a directory and a lease on a file tell what others do with the same inode: some of them sandboxes share. As if the
+ * kernel had neither; file servers alone use them. */
+WHEN(EVERYBODY, ERRNO(EINVAL), fcntl, INT(1, F_NOTIFY))
+WHEN(EVERYBODY, ERRNO(EINVAL), fcntl, INT(1, F_SETLEASE))
+ELSE(EVERYBODY, ALLOWED, fcntl)
 /* Of a file system in memory, or of one file. */
 ALLOW(fsync) ALLOW(fdatasync) ALLOW(sync_file_range) ALLOW(syncfs)
 /* Writes out what every file system of the machine has in memory, again and again if one likes. Nothing of a sandbox is on a
@@ -156,8 +161,10 @@ ELSE(EVERYBODY, ALLOWED, pidfd_open)
 /* Descriptors, memory and identity of another process; ptrace in all its forms. Debuggers do not run in a sandbox. */
 TRACERS(ptrace) TRACERS(process_vm_readv) TRACERS(process_vm_writev) TRACERS(kcmp)
 REFUSE(pidfd_getfd) REFUSE(process_madvise) REFUSE(process_mrelease)
-/* Of itself: names, death signals, timer slack, no_new_privs. What is dangerous in it takes a capability. */
-ALLOW(prctl)
+/* Of itself: names, death signals, timer slack, no_new_privs. What is dangerous in it takes a capability; but who shares a
+ * core with whom anybody may say (core scheduling), and so keep half of each from all others. As if it were not built. */
+WHEN(EVERYBODY, ERRNO(EINVAL), prctl, INT(0, PR_SCHED_CORE))
+ELSE(EVERYBODY, ALLOWED, prctl)
 /* Base of thread-local storage: every thread sets it. */
 ALLOW(arch_prctl)
 /* Asks what it is, or is what every program is. Other ones turn off the randomisation of addresses, or change how old

@@ -6,6 +6,7 @@
 #include "oncebox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ioprio.h>
 #include <linux/netlink.h>
 #include <linux/sched.h>
@@ -16,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,6 +28,9 @@
 #define SOCKET_TYPE 0xf /* above it are SOCK_CLOEXEC and SOCK_NONBLOCK */
 #ifndef TCP_ULP
 #define TCP_ULP 31
+#endif
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE 62
 #endif
 
 enum who { SANDBOX = 1, ZYGOTE = 2, BUILD = 4, RUNTIME = 8, EVERYBODY = SANDBOX | ZYGOTE | BUILD | RUNTIME };

@@ -27,10 +27,9 @@
 
 /* Called as the host's root by file permissions (the store may lie where only root may look), but without any
  * capability outside the zone's user namespace. */
-void zone_enter_root(const char *layers_dir, const char *platform_dir) {
+void zone_enter_root(const char *layers_dir, const char *platform_dir, int devices) {
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) die("cannot make mounts private: %m");
-  int layers = root_clone_tree(layers_dir), platform = root_clone_tree(platform_dir), devices[ROOT_DEVICES];
-  root_take_devices(devices);
+  int layers = root_clone_tree(layers_dir), platform = root_clone_tree(platform_dir);
   ids_become_administrator();
   ids_make_files_as(0); /* as in any container */
   umask(022);

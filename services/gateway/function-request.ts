@@ -14,7 +14,7 @@ interface CallOptions {
   /** What the caller is told that was called; the version's number unless given. */
   functionVersion?: string;
   /** JSON, for the context of Lambda's handlers. */
-  clientContext?: string;
+  clientContext?: string | undefined;
 }
 
 /** The version that a call runs, as it was when the call came: all calls of a batch run the same. */
@@ -46,6 +46,7 @@ export async function findFunction(
       user,
       codeLayer,
       function: { name, version, digest },
+      reference,
       imageDigest: digest,
       ...(zygote === false && { zygote }),
       ...(secrets && { secrets }),

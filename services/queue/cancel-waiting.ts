@@ -2,7 +2,14 @@ import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
 import type { Redis } from '../shared/redis.ts';
 import { costs, flowOf } from './admission.ts';
-import { cancelledIndexKey, cancelledKey, flowsKey, type InvocationJob, queueKey } from './job.ts';
+import {
+  cancelledField,
+  cancelledIndexKey,
+  cancelledKey,
+  flowsKey,
+  type InvocationJob,
+  queueKey,
+} from './job.ts';
 import { heldKey, slotKeys } from './slots.ts';
 import { keepNewest } from './trim-index.ts';
 
@@ -21,6 +28,10 @@ if taken == 1 then
 elseif redis.call('ZREM', KEYS[7], ARGV[1]) == 1 then
   redis.call('ZREM', KEYS[8], ARGV[1])
 elseif redis.call('ZREM', KEYS[5], ARGV[1]) == 0 and redis.call('LREM', KEYS[6], 1, ARGV[1]) == 0 then
+  if redis.call('EXISTS', KEYS[9]) == 1 and redis.call('HEXISTS', KEYS[9], 'finishedOn') == 0 then
+    -- So that it is not put off and run again: the worker that is told may die first, or be done with this run already.
+    redis.call('HSET', KEYS[9], '${cancelledField}', 1)
+  end
   return 0
 end
 redis.call('DEL', KEYS[9], KEYS[9] .. ':logs')

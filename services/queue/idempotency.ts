@@ -30,12 +30,15 @@ type AskedFor = Omit<InvocationJob, 'replyTo' | 'enqueuedAtMs' | 'tenant'>;
 
 /**
  * What the caller asked for, without what differs when it is asked for again: ids, times, and of a function all that its
- * version says, for there may be a new one.
+ * version says, for there may be a new one. The name is as the caller wrote it: `f` and `f:prod` may be two versions, now or
+ * in a while.
  */
 function digestOf(request: AskedFor): string {
   const {
     function: called,
+    reference,
     program,
+    compile,
     runtime,
     image,
     user,
@@ -46,8 +49,19 @@ function digestOf(request: AskedFor): string {
     isolation,
   } = request;
   const asked = called
-    ? { name: called.name, ...eventOf(program), diff }
-    : { runtime, image: image?.reference, user, workingDir, program, stdin, limits, diff, isolation };
+    ? { name: reference ?? called.name, ...eventOf(program), diff }
+    : {
+        runtime,
+        image: image?.reference,
+        user,
+        workingDir,
+        program,
+        stdin,
+        limits,
+        diff,
+        isolation,
+        compile,
+      };
   return createHash('sha256').update(JSON.stringify(asked)).digest('base64url');
 }
 

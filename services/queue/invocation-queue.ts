@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { InvocationSummary } from '../../sdk/contract/dead-letter.ts';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { InvocationListQuery } from '../../sdk/contract/invocation-list.ts';
@@ -23,18 +22,10 @@ import {
   unfinishedInvocation,
 } from './record.ts';
 import { createRedisRoom, type RedisRoom } from './redis-room.ts';
-import {
-  capped,
-  heldFull,
-  knownId,
-  queueFull,
-  recordGone,
-  refusal,
-  resultPending,
-  uncertain,
-} from './refusals.ts';
+import { capped, heldFull, knownId, queueFull, refusal, uncertain } from './refusals.ts';
 import { openResultChannel, publishResult } from './result-channel.ts';
 import { heldKey, releaseSlot } from './slots.ts';
+import { createResultWait, type WaitOptions } from './wait-for-result.ts';
 
 export type InvocationRequest = Omit<InvocationJob, 'replyTo' | 'enqueuedAtMs'>;
 
@@ -59,7 +50,7 @@ export interface InvocationQueue {
   get(id: string, tenant?: string): Promise<Invocation | undefined>;
   /**
    * Ends an invocation and returns its record: one that waited is cancelled then and there; of one that runs the
-   * worker is told, and the record is still `running`; one that is finished stays as it is.
+   * worker is told, and the record is still `running`, but it is not run again; one that is finished stays as it is.
    */
   cancel(id: string, tenant?: string): Promise<Invocation | undefined>;
   /** What an idempotency key stands for. */
@@ -87,14 +78,6 @@ export interface InvocationQueue {
   close(): Promise<void>;
 }
 
-interface WaitOptions {
-  timeoutMs: number;
-  signal?: AbortSignal;
-  onStreaming?: () => void;
-  added?: (acceptedId: string) => void;
-  idempotency?: Idempotency | undefined;
-}
-
 /** What waits for longer than that, as many retries and a function that is stopped make it, may be missing in a list. */
 const waitsAtMostMs = 86_400_000;
 /** So long after a refusal the next request of its flow asks for a place before it is sent. */
@@ -116,6 +99,7 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
   const kept = { count: recordsKept, age: Math.ceil(recordsKeptMs / 1000) };
   const queue = openBullQueue(redis, kept);
   const results = await openResultChannel({ subscriber, readEnded, onError });
+  const addAndWait = createResultWait({ results, readEnded, onError });
   const room = createRedisRoom(redis, onError);
   const events = createEventFeed({ redis, subscriber, readFinal, onError });
   const inputs = createInputFeed({ redis, subscriber, room, onError });
@@ -165,50 +149,6 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     if (admission.status === 'held_full') throw heldFull(request.function?.name, admission.waiting);
     refusedAtMs.set(flow, performance.now());
     throw queueFull(admission.waiting);
-  }
-
-  async function enqueueAndWait(
-    id: string,
-    request: InvocationRequest,
-    { timeoutMs, signal, onStreaming, added, idempotency }: WaitOptions,
-  ): Promise<Invocation> {
-    const expected = results.expect(id, onStreaming);
-    const timeout = deadline(timeoutMs);
-    const abort = () => void cancel(id, request.tenant).catch(onError);
-    try {
-      const addedId = await add(id, { ...request, isAwaited: true }, idempotency);
-      added?.(addedId);
-      if (addedId !== id) return await waitForKnown(addedId, timeout.passed, timeoutMs);
-      expected.added();
-      // Only now: before the job is added there is nothing to cancel.
-      if (idempotency === undefined && signal?.aborted) abort();
-      else if (idempotency === undefined) signal?.addEventListener('abort', abort, { once: true });
-      const arrived = await Promise.race([expected.arrived, timeout.passed]);
-      // That Redis does not answer now says nothing of the invocation.
-      const finished = arrived ?? (await readFinished(id).catch(() => undefined));
-      if (finished) return finished;
-      throw resultPending(id, timeoutMs);
-    } finally {
-      signal?.removeEventListener('abort', abort);
-      timeout.clear();
-      expected.forget();
-    }
-  }
-
-  /** Another gateway may be the one that is told, so its record is looked at. */
-  async function waitForKnown(
-    id: string,
-    passed: Promise<undefined>,
-    timeoutMs: number,
-  ): Promise<Invocation> {
-    const timedOut = passed.then(() => true);
-    for (let pauseMs = lookFirstMs; ; pauseMs = Math.min(2 * pauseMs, lookMaxMs)) {
-      for (const [, ended] of await readEnded([id])) {
-        if (ended) return ended;
-        throw recordGone(id);
-      }
-      if (await Promise.race([timedOut, delay(pauseMs, false)])) throw resultPending(id, timeoutMs);
-    }
   }
 
   /** Of any tenant unless given: of what this process has enqueued itself, nobody need ask. */
@@ -292,7 +232,14 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     room,
     deadLetters: createDeadLetters(redis),
     enqueue: add,
-    enqueueAndWait,
+    enqueueAndWait(id, request, options) {
+      const awaited = { ...request, isAwaited: true };
+      const whatFor = {
+        add: () => add(id, awaited, options.idempotency),
+        cancel: () => cancel(id, request.tenant),
+      };
+      return addAndWait(id, whatFor, options);
+    },
     get: (id, tenant = defaultTenant) => get(id, tenant),
     cancel: (id, tenant = defaultTenant) => cancel(id, tenant),
     ended: readEnded,
@@ -318,19 +265,7 @@ function isOf(tenant: string | undefined, owned: { tenant?: string } | undefined
   return tenant === undefined || (owned?.tenant ?? defaultTenant) === tenant;
 }
 
-/** How often the record is looked at of what another request waits for already. */
-const lookFirstMs = 25;
-const lookMaxMs = 500;
-
 /** About how many bytes the job has on Redis: as JSON, where a character may become six. */
 function bytesOf(request: InvocationRequest): number {
   return 2048 + Buffer.byteLength(JSON.stringify(request));
-}
-
-function deadline(ms: number): { passed: Promise<undefined>; clear: () => void } {
-  let timer: NodeJS.Timeout | undefined;
-  const passed = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, ms, undefined);
-  });
-  return { passed, clear: () => clearTimeout(timer) };
 }

@@ -46,6 +46,8 @@ export const invocationJobSchema = z.object({
     .regex(/^[a-f0-9]{64}$/)
     .optional(),
   function: invocationSchema.shape.function,
+  /** The function as the caller named it, perhaps with a version or an alias; absent from older gateways. */
+  reference: z.string().optional(),
   /** False: the version is not to be initialised in a zygote. */
   zygote: z.boolean().optional(),
   /** Digest of the image's manifest where the gateway knows it (function versions). */
@@ -85,6 +87,9 @@ export type InvocationJob = z.infer<typeof invocationJobSchema>;
 export const cancelledKey = (id: string) => `oncebox:cancelled:${id}`;
 /** Their ids, by the time in ms. */
 export const cancelledIndexKey = 'oncebox:cancelled-at';
+
+/** Of a job's hash: somebody cancelled it while it was with a worker. */
+export const cancelledField = 'cancelled';
 
 /** Channel on which gateways ask every worker to cancel: the message is an invocation id. */
 export const cancelChannel = 'oncebox:cancel';

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Invocation } from '../../sdk/contract/invocation.ts';
 import type { UsageLedger } from './usage-ledger.ts';
 
 const writeEveryMs = 1_000;
 
 export interface UsageMeter {
-  /** CPU time that a tenant's program has taken. */
-  add(tenant: string, cpuMs: number): void;
+  /** The CPU time that a tenant's invocation has taken: its compiler's, and its program's where it came to that. */
+  add(tenant: string, invocation: Pick<Invocation, 'usage' | 'compile'>): void;
   /** Writes what is left. */
   close(): Promise<void>;
 }
@@ -21,8 +22,8 @@ export function openUsageMeter(
   const closed = new AbortController();
   let used = new Map<string, number>();
 
-  function add(tenant: string, cpuMs: number) {
-    if (cpuMs > 0) used.set(tenant, (used.get(tenant) ?? 0) + cpuMs * 1000);
+  function count(tenant: string, usec: number) {
+    if (usec > 0) used.set(tenant, (used.get(tenant) ?? 0) + usec);
   }
 
   async function write() {
@@ -32,7 +33,7 @@ export function openUsageMeter(
     try {
       await ledger.addCpu(writing);
     } catch (error) {
-      for (const [tenant, usec] of writing) add(tenant, usec / 1000);
+      for (const [tenant, usec] of writing) count(tenant, usec);
       onError(error);
     }
   }
@@ -44,7 +45,9 @@ export function openUsageMeter(
   const writing = writeRegularly();
 
   return {
-    add,
+    add(tenant, { usage, compile }) {
+      count(tenant, ((usage?.cpuMs ?? 0) + (compile?.usage?.cpuMs ?? 0)) * 1000);
+    },
     async close() {
       closed.abort();
       await writing;

@@ -69,8 +69,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
       const invocation = await processInvocation({ ...taken, mayStartLater: true }, deps).catch(
         (error: unknown) => startLater(job, token, error),
       );
-      await settler.settle(job, token, invocation);
-      return invocation;
+      return await settler.settle(job, token, invocation);
     } catch (error) {
       release(id);
       if (!(error instanceof NotStartedError)) throw error;
@@ -82,8 +81,10 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   async function startLater(job: Job<InvocationJob>, token: string, error: unknown): Promise<Invocation> {
     if (!(error instanceof StartFailedError)) throw error;
     deps.logger.warn({ invocationId: job.id, reason: error.message }, 'an invocation could not be started');
-    await settler.startLater(job, token);
-    return error.lost();
+    const why = await settler.startLater(job, token);
+    return error.end(
+      why === 'cancelled' ? { status: 'cancelled' } : { status: 'lost', reason: error.message },
+    );
   }
 
   function release(id: string, telling?: Promise<void>): void {
@@ -120,7 +121,8 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     /** For one whose worker died, too: it may have to run again. */
     override async moveToFailed<E extends Error>(error: E, token: string, fetchNext?: boolean) {
       const lost = lostInvocation(this.id ?? '', this.data, lostReason(error.message));
-      await settler.settle(this, token, { ...lost, attempt: this.attemptsMade + 1 });
+      const record = await settler.settle(this, token, { ...lost, attempt: this.attemptsMade + 1 });
+      if (record.outcome?.status === 'cancelled') return this.moveToCompleted(record, token, fetchNext);
       return super.moveToFailed(error, token, fetchNext);
     }
   }
@@ -157,6 +159,8 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     if (job.data?.callback !== undefined) await callbacks?.finished(invocation).catch(warn);
   }
   worker.on('failed', (job, error) => {
+    // It was cancelled: it has a record, which is told already.
+    if (job?.returnvalue) return;
     const reason = lostReason(error.message);
     deps.logger.error({ err: error, invocationId: job?.id }, 'invocation lost');
     if (job?.id === undefined) return;

@@ -228,7 +228,7 @@ const worker = createInvocationWorker({
     inputs,
     finished(invocation, tenant) {
       metrics.finished(invocation);
-      meter.add(tenant, invocation.usage?.cpuMs ?? 0);
+      meter.add(tenant, invocation);
     },
     logger,
     tracing,

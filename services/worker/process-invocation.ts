@@ -65,12 +65,12 @@ export class NotStartedError extends Error {
 /** It could not be started, for a reason that may pass: nothing of its program has run. */
 export class StartFailedError extends Error {
   override readonly name = 'StartFailedError';
-  /** Ends it all the same, where it was put off often enough. */
-  readonly lost: () => Invocation;
+  /** Makes its record, where it is not put off. */
+  readonly end: (outcome: Outcome) => Invocation;
 
-  constructor(reason: string, lost: () => Invocation) {
+  constructor(reason: string, end: (outcome: Outcome) => Invocation) {
     super(reason);
-    this.lost = lost;
+    this.end = end;
   }
 }
 
@@ -181,7 +181,7 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
     const outcome = outcomeOfError(error, run);
     await events?.close({ stdout: true, stderr: true });
     if (job.mayStartLater && run.sandbox === undefined && outcome.status === 'lost')
-      throw new StartFailedError(outcome.reason, () => end({ outcome }));
+      throw new StartFailedError(outcome.reason, (last) => end({ outcome: last }));
     return end({ outcome });
   } finally {
     runs.close(run);

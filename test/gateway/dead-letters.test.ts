@@ -2,22 +2,25 @@ import { expect, test } from 'vitest';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { keepDeadLetter } from '../../services/queue/dead-letters.ts';
 import { newInvocationId } from '../../services/queue/invocation-id.ts';
-import { invocationJobSchema } from '../../services/queue/job.ts';
+import { type InvocationJob, invocationJobSchema, queueKey } from '../../services/queue/job.ts';
+import { joinNodeDirectory } from '../../services/queue/node-directory.ts';
 import { finished, useGateway } from '../support/gateway.ts';
 import { parseMetrics, total } from '../support/prometheus.ts';
 import { useRedis } from '../support/redis.ts';
 
 const redis = useRedis();
 const gateway = useGateway(redis);
+const MiB = 1024 * 1024;
 const asynchronous = { headers: { prefer: 'respond-async' } };
 
-async function deploy(name: string, code = 'exports.handler = () => 1;') {
+async function deploy(name: string, code = 'exports.handler = () => 1;', settings = {}) {
   const response = await gateway.app.request(`/v1/functions/${name}`, {
     method: 'PUT',
     body: JSON.stringify({
       runtime: 'node',
       handler: 'index.handler',
       files: [{ path: 'index.js', content: code }],
+      ...settings,
     }),
     headers: { 'content-type': 'application/json' },
   });
@@ -25,14 +28,14 @@ async function deploy(name: string, code = 'exports.handler = () => 1;') {
 }
 
 /** An invocation of the function as a worker leaves it that gives it up. */
-async function die(name: string, headers = {}): Promise<string> {
+async function die(reference: string, headers = {}, path = `/v1/functions/${reference}/invoke`) {
   const response = await gateway.postJson(
-    `/v1/functions/${name}/invoke`,
+    path,
     { n: 7 },
     { headers: { ...asynchronous.headers, ...headers } },
   );
   const invocation = (await response.json()) as Invocation;
-  const data = await redis.redis.hget(`oncebox:invocations:${invocation.id}`, 'data');
+  const data = await redis.redis.hget(queueKey(invocation.id), 'data');
   const job = invocationJobSchema.parse(JSON.parse(data ?? ''));
   await gateway.queue.cancel(invocation.id);
   const outcome = { status: 'exited' as const, exitCode: 1 };
@@ -44,6 +47,16 @@ const letters = async (query = '') =>
   (await (await gateway.app.request(`/v1/dead-letters${query}`)).json()) as {
     deadLetters: { id: string }[];
   };
+/** What waits for a worker once the dead letter is run again. */
+async function redriven(id: string): Promise<InvocationJob> {
+  const response = await redrive(id);
+  expect(response.status).toBe(202);
+  const { id: again } = (await response.json()) as Invocation;
+  const data = (await redis.redis.hget(queueKey(again), 'data')) ?? '';
+  const job = invocationJobSchema.parse(JSON.parse(data));
+  expect(job.requestId).toBe(response.headers.get('oncebox-request-id'));
+  return job;
+}
 const redrive = (id: string) => gateway.app.request(`/v1/dead-letters/${id}/redrive`, { method: 'POST' });
 
 test('dead letters are listed newest first, and by function', async () => {
@@ -142,6 +155,71 @@ test('a dead letter is run again with the secrets of the version of now', async 
     return finished(job);
   });
   await expect.poll(() => secrets).toBeUndefined();
+});
+
+test('what died of too little memory or time is run again with what a deploy has given the function since', async () => {
+  await deploy('f', undefined, { limits: { memoryBytes: 64 * MiB, wallMs: 1_000 } });
+  const id = await die('f', { 'oncebox-priority': 'high' });
+  await deploy('f', undefined, { limits: { memoryBytes: 256 * MiB, wallMs: 90_000 } });
+  const before = Date.now();
+  const { limits, program, priority } = await redriven(id);
+  expect(limits).toMatchObject({ memoryBytes: 256 * MiB, wallMs: 90_000 });
+  const { memoryBytes, deadlineMs } = 'context' in program ? program.context : {};
+  expect(memoryBytes).toBe(256 * MiB);
+  expect(deadlineMs).toBeGreaterThanOrEqual(before + 90_000);
+  expect(priority).toBe('high');
+});
+
+test('what was called by an alias or a version is run again by that, and not by the newest deploy', async () => {
+  await deploy('f');
+  const alias = (version: number) =>
+    gateway.postJson('/v1/functions/f/aliases/prod', { version }, { method: 'PUT' });
+  await alias(1);
+  const [byAlias, byVersion] = [await die('f:prod'), await die('f:1')];
+  for (const code of ['2', '3']) await deploy('f', `exports.handler = () => ${code};`);
+  await alias(2);
+  for (const [id, reference, version] of [
+    [byAlias, 'f:prod', 2],
+    [byVersion, 'f:1', 1],
+  ] as const)
+    expect(await redriven(id)).toMatchObject({ reference, function: { name: 'f', version } });
+  const orphan = await die('f:prod');
+  await gateway.app.request('/v1/functions/f/aliases/prod', { method: 'DELETE' });
+  const refused = await redrive(orphan);
+  expect([refused.status, await refused.json()]).toMatchObject([404, { error: { code: 'alias_not_found' } }]);
+  expect((await letters()).deadLetters.map((letter) => letter.id)).toEqual([orphan]);
+});
+
+test('what died of an HTTP request is run again as one', async () => {
+  await deploy('f');
+  const { program } = await redriven(await die('f', {}, '/fn/f/where'));
+  expect(program).toMatchObject({ kind: 'handler', http: true });
+});
+
+test('a wall that a node lacks by now is refused, and the dead letter stays', async () => {
+  await deploy('f');
+  const id = await die('f');
+  await deploy('f', undefined, { isolation: 'gvisor' });
+  const subscriber = redis.connect();
+  const { leave } = await joinNodeDirectory({
+    redis: redis.redis,
+    subscriber,
+    node: {
+      node: 'lacks',
+      pid: 1,
+      concurrency: 4,
+      startedAt: new Date(0).toISOString(),
+      isolations: ['native'],
+    },
+    listSandboxes: () => [],
+    onError: (error) => {
+      throw error;
+    },
+  });
+  gateway.undo.push(() => leave());
+  const refused = await redrive(id);
+  expect([refused.status, await refused.json()]).toMatchObject([400, { error: { code: 'unsupported' } }]);
+  expect((await letters()).deadLetters.map((letter) => letter.id)).toEqual([id]);
 });
 
 test('invocations are listed newest first, without output, by function and by status', async () => {

@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
+import { findLanguage } from '../../services/languages/find-language.ts';
+import { languageImage } from '../../services/languages/language.ts';
 import { idempotencyOf } from '../../services/queue/idempotency.ts';
 import { createInvocationQueue } from '../../services/queue/invocation-queue.ts';
 import { finished, gate, useGateway } from '../support/gateway.ts';
+import { announce, describedImage } from '../support/images.ts';
 import { useRedis } from '../support/redis.ts';
 
 const redis = useRedis();
@@ -53,6 +56,57 @@ test('the same key with another body is refused', async () => {
   });
 });
 
+test('the same key with another source, or other caps for its compiler, is refused', async () => {
+  const language = findLanguage('c');
+  if (!language) throw new Error('there is no C');
+  const node = await announce(redis.redis, [describedImage(languageImage(language))], 'compiles');
+  gateway.undo.push(() => node.leave());
+  const headers = { ...asynchronous, 'idempotency-key': 'k' };
+  const compile = (code: string, compileLimits = {}) =>
+    gateway.postJson('/v1/run', { language: 'c', code, compileLimits }, { headers });
+  const first = await compile('int main() { return 1; }');
+  expect(first.status).toBe(202);
+  expect(idOf(await compile('int main() { return 1; }'))).toBe(idOf(first));
+  for (const other of [
+    await compile('int main() { return 2; }'),
+    await compile('int main() { return 1; }', { wallMs: 1_000 }),
+  ])
+    expect([other.status, await other.json()]).toMatchObject([
+      422,
+      { error: { code: 'idempotency_mismatch' } },
+    ]);
+});
+
+test('the same key with another version or alias is refused; with the same name it is one call across deploys', async () => {
+  const path = '/v1/functions/f';
+  const deploy = async (code: string) => {
+    const files = [{ path: 'index.js', content: code }];
+    await gateway.postJson(path, { runtime: 'node', handler: 'index.handler', files }, { method: 'PUT' });
+  };
+  await deploy('exports.handler = () => 1;');
+  for (const alias of ['prod', 'dev'])
+    await gateway.postJson(`${path}/aliases/${alias}`, { version: 1 }, { method: 'PUT' });
+  const call = (reference: string, key: string) =>
+    gateway.postJson(
+      `/v1/functions/${reference}/invoke`,
+      { n: 7 },
+      { headers: { ...asynchronous, 'idempotency-key': key } },
+    );
+  const [bare, prod] = [await call('f', 'bare'), await call('f:prod', 'prod')];
+  expect([bare.status, prod.status]).toEqual([202, 202]);
+  await deploy('exports.handler = () => 2;');
+  await gateway.postJson(`${path}/aliases/prod`, { version: 2 }, { method: 'PUT' });
+  expect(idOf(await call('f', 'bare'))).toBe(idOf(bare));
+  expect(idOf(await call('f:prod', 'prod'))).toBe(idOf(prod));
+  const others = [
+    await call('f:1', 'bare'),
+    await call('f:prod', 'bare'),
+    await call('f:dev', 'prod'),
+    await call('f', 'prod'),
+  ];
+  expect(others.map(({ status }) => status)).toEqual([422, 422, 422, 422]);
+});
+
 test('who hangs up does not cancel an invocation that has a key', async () => {
   const mayEnd = gate();
   const begun = gate();
@@ -69,6 +123,23 @@ test('who hangs up does not cancel an invocation that has a key', async () => {
   await gone;
   const again = await run('1', { 'idempotency-key': 'k' });
   expect(await again.json()).toMatchObject({ stdout: 'went on' });
+});
+
+test('who hangs up ends the wait for an earlier request with his key, and not that request', async () => {
+  const [first, second] = [asked('inv_a'), asked('inv_b')];
+  await gateway.queue.enqueue(first.id, first.request, first.idempotency);
+  const caller = new AbortController();
+  const waiting = gateway.queue.enqueueAndWait(second.id, second.request, {
+    timeoutMs: 600_000,
+    signal: caller.signal,
+    idempotency: second.idempotency,
+    added: () => setImmediate(() => caller.abort()),
+  });
+  await expect(waiting).rejects.toMatchObject({
+    code: 'result_pending',
+    details: { invocationId: first.id },
+  });
+  expect(await gateway.queue.get(first.id)).toMatchObject({ status: 'queued' });
 });
 
 test('a request that is refused leaves its key free', async () => {

@@ -1,5 +1,5 @@
 import { mkdtempSync } from 'node:fs';
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { chown, mkdir, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
@@ -26,6 +26,7 @@ export async function useStore(usage?: StoreUsage, dir?: string, workerUid = 0):
   const storeDir = dir ?? mkdtempSync(join(tmpdir(), 'oncebox-store-'));
   const layersDir = join(storeDir, 'layers');
   await mkdir(layersDir, { recursive: true });
+  if (workerUid !== 0) await chown(storeDir, workerUid, 0); // its socket is there
   const launcher = await startLauncher(storeDir, layersDir, workerUid);
   onTestFinished(async () => {
     await launcher.stop();

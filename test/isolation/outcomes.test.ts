@@ -155,6 +155,14 @@ test('a full writable layer is named, in bytes and in inodes', async () => {
   });
 });
 
+test('a layer that was full for a while is named, whatever of it is left at the end', async () => {
+  // Long enough for whoever looks, on a machine however busy.
+  const code = 'head -c 100M /dev/zero > f; sleep 2; rm f; exit 3';
+  const { outcome, report } = await run('bash', code, { limits: { diskBytes: 10 * MiB } });
+  expect(outcome).toMatchObject({ status: 'limit_exceeded', limit: 'disk', peak: 10 * MiB });
+  expect(report.writtenBytes).toBe(10 * MiB);
+});
+
 test('a flood of output is cut at the cap, and the cap named', async () => {
   const ran = await run('bash', 'yes', { limits: { stdoutBytes: 10_000 } });
   expect(ran.outcome).toEqual({ status: 'limit_exceeded', limit: 'output', max: 10_000, peak: 10_000 });

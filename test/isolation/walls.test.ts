@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -235,6 +236,27 @@ print(call('mlock', ctypes.create_string_buffer(65536), 65536))`;
   const { stdout } = await execute('python3', ['-c', code]);
   expect(stdout).toMatch(/^True True/);
   expect((await run('bash', 'touch /dev/null')).stderr).toContain('Read-only file system');
+});
+
+test('a lock on a device is not seen by the host, nor by the sandboxes of another runtime', async () => {
+  const python = `import fcntl, os
+def attempt(path):
+    try: return fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_EX | fcntl.LOCK_NB) or 'locked'
+    except OSError as error: return type(error).__name__
+print(*[attempt(path) for path in ('/dev', '/dev/null', '/dev/zero', '/dev/full', '/dev/random', '/dev/urandom')])`;
+  const holder = spawn('flock', ['/dev/null', 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  try {
+    holder.stdin.write('held\n');
+    await once(holder.stdout, 'data');
+    expect((await execute('python3', ['-c', python])).stdout).toContain('BlockingIOError');
+    expect((await run('python', python)).stdout).toBe(`${Array(6).fill('locked').join(' ')}\n`);
+  } finally {
+    holder.stdin.end();
+    await once(holder, 'close');
+  }
+  const look = 'stat -c "%d %i" /dev/null';
+  const inPython = await run('python', 'import os; s = os.stat("/dev/null"); print(s.st_dev, s.st_ino)');
+  expect((await run('bash', look)).stdout).not.toBe(inPython.stdout);
 });
 
 test('a broken pipe ends a program as it does elsewhere', async () => {

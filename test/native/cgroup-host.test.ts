@@ -38,8 +38,8 @@ describe("the host's own cgroups", () => {
   };
 
   /** A process in sandbox 5 that has said that it is there, and allocates nothing more. */
-  async function startMember() {
-    const args = [mountinfo, 'enter', zone, '5', 'sh', '-c', 'echo in; exec sleep 1000'];
+  async function startMember(script = 'echo in; exec sleep 1000') {
+    const args = [mountinfo, 'enter', zone, '5', 'sh', '-c', script];
     const member = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const ended = once(member, 'close');
     await once(member.stdout, 'data');
@@ -63,7 +63,8 @@ describe("the host's own cgroups", () => {
   it('never swap, whatever the host does', async () => {
     await probe(mountinfo, 'make', zone, 5);
     if (layout.version === 1) {
-      expect(await value('memory', 'memory.swappiness')).toBe('0');
+      for (const part of ['', '../', '../agent/', '../zygote/'])
+        expect(await value('memory', `${part}memory.swappiness`)).toBe('0');
       return;
     }
     // What is above counts for all below; absent where the kernel has no swap.
@@ -145,6 +146,23 @@ describe("the host's own cgroups", () => {
     expect([code, signal]).toEqual([null, 'SIGKILL']);
     expect(await below(`oncebox/${instance}`)).toEqual([]);
     expect(await below('oncebox')).not.toContain(instance);
+  });
+
+  it('go with all that is in them, be it ever so many processes', async () => {
+    await probe(mountinfo, 'make', zone, 5);
+    const { ended } = await startMember('for i in $(seq 200); do sleep 1000 & done; echo in; wait');
+    await probe(mountinfo, 'sweep', instance);
+    await ended; // none of them holds its stdout any more
+    expect(await below('oncebox')).not.toContain(instance);
+  });
+
+  it('of a zone are said to be busy while a process is in them, which is ended', async () => {
+    await probe(mountinfo, 'make', zone, 5);
+    const { ended } = await startMember();
+    await expect(probe(mountinfo, 'zone-remove', instance, 1)).rejects.toThrow(/busy/i);
+    await ended;
+    await probe(mountinfo, 'zone-remove', instance, 1);
+    expect(await below(`oncebox/${instance}`)).not.toContain('zone1');
   });
 
   it('of a removed zone go, and those of its neighbour stay', async () => {

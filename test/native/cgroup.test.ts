@@ -131,6 +131,21 @@ describe('v1 files', () => {
   const write = (controller: string, file: string, text: string) => writeFile(path(controller, file), text);
   const read = (controller: string, file: string) => readFile(path(controller, file), 'utf8');
 
+  it('of a zone: where the kernel has no swap it is made, and where swapping cannot be refused it is not', async (context) => {
+    if (process.getuid?.() !== 0 && process.env.ONCEBOX_MUST_WORK !== '1')
+      context.skip('only root can give files away');
+    for (const controller of ['cpu', 'cpuacct', 'memory', 'pids']) {
+      await mkdir(join(directory, controller, zone, 'zygote'));
+      for (const file of ['cgroup.procs', 'zygote/cgroup.procs', 'zygote/pids.max'])
+        await writeFile(join(directory, controller, zone, file), '');
+    }
+    await probe(mountinfo, 'zone-open', 'test', 1);
+    await mkdir(join(directory, 'memory', zone, 'memory.swappiness')); // a file that cannot be written
+    await expect(probe(mountinfo, 'zone-open', 'test', 1)).rejects.toThrow(
+      'cannot open the zone: Is a directory',
+    );
+  });
+
   it('get memory, cpu and pids caps', async () => {
     await probe(mountinfo, 'limit', zone, 7, 64 * MiB, 25, 1500);
     expect(await read('memory', 'memory.limit_in_bytes')).toBe(String(64 * MiB));

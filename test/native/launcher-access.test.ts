@@ -1,6 +1,17 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,6 +35,7 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'oncebox-test-access-'));
   await chmod(directory, 0o755);
   for (const name of ['layers', 'theirs', 'ours']) await mkdir(join(directory, name));
+  await chown(join(directory, 'theirs'), ids.worker.uid, ids.worker.gid);
   launcher = await startLauncher(join(directory, 'theirs'), join(directory, 'layers'), ids.worker.uid);
   ours = await startLauncher(join(directory, 'ours'), join(directory, 'layers'), process.getuid?.());
 });
@@ -90,6 +102,31 @@ test('whoever gets past the mode is refused by who he is, be he root', async () 
   } finally {
     await chmod(launcher.socket, 0o600);
   }
+});
+
+test('its socket is made by the rights of the worker: what a link in its place leads to stays as it is', async () => {
+  const [victim, theirs, another] = ['victim', 'links', 'not-theirs'].map((name) =>
+    join(directory, name),
+  ) as [string, string, string];
+  await writeFile(victim, 'x', { mode: 0o640 });
+  for (const dir of [theirs, another]) {
+    await mkdir(dir);
+    await symlink(victim, join(dir, 'launcher.sock'));
+  }
+  await chown(theirs, ids.worker.uid, ids.worker.gid);
+  const started = await startLauncher(theirs, join(directory, 'layers'), ids.worker.uid);
+  const { mode, uid, gid } = await lstat(started.socket);
+  expect({ kind: mode & 0o170000, mode: mode & 0o777, uid, gid }).toEqual({
+    ...{ kind: 0o140000, mode: 0o600 },
+    ...{ uid: ids.worker.uid, gid: 0 },
+  });
+  await started.stop();
+  // Root could have replaced this one, and would then have given away what it found there.
+  await expect(startLauncher(another, join(directory, 'layers'), ids.worker.uid)).rejects.toThrow(
+    'exit code 1',
+  );
+  expect(await readlink(join(another, 'launcher.sock'))).toBe(victim);
+  expect(await lstat(victim)).toMatchObject({ uid: 0, size: 1 });
 });
 
 interface Client {
@@ -164,6 +201,31 @@ test('connections that say nothing hold back no other, and of too many the last 
   for (const { closed } of silent) expect((await closed).answer).toBe('FAILED the request is incomplete');
   expect((await late).answer).toBe('GONE');
 });
+
+test('a layer that is a link is not taken into a build, wherever it leads', async () => {
+  const [link, layer] = ['1', '2'].map((digit) => digit.repeat(64)) as [string, string];
+  await symlink('/etc', join(directory, 'layers', link));
+  await mkdir(join(directory, 'layers', layer));
+  const build = async (layers: string) => {
+    const { socket, closed } = await client();
+    socket.end(encodeFrame(frameType.BUILD, 0, buildLimits(), Buffer.from(`${layers}\0`)));
+    return (await closed).answer;
+  };
+  expect(await build(link)).toContain(
+    'cannot take a layer into the build: Too many levels of symbolic links',
+  );
+  expect(await build(`${layer}:${link}`)).toContain('cannot take a layer into the build');
+  expect(await build(layer)).toMatch(/^READY/);
+});
+
+/** As `struct build_limits` has them. */
+function buildLimits(): Buffer {
+  const limits = Buffer.alloc(36);
+  for (const at of [0, 8]) limits.writeBigUInt64LE(256n << 20n, at); // memory, disk
+  limits.writeBigUInt64LE(10_000n, 16);
+  for (const [index, value] of [64, 1_000, 60_000].entries()) limits.writeUInt32LE(value, 24 + 4 * index);
+  return limits;
+}
 
 test.each([
   ['a length of nothing', Buffer.alloc(9), 'the request is malformed'],

@@ -9,7 +9,7 @@ import {
   verdicts,
 } from './seccomp-probe.ts';
 
-const { EPERM, ENOSYS, ENOMEM, EAFNOSUPPORT, EOPNOTSUPP, ENOPROTOOPT } = constants.errno;
+const { EINVAL, EPERM, ENOSYS, ENOMEM, EAFNOSUPPORT, EOPNOTSUPP, ENOPROTOOPT } = constants.errno;
 const held = ['sandbox', 'zygote', 'build', 'runtime'] as const satisfies readonly FilterName[];
 
 /** Of gVisor's own filter no row asks for an argument beyond everybody's. */
@@ -73,6 +73,7 @@ test.each([...held, 'child', 'init'] as const)(
 const FORK = 17; // SIGCHLD
 const refused = `errno ${EPERM}`;
 const family = `errno ${EAFNOSUPPORT}`;
+const invalid = `errno ${EINVAL}`;
 test.each([
   // call, arguments, sandbox, zygote, build
   ['clone', [FORK], 'allow', 'allow', 'allow'],
@@ -93,6 +94,13 @@ test.each([
   ['ioctl', [0, 0x541c], refused, refused, refused],
   ['ioctl', [0, 0x5423], refused, refused, refused],
   ['ioctl', [0, 0x5401], 'allow', 'allow', 'allow'],
+  ['fcntl', [3, 1026], invalid, invalid, invalid], // F_NOTIFY
+  ['fcntl', [3, 0x1_0000_0402], invalid, invalid, invalid],
+  ['fcntl', [3, 1024], invalid, invalid, invalid], // F_SETLEASE
+  ['fcntl', [3, 1025], 'allow', 'allow', 'allow'],
+  ['fcntl', [3, 6], 'allow', 'allow', 'allow'], // F_SETLK
+  ['prctl', [62, 1], invalid, invalid, invalid], // PR_SCHED_CORE
+  ['prctl', [15], 'allow', 'allow', 'allow'], // PR_SET_NAME
   ['mmap', [0, 4096, 3, 0x22, -1], 'allow', 'allow', 'allow'],
   ['mmap', [0, 4096, 3, 0x40022, -1], `errno ${ENOMEM}`, `errno ${ENOMEM}`, `errno ${ENOMEM}`],
   ['memfd_create', [0, 1], 'allow', 'allow', 'allow'],
@@ -182,6 +190,7 @@ test('a row for each call with conditions has been asked about', async () => {
   );
   expect([...conditional].sort()).toEqual([
     'clone',
+    'fcntl',
     'ioctl',
     'ioprio_set',
     'llistxattr',
@@ -189,6 +198,7 @@ test('a row for each call with conditions has been asked about', async () => {
     'mmap',
     'personality',
     'pidfd_open',
+    'prctl',
     'prlimit64',
     'sched_setaffinity',
     'sched_setattr',

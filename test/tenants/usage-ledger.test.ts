@@ -101,11 +101,34 @@ test('what Redis does not take is written with what comes after it', async () =>
     },
     (error) => errors.push(error),
   );
-  meter.add('acme', 5);
+  meter.add('acme', { usage: took(5) });
   await vi.waitFor(() => expect(errors).toHaveLength(1), { timeout: 5_000, interval: 20 });
   isAway = false;
-  meter.add('acme', 7);
-  meter.add('zeta', 0);
+  meter.add('acme', { usage: took(7) });
+  meter.add('zeta', { usage: took(0) });
   await meter.close();
   expect(written).toEqual([[['acme', 12_000]]]);
+});
+
+test("a compiler's CPU time is counted, whether its program ran or not", async () => {
+  const meter = openUsageMeter(ledger, (error) => {
+    throw error;
+  });
+  const printed = { stdout: '', stderr: '', stdoutTruncated: false, stderrTruncated: false };
+  const compile = {
+    outcome: { status: 'ok' as const },
+    start: 'warm' as const,
+    usage: took(2_000),
+    ...printed,
+  };
+  meter.add('acme', { compile, usage: took(500) });
+  meter.add('zeta', { compile });
+  await meter.close();
+  expect(await ledger.cpuSecondsToday('acme')).toBe(2.5);
+  expect(await ledger.cpuSecondsToday('zeta')).toBe(2);
+});
+
+const took = (cpuMs: number) => ({
+  ...{ cpuMs, cpuUserMs: cpuMs, cpuSystemMs: 0, throttledMs: 0, wallMs: cpuMs },
+  ...{ memoryPeakBytes: 0, writtenBytes: 0 },
 });

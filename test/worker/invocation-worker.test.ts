@@ -234,6 +234,21 @@ test('a cancelled invocation is killed and says so', async () => {
   expect(sandbox.state).toBe('dead');
 });
 
+test('a full Redis does not keep a cancel from what runs', async () => {
+  await startWorker();
+  const running = source.running();
+  const { id, finished } = invoke();
+  const sandbox = await running;
+  await redis.redis.config('SET', 'maxmemory', '1');
+  try {
+    expect((await queue.cancel(id))?.status).toBe('running');
+    await sandbox.dead;
+  } finally {
+    await redis.redis.config('SET', 'maxmemory', '0');
+  }
+  expect((await finished).outcome).toEqual({ status: 'cancelled' });
+});
+
 test('a cancelled invocation that waits for memory never starts', async () => {
   await startWorker({ memoryBytes: snippet.limits.memoryBytes });
   const running = source.running();

@@ -13,7 +13,10 @@ import {
 import { cancelledIndexKey, cancelledKey } from '../../services/queue/job.ts';
 import { functionHashKey } from '../../services/registry/settings.ts';
 import { MemoryCapacity } from '../../services/worker/capacity.ts';
-import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
+import {
+  createInvocationWorker,
+  type InvocationWorkerOptions,
+} from '../../services/worker/invocation-worker.ts';
 import { Runs } from '../../services/worker/runs.ts';
 import { report } from '../pool/fake-sandbox.ts';
 import { useRedis } from '../support/redis.ts';
@@ -42,10 +45,18 @@ afterEach(async () => {
   for (let step = undo.pop(); step; step = undo.pop()) await step();
 });
 
-function startWorker({ intervalMs = 100 } = {}) {
+/** It hears of no cancel: a message may get lost, or come too late. */
+function startWorker({
+  intervalMs = 100,
+  callbacks,
+}: {
+  intervalMs?: number;
+  callbacks?: InvocationWorkerOptions['callbacks'];
+} = {}) {
   const runs = new Runs();
   const worker = createInvocationWorker({
     redis: redis.redis,
+    ...(callbacks && { callbacks }),
     concurrency: 4,
     deadLetters: { kept: 3, keptMs: 60_000 },
     deps: {
@@ -111,6 +122,33 @@ test('between two runs the record is queued and says which run it waits for, and
   expect(await queue.waiting()).toBe(1);
   expect(await queue.cancel(id)).toMatchObject({ outcome: { status: 'cancelled' } });
   expect(await queue.waiting()).toBe(0);
+});
+
+test('what was cancelled while it ran is not run again after an outcome that its function names', async () => {
+  await set({ retry });
+  startWorker();
+  const id = newInvocationId();
+  const running = source.running();
+  await queue.enqueue(id, request);
+  const sandbox = await running;
+  expect((await queue.cancel(id))?.status).toBe('running');
+  sandbox.end(report({ exitCode: 3, result: Buffer.alloc(0) }));
+  await settled(id).toBe('cancelled');
+  expect(await queue.get(id)).toMatchObject({ status: 'done', attempt: 1, stdout: 'out\n' });
+  expect(source.leased).toHaveLength(1);
+  expect(await queue.deadLetters.list('default', { limit: 10 })).toEqual([]);
+});
+
+test('what was cancelled while it was started is not started again', async () => {
+  const id = newInvocationId();
+  source.lease = async () => {
+    expect((await queue.cancel(id))?.status).toBe('running');
+    throw new Error('no room in the pool');
+  };
+  startWorker();
+  await queue.enqueue(id, request);
+  await settled(id).toBe('cancelled');
+  expect(await queue.get(id)).toMatchObject({ status: 'done', attempt: 1 });
 });
 
 test('after the last run the outcome is the record, and the invocation a dead letter', async () => {
@@ -206,19 +244,42 @@ test('what could not be started is tried again, and runs once it can be', async 
   expect(await finished).toMatchObject({ attempt: 1, outcome: { status: 'ok' } });
 });
 
-test('an invocation whose worker was killed runs again where its function names lost, and ends once', async () => {
-  await set({ retry: { ...retry, on: ['lost'] } });
+/** Enqueues it, and kills its worker while it runs. */
+async function killWorkerOf(id: string, asked: InvocationRequest, beforehand = async () => {}) {
   const doomed = spawn(
     process.execPath,
     ['--import', 'tsx', new URL('./doomed-worker.ts', import.meta.url).pathname, redis.url],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
   undo.push(() => doomed.kill('SIGKILL'));
-  const id = newInvocationId();
-  await queue.enqueue(id, request);
+  await queue.enqueue(id, asked);
   await once(doomed.stdout, 'data');
+  await beforehand();
   doomed.kill('SIGKILL');
   await once(doomed, 'exit');
+}
+
+test('an invocation that was cancelled, and its worker killed, is not run again, and its end is told once', async () => {
+  await set({ retry: { ...retry, on: ['lost'] } });
+  const id = newInvocationId();
+  await killWorkerOf(id, { ...request, callback: { url: 'https://example.com/' } }, async () => {
+    expect((await queue.cancel(id))?.status).toBe('running');
+  });
+  const told: unknown[] = [];
+  startWorker({ callbacks: { finished: async ({ outcome }) => void told.push(outcome) } });
+  await settled(id).toBe('cancelled');
+  expect(await queue.get(id)).toMatchObject({ status: 'done', attempt: 1 });
+  expect(await queue.deadLetters.list('default', { limit: 10 })).toEqual([]);
+  // The worker's: all that it had begun is over then.
+  await undo.pop()?.();
+  expect(told).toEqual([{ status: 'cancelled' }]);
+  expect(source.leased).toHaveLength(0);
+});
+
+test('an invocation whose worker was killed runs again where its function names lost, and ends once', async () => {
+  await set({ retry: { ...retry, on: ['lost'] } });
+  const id = newInvocationId();
+  await killWorkerOf(id, request);
   startWorker();
   (await source.running()).end(report({ result: Buffer.from('{"type":"result","value":2}') }));
   await settled(id).toBe('ok');

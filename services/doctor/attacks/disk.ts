@@ -14,8 +14,8 @@ interface Filling {
   title: string;
   kind: 'everywhere' | 'unlinked' | 'sparse' | 'files' | 'deep' | 'links';
   wanted: number;
-  /** The cap that is named; undefined where nothing of it is left when the program ends. */
-  limit?: 'disk' | 'inodes';
+  /** The cap that is named. */
+  limit: 'disk' | 'inodes';
   /** How much may be had. */
   most: number;
   places?: string[];
@@ -36,6 +36,7 @@ const fillings: Filling[] = [
     title: 'a file that is unlinked but open, and grows',
     kind: 'unlinked',
     wanted: 4 * diskBytes,
+    limit: 'disk',
     most: diskBytes,
   },
   {
@@ -91,7 +92,7 @@ function fill({ id, title, kind, wanted, limit, most, places: where = [] }: Fill
       must(reason === 'ENOSPC' && got <= most, 'it was not refused at the cap', { got, reason });
       const { outcome } = ran;
       const named = outcome?.status === 'limit_exceeded' ? outcome.limit : undefined;
-      must(limit === undefined || named === limit, 'the cap is not named', outcome);
+      must(named === limit, 'the cap is not named', outcome);
     },
     async control({ outside }) {
       // Fewer are enough to be more than the cap.

@@ -77,6 +77,13 @@ const descriptions: Record<string, Description> = {
     without: 'no sandbox can be made',
     remedy: 'Linux 5.6 or later',
   },
+  devices: {
+    group: 'required',
+    name: 'device nodes',
+    purpose: 'each zone has a /dev/null and the like of its own, so that no lock on one is seen by another',
+    without: 'no zone can be made',
+    remedy: 'run as root; in a container: --privileged, or CAP_MKNOD and devices 1:3, 1:5, 1:7, 1:8 and 1:9',
+  },
   close_range: {
     group: 'required',
     name: 'close_range',

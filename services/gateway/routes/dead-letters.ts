@@ -4,14 +4,14 @@ import { deadLetterOf, type StoredDeadLetter } from '../../queue/dead-letters.ts
 import { redriveOnce } from '../../queue/idempotency.ts';
 import { isInvocationId, newInvocationId } from '../../queue/invocation-id.ts';
 import type { InvocationRequest } from '../../queue/invocation-queue.ts';
-import { functionProgram } from '../../registry/function-program.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import { accept } from '../accept.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
+import { findFunction } from '../function-request.ts';
 
 /** `GET /v1/dead-letters`, and `GET`, `DELETE` and `POST …/redrive` of one. */
 export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
-  const { queue, registry } = deps;
+  const { queue } = deps;
   const { deadLetters } = queue;
 
   async function known(tenant: string, id: string): Promise<StoredDeadLetter> {
@@ -20,22 +20,15 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     return letter;
   }
 
-  /** Of the function as it is now, which may have been mended since. */
+  /** As if it were called now, by the same name: the function may have been mended since, or been given more memory. */
   async function request({ job, invocation }: StoredDeadLetter, id: string): Promise<InvocationRequest> {
-    const { replyTo: _replyTo, enqueuedAtMs: _enqueuedAtMs, function: called, program, ...rest } = job;
+    const { tenant, function: called, program, callback, priority, diff } = job;
     if (!called || !('eventJson' in program)) throw noDeadLetter();
-    const current = await registry.resolve(called.name, job.tenant);
-    const { name, version, digest, runtime, image, user, codeLayer, zygote, isolation, secrets } = current;
-    const { invokedFunctionArn: _arn, functionVersion: _version, ...kept } = program.context;
-    const context = { ...kept, invocationId: id };
-    return {
-      ...rest,
-      ...{ runtime, image, user, codeLayer, zygote, isolation, secrets, workingDir: undefined },
-      function: { name, version, digest },
-      imageDigest: digest,
-      ...functionProgram(current, { ...program, context }),
-      redriveOf: invocation.id,
-    };
+    const current = await findFunction(deps, job.reference ?? called.name, tenant);
+    const { eventJson, context } = program;
+    const http = program.kind === 'handler' && program.http === true;
+    const again = current.request(id, eventJson, { diff, http, clientContext: context.clientContext });
+    return { ...again, tenant, callback, priority, redriveOf: invocation.id };
   }
 
   async function accepted(c: Context<GatewayEnv>, id: string): Promise<Response> {
@@ -68,7 +61,8 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
       if (before !== undefined) return accepted(c, before);
       const letter = await known(tenant, deadId);
       const id = newInvocationId();
-      const job = { ...(await request(letter, id)), receivedAtMs: c.get('receivedAtMs') };
+      const origin = { requestId: c.get('requestId'), trace: c.get('span').context };
+      const job = { ...(await request(letter, id)), ...origin, receivedAtMs: c.get('receivedAtMs') };
       // Who was to be told of the first one's end is told of this one's.
       const acceptedId = await accept(deps, id, job, once);
       await deadLetters.remove(tenant, deadId);

@@ -1,5 +1,5 @@
 # Fills what can be written in one of the ways there are, until it is refused or has what it wants; says how much it got.
-import errno, json, mmap, os, sys
+import errno, json, mmap, os, sys, time
 
 kind, wanted = sys.argv[1], int(sys.argv[2])
 places = [place for place in sys.argv[3:] if os.path.isdir(place)] or ["."]
@@ -25,7 +25,11 @@ def everywhere():
 def unlinked():
     fd = os.open("filled", os.O_WRONLY | os.O_CREAT)
     os.unlink("filled")
-    write(fd)
+    try:
+        write(fd)
+    finally:
+        # It is gone when the program is, and what is freed before anyone looks is not named.
+        time.sleep(1)
 
 
 def sparse():

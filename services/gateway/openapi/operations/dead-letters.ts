@@ -43,11 +43,20 @@ export const deadLetterOperations: RouteConfig[] = [
     method: 'post',
     path: '/v1/dead-letters/{id}/redrive',
     operationId: 'redriveDeadLetter',
-    summary: "Runs it again, with the function's current version; once, however often that is asked for",
+    summary: 'Runs it again, as a call by the same name would run now; once, however often that is asked for',
     request: { params: invocationId },
     responses: {
       202: reply('It waits in the queue.', json(invocation), redrivenHeaders),
-      ...errors('dead_letter_not_found', 'function_not_found', 'idempotency_mismatch', 'queue_full'),
+      ...errors(
+        'dead_letter_not_found',
+        'unsupported',
+        'function_not_found',
+        'version_not_found',
+        'alias_not_found',
+        'secret_missing',
+        'queue_full',
+        'quota_exceeded',
+      ),
     },
   },
 ];
