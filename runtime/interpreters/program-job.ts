@@ -34,14 +34,16 @@ export interface FunctionInit {
   handler: string;
   /** What the version adds to the environment; all of its invocations have the same. */
   env: Readonly<Record<string, string>>;
+  /** The sandbox's own unless given. */
+  workingDir?: string | undefined;
 }
 
 /** The kernel takes no string in an environment that is longer (MAX_ARG_STRLEN), bytes with its name and its end. */
 const maxInitBytes = 131_072 - 'ONCEBOX_INIT='.length;
 
 /** The last argument of a function's zygote. Throws RangeError when the environment is too large for one. */
-export function encodeInit({ handler, env }: FunctionInit): string {
-  const text = JSON.stringify({ handler, env: { ...baseEnvironment, ...env } });
+export function encodeInit({ handler, env, workingDir }: FunctionInit): string {
+  const text = JSON.stringify({ handler, env: { ...baseEnvironment, ...env }, workingDir });
   const bytes = Buffer.byteLength(text) + 1;
   if (bytes > maxInitBytes) {
     throw new RangeError(

@@ -1,4 +1,5 @@
 import type { Outcome } from '../../sdk/contract/outcome.ts';
+import { isExact } from './exact-result.ts';
 import { isTooDeep } from './result-depth.ts';
 
 /**
@@ -9,12 +10,18 @@ import { isTooDeep } from './result-depth.ts';
  */
 export function lambdaOutcome(bytes: Uint8Array): Outcome | undefined {
   const text = Buffer.from(bytes).toString('utf8').replaceAll('\u001e', '\n').replaceAll('\u001f', '\0');
-  if (text.startsWith('R')) return { status: 'ok', result: parse(text.slice(1)) };
+  if (text.startsWith('R')) return succeeded(text.slice(1));
   const space = text.indexOf(' ');
   if (!/^[ET]/.test(text) || space < 0) return undefined;
   const described = text.slice(space + 1);
   const body = text.startsWith('T') ? Buffer.from(described, 'base64').toString('utf8') : described;
   return failure(text.slice(1, space), parse(body));
+}
+
+function succeeded(body: string): Outcome {
+  const result = parse(body);
+  const isJson = result !== body;
+  return { status: 'ok', result, ...(isJson && !isExact(body) && { resultJson: body }) };
 }
 
 /** What is no JSON is a string. */
@@ -40,6 +47,8 @@ function failure(type: string, described: unknown): Outcome {
     message: (typeof errorMessage === 'string' ? errorMessage : text).slice(0, 65_536),
     stack: lines
       .filter((line) => typeof line === 'string')
+      // Python's have their line breaks.
+      .map((line) => line.replace(/\n$/, ''))
       .join('\n')
       .slice(0, 65_536),
   };

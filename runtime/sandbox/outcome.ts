@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { z } from 'zod';
 import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
+import { resultJsonOf } from './exact-result.ts';
 import { lambdaOutcome } from './lambda-outcome.ts';
 import { isTooDeep } from './result-depth.ts';
 import type { RunnableProgram, RunReport } from './sandbox.ts';
@@ -58,7 +59,10 @@ function succeeded(report: RunReport, program: RunnableProgram): Outcome {
   if (program.kind === 'lambda') return lambdaOutcome(report.result) ?? noResult;
   if (program.kind !== 'handler') return { status: 'ok' };
   const message = parseResult(report.result);
-  if (message?.type === 'result') return { status: 'ok', result: message.value ?? null };
+  if (message?.type === 'result') {
+    const resultJson = resultJsonOf(Buffer.from(report.result).toString('utf8'));
+    return { status: 'ok', result: message.value ?? null, ...(resultJson !== undefined && { resultJson }) };
+  }
   // The handler ended the process itself, so nobody was there to return its value.
   return noResult;
 }

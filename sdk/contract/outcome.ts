@@ -2,7 +2,12 @@ import { z } from 'zod';
 
 /** How an invocation ended: a closed set, discriminated on `status`. A failed outcome is a value, never thrown. */
 export const outcomeSchema = z.discriminatedUnion('status', [
-  z.object({ status: z.literal('ok'), result: z.unknown().optional() }),
+  z.object({
+    status: z.literal('ok'),
+    result: z.unknown().optional(),
+    /** The result's own JSON, where its integers have more digits than `result` can hold: beyond 2^53. */
+    resultJson: z.string().optional(),
+  }),
   z.object({ status: z.literal('exited'), exitCode: z.number().int() }),
   z.object({
     status: z.literal('function_error'),

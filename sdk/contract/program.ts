@@ -70,7 +70,8 @@ export type Command = z.infer<typeof commandSchema>;
 const callContextSchema = z.object({
   invocationId: z.string(),
   functionName: z.string(),
-  functionVersion: z.number().int(),
+  /** As its caller knows it: a number, or `$LATEST`. */
+  functionVersion: z.coerce.string(),
   deadlineMs: z.number().describe('Unix time, milliseconds'),
   /** The cap on memory, bytes; absent from older gateways. */
   memoryBytes: z.number().int().optional(),
@@ -109,7 +110,12 @@ export const programSchema = z.discriminatedUnion('kind', [
     /** The event is an HTTP request, and the result is to be its response. */
     http: z.boolean().optional(),
     context: callContextSchema,
+    /** The same for all calls of the version: its initialisation has it too. */
     env: programEnvSchema,
+    /** Of this call alone: set, above `env`, when initialisation is over. */
+    callEnv: programEnvSchema.optional(),
+    /** Where it runs, from initialisation on; the sandbox's own working directory unless given. */
+    workingDir: z.string().optional(),
   }),
   commandSchema,
   z.object({

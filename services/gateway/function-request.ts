@@ -11,6 +11,8 @@ interface CallOptions {
   http?: boolean;
   /** As the caller named the function; its name and version unless given. */
   invokedFunctionArn?: string;
+  /** What the caller is told that was called; the version's number unless given. */
+  functionVersion?: string;
   /** JSON, for the context of Lambda's handlers. */
   clientContext?: string | undefined;
 }
@@ -38,7 +40,7 @@ export async function findFunction(
   return {
     version,
     takesHttp: found.protocol === undefined,
-    request: (id, eventJson, { diff = false, http = false, invokedFunctionArn, clientContext } = {}) => ({
+    request: (id, eventJson, { diff = false, http = false, ...asCalled } = {}) => ({
       runtime,
       image,
       user,
@@ -54,12 +56,10 @@ export async function findFunction(
         context: {
           invocationId: id,
           functionName: name,
-          functionVersion: version,
           // Without the time in the queue; the worker, which knows it, may set it anew.
           deadlineMs: Date.now() + limits.wallMs,
           memoryBytes: limits.memoryBytes,
-          ...(invokedFunctionArn !== undefined && { invokedFunctionArn }),
-          ...(clientContext !== undefined && { clientContext }),
+          ...asCalled,
         },
       }),
       stdin: '',

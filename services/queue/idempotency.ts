@@ -68,6 +68,6 @@ function digestOf(request: AskedFor): string {
 function eventOf(program: InvocationJob['program']): object {
   if (program.kind === 'lambda') return { kind: program.kind, eventJson: program.eventJson };
   if (program.kind !== 'handler') return { program };
-  const { context: _context, env: _env, handler: _handler, ...event } = program;
-  return event;
+  const { kind, eventJson, http } = program;
+  return { kind, eventJson, ...(http !== undefined && { http }) };
 }

@@ -1,5 +1,11 @@
 import type { CallContext, Program } from '../../sdk/contract/program.ts';
-import { functionArn, lambdaEnvironment, logNames } from './lambda-environment.ts';
+import {
+  archiveEnvironment,
+  codeDir,
+  functionArn,
+  lambdaEnvironment,
+  logNames,
+} from './lambda-environment.ts';
 import type { ResolvedFunction } from './registry.ts';
 
 /** Docker's, for an image that sets none. */
@@ -10,7 +16,8 @@ export interface Call {
   eventJson: string;
   /** The event is an HTTP request. */
   http?: boolean | undefined;
-  context: CallContext;
+  /** Its version's number unless it says another name. */
+  context: Omit<CallContext, 'functionVersion'> & { functionVersion?: string | undefined };
 }
 
 /** What a call of this version runs, and where. */
@@ -20,10 +27,14 @@ export function functionProgram(
 ): { program: Program; workingDir?: string; user?: string } {
   const { name, version } = found;
   const invokedFunctionArn = given.invokedFunctionArn ?? functionArn(name, String(version));
-  const context = { ...given, invokedFunctionArn, ...logNames(given) };
+  const named = { ...given, functionVersion: given.functionVersion ?? String(version) };
+  const context = { ...named, invokedFunctionArn, ...logNames(named) };
   const { handler, programEnv: env, argv, args = [], workingDir } = found;
-  if (handler !== undefined)
-    return { program: { kind: 'handler', handler, eventJson, ...(http && { http }), context, env } };
+  if (handler !== undefined) {
+    const ofLambda = archiveEnvironment(found, context);
+    const place = ofLambda ? { ...ofLambda, workingDir: codeDir } : { env };
+    return { program: { kind: 'handler', handler, eventJson, ...(http && { http }), context, ...place } };
+  }
   if (argv === undefined) throw new Error(`version ${version} of "${name}" has nothing to run`);
   const program: Program = {
     kind: 'lambda',

@@ -82,6 +82,8 @@ function jobOf(
   { defaults, maxima }: { defaults: Limits; maxima: Limits },
 ): Parameters<PrepareJob>[0] {
   const { name, version, digest, runtime, image, user, codeLayer, zygote, isolation, secrets } = found;
+  const limits = resolveLimits(found.limits, { defaults, maxima });
+  const { memoryBytes } = limits;
   return {
     tenant,
     runtime,
@@ -93,10 +95,10 @@ function jobOf(
     ...(secrets && { secrets }),
     ...functionProgram(found, {
       eventJson: 'null',
-      context: { invocationId: '', functionName: name, functionVersion: version, deadlineMs: 0 },
+      context: { invocationId: '', functionName: name, deadlineMs: 0, memoryBytes },
     }),
     stdin: '',
-    limits: resolveLimits(found.limits, { defaults, maxima }),
+    limits,
     isolation,
     replyTo: '',
   };

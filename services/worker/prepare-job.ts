@@ -88,9 +88,10 @@ function functionOf(job: InvocationJob): { function?: FunctionVersionRequest } {
   const { program, limits, zygote, isolation = 'native' } = job;
   if (job.function === undefined || program.kind !== 'handler' || zygote === false) return {};
   if (isolation !== 'native') return {};
-  const { handler, env } = program;
+  const { handler, env, workingDir } = program;
   const { tenant } = job;
-  return { function: { tenant, ...job.function, init: { handler, env }, memoryBytes: limits.memoryBytes } };
+  const init = { handler, env, workingDir };
+  return { function: { tenant, ...job.function, init, memoryBytes: limits.memoryBytes } };
 }
 
 /** Present when an OCI runtime is to make the sandbox. */

@@ -75,7 +75,7 @@ describe('invoke', () => {
     expect((await cli(['invoke', 'echo', '-d', file])).stdout).toBe('from a file\n');
     const piped = await cli(['invoke', 'echo', '-d', '-'], { stdin: '{"text":"piped"}' });
     expect(piped.stdout).toBe('piped\n');
-    expect(JSON.parse((await cli(['invoke', 'echo'])).stdout)).toEqual({ event: null, version: 1 });
+    expect(JSON.parse((await cli(['invoke', 'echo'])).stdout)).toEqual({ event: null, version: '1' });
   });
 
   test('what is no JSON is refused before anything is called', async () => {

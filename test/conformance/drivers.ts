@@ -137,7 +137,7 @@ export function useDriver(isolation: Isolation): Driver {
         context: {
           invocationId: 'inv_1',
           functionName: 'f',
-          functionVersion: 1,
+          functionVersion: '1',
           deadlineMs: Date.now() + 10_000,
         },
         env: options.env ?? {},

@@ -521,8 +521,11 @@ export function sandboxConformance(isolation: Isolation, skips: Record<string, s
   });
 
   conforms('a result that is too large is a function error, and one forced upon us is cut off', async () => {
-    const large = await handler('node', 'exports.handler = () => "x".repeat(7 * 1024 * 1024)');
-    expect(large.outcome).toMatchObject({ status: 'function_error', name: 'RangeError' });
+    const name = 'Function.ResponseSizeTooLarge';
+    const node = await handler('node', 'exports.handler = () => "x".repeat(7 * 1024 * 1024)');
+    expect(node.outcome).toMatchObject({ status: 'function_error', name });
+    const python = await handler('python', 'handler = lambda event, context: "x" * (7 * 1024 * 1024)');
+    expect(python.outcome).toMatchObject({ status: 'function_error', name });
     const flood = abusing(
       'for (let i = 0; i < 8; i++) fs.appendFileSync(place, Buffer.alloc(1 << 20, 120));',
     );

@@ -77,7 +77,7 @@ test("node's context has Lambda's names beside ours", async () => {
   expect((await running.client.invoke('describe', {})).result).toEqual({
     same: true,
     functionName: 'describe',
-    functionVersion: 1,
+    functionVersion: '1',
     invokedFunctionArn: 'arn:aws:lambda:us-east-1:000000000000:function:describe:1',
     memoryLimitInMB: '192',
     logGroupName: '/aws/lambda/describe',

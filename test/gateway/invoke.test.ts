@@ -45,7 +45,7 @@ test('the event is handed on as it came and the result is the reply', async () =
       kind: 'handler',
       handler: 'index.handler',
       eventJson: '{ "big": 12345678901234567890 }',
-      context: { invocationId: id, functionName: 'hello', functionVersion: 1 },
+      context: { invocationId: id, functionName: 'hello', functionVersion: '1' },
       env: { A: 'b' },
     },
   });

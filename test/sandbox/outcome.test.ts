@@ -10,7 +10,7 @@ const handler: Program = {
   kind: 'handler',
   handler: 'index.handler',
   eventJson: 'null',
-  context: { invocationId: 'i', functionName: 'f', functionVersion: 1, deadlineMs: 0 },
+  context: { invocationId: 'i', functionName: 'f', functionVersion: '1', deadlineMs: 0 },
   env: {},
 };
 
@@ -40,6 +40,23 @@ test('a handler is ok only with the result it sent', () => {
   });
   expect(ofHandler({ result: said({ type: 'result' }) })).toEqual({ status: 'ok', result: null });
   expect(ofHandler({})).toMatchObject({ status: 'function_error', name: 'NoResult' });
+});
+
+test('of integers beyond those of JavaScript the JSON is kept, and of nothing else', () => {
+  const jsonOf = (text: string) => {
+    const outcome = ofHandler({ result: Buffer.from(text) });
+    return outcome.status === 'ok' ? outcome.resultJson : outcome.status;
+  };
+  const lossy = ['9007199254740993', '-12345678901234567890', '{"a": [12345678901234567890, "}"]}'];
+  for (const text of lossy) {
+    expect(jsonOf(`{"type": "result", "initMs": 1.5, "value": ${text}}`)).toBe(text);
+    expect(jsonOf(`{"type":"result","value":${text}}`)).toBe(text);
+  }
+  for (const text of ['1', '9007199254740991', '0.12345678901234567', '[1.2345678901234567e-7]', '"1"'])
+    expect(jsonOf(`{"type":"result","value":${text}}`), text).toBeUndefined();
+  // User code may say more than a value.
+  expect(jsonOf('{"type":"result","value":1,"value":12345678901234567890}')).toBeUndefined();
+  expect(jsonOf('{"value":12345678901234567890,"type":"result"}')).toBeUndefined();
 });
 
 test('garbage on the result channel is no result', () => {

@@ -73,7 +73,7 @@ export function useFunctionZones() {
           context: {
             invocationId: 'inv_1',
             functionName: 'f',
-            functionVersion: 1,
+            functionVersion: '1',
             deadlineMs: Date.now() + 9_000,
           },
           env: { ...init.env },

@@ -140,7 +140,7 @@ test('a handler sees a deadline that counts from its start', async () => {
       kind: 'handler',
       handler: 'index.handler',
       eventJson: '{}',
-      context: { invocationId: 'x', functionName: 'f', functionVersion: 1, deadlineMs: 0 },
+      context: { invocationId: 'x', functionName: 'f', functionVersion: '1', deadlineMs: 0 },
       env: {},
     },
   });

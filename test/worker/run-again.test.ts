@@ -81,7 +81,7 @@ const request: InvocationRequest = {
     kind: 'handler',
     handler: 'index.handler',
     eventJson: '{}',
-    context: { invocationId: 'x', functionName: 'f', functionVersion: 1, deadlineMs: 0 },
+    context: { invocationId: 'x', functionName: 'f', functionVersion: '1', deadlineMs: 0 },
     env: {},
   },
   stdin: '',

@@ -19,12 +19,12 @@ let workers = 0;
 let workingDir;
 
 /** Resolves with the handler and the time it took, milliseconds; rejects when forks of this process would be unfit. */
-async function initialise({ handler, env }) {
+async function initialise({ handler, env, workingDir: startsIn = '/work' }) {
   for (const name of Object.keys(process.env)) delete process.env[name];
   Object.assign(process.env, env);
   process.argv = [process.execPath];
   process.execArgv = [];
-  process.chdir('/work'); // where sandboxes begin
+  process.chdir(startsIn); // as it is in sandboxes
   provideHooks();
   random.delegate();
   const before = countResources();

@@ -85,6 +85,7 @@ function writeFiles(files) {
 
 async function initialiseAndCall(job) {
   process.argv = [process.execPath];
+  if (job.workingDir !== undefined) process.chdir(job.workingDir);
   provideHooks();
   const { performance } = globalThis;
   const started = performance.now();
@@ -101,7 +102,7 @@ async function initialiseAndCall(job) {
 async function callHandler(job, callee, initMs) {
   try {
     const context = createContext(job.context);
-    noteTrace(context);
+    noteCall(job);
     await runHooks();
     const event = JSON.parse(job.eventJson);
     const value = await resultOf(job, callee, event, context);
@@ -118,8 +119,9 @@ function resultOf(job, callee, event, context) {
   return isHttp(job, callee) ? callHttp(job, callee, event, context) : call(callee, event, context);
 }
 
-/** As a program's environment has it. A zygote's is the same for all its forks, so here. */
-function noteTrace({ traceparent, tracestate }) {
+/** What of its environment is the call's own. A zygote's is the same for all its forks, so here. */
+function noteCall({ callEnv, context: { traceparent, tracestate } }) {
+  Object.assign(process.env, callEnv);
   if (traceparent !== undefined) process.env.TRACEPARENT ??= traceparent;
   if (tracestate !== undefined) process.env.TRACESTATE ??= tracestate;
 }
@@ -127,10 +129,15 @@ function noteTrace({ traceparent, tracestate }) {
 function send(message) {
   const text = JSON.stringify(message);
   const bytes = Buffer.from(text);
-  if (bytes.length > maxResultBytes) {
-    throw new RangeError(`the handler's result is ${bytes.length} bytes; the most is ${maxResultBytes}`);
-  }
+  if (bytes.length > maxResultBytes) throw tooLarge(bytes.length);
   native.sendResult(bytes);
+}
+
+/** By Lambda's name, which it has too where an image's own program is called. */
+function tooLarge(length) {
+  const name = 'Function.ResponseSizeTooLarge';
+  const error = new RangeError(`the handler's result is ${length} bytes; the most is ${maxResultBytes}`);
+  return Object.assign(error, { name, stack: `${name}: ${error.message}` });
 }
 
 /** Prints the error as node would and makes it the outcome. */

@@ -33,7 +33,7 @@ def initialise(init):
     global _working_dir
     os.environ.clear()
     os.environ.update(init["env"])
-    os.chdir("/work")  # where sandboxes begin
+    os.chdir(init.get("workingDir", "/work"))  # as it is in sandboxes
     started = time.monotonic()
     handler = load_handler(init["handler"])
     usec = int((time.monotonic() - started) * 1e6)

@@ -194,7 +194,7 @@ class Context:
     def __init__(self, context):
         self.aws_request_id = self.invocation_id = context["invocationId"]
         self.function_name = context["functionName"]
-        self.function_version = str(context["functionVersion"])
+        self.function_version = context["functionVersion"]
         self.invoked_function_arn = context.get("invokedFunctionArn")
         self.memory_limit_in_mb = str(round(context.get("memoryBytes", 0) / (1024 * 1024)))
         self.log_group_name = context.get("logGroupName")
@@ -224,12 +224,14 @@ def client_context(text):
 def initialise_and_call(job, handler):
     took = {}
     if handler is None:
+        if "workingDir" in job:
+            os.chdir(job["workingDir"])
         sys.modules["oncebox"] = oncebox
         started = time.monotonic()
         handler = initialise.load_handler(job["handler"])
         took = {"initMs": round((time.monotonic() - started) * 1000, 3)}
     try:
-        note_trace(job["context"])
+        note_call(job)
         oncebox._run()
         event, context = json.loads(job["eventJson"]), Context(job["context"])
         kind = http_function.kind_of(handler)
@@ -248,8 +250,10 @@ def initialise_and_call(job, handler):
         leave(1)
 
 
-def note_trace(context):
-    """As a program's environment has it. A zygote's is the same for all its forks, so here."""
+def note_call(job):
+    """What of its environment is the call's own. A zygote's is the same for all its forks, so here."""
+    os.environ.update(job.get("callEnv", {}))
+    context = job["context"]
     for name in ("traceparent", "tracestate"):
         if name in context:
             os.environ.setdefault(name.upper(), context[name])
@@ -259,13 +263,17 @@ def fail(error, took=None):
     send({"type": "error", **(took or {}), **describe(error)})
 
 
+# By Lambda's name, which it has too where an image's own program is called.
+ResponseSizeTooLarge = type("Function.ResponseSizeTooLarge", (ValueError,), {})
+
+
 def send(message):
     try:
         text = json.dumps(message, allow_nan=False, ensure_ascii=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"the handler's result cannot be written as JSON: {error}") from None
     if len(text) > MAX_RESULT_BYTES:
-        raise ValueError(f"the handler's result is {len(text)} bytes; the most is {MAX_RESULT_BYTES}")
+        raise ResponseSizeTooLarge(f"the handler's result is {len(text)} bytes; the most is {MAX_RESULT_BYTES}")
     native.zygote_send_result(text, len(text))
 
 

@@ -241,7 +241,7 @@ function execJobs() {
 
 /** Calls as the worker writes them, and requests as clients do; the first byte says which. */
 function runtimeApi() {
-  const context = { invocationId: 'inv_a', functionName: 'f', functionVersion: 1, deadlineMs: 1 };
+  const context = { invocationId: 'inv_a', functionName: 'f', functionVersion: '1', deadlineMs: 1 };
   const path = '/2018-06-01/runtime';
   const requests = (piece: number, ...lines: string[]) =>
     Buffer.concat([Buffer.from([piece]), text(lines.join('\r\n'))]);

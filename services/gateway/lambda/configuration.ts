@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Context } from 'hono';
 import type { FunctionVersion } from '../../../sdk/contract/function.ts';
 import type { Limits } from '../../../sdk/contract/limits.ts';
+import { handlerLabel, runtimeLabel } from '../../registry/lambda-environment.ts';
 import { resolveLimits } from '../resolve-limits.ts';
 import { invalidParameter } from './errors.ts';
 import { arnOf, latest } from './function-name.ts';
@@ -14,9 +15,8 @@ const lambdaDefaults = { Timeout: 3, MemorySize: 128, diskBytes: 512 * MiB, pids
 export const labels = {
   role: 'aws.role',
   description: 'aws.description',
-  runtime: 'aws.runtime',
-  /** As it was written, where the platform writes it otherwise. */
-  handler: 'aws.handler',
+  runtime: runtimeLabel,
+  handler: handlerLabel,
   codeSha256: 'aws.codeSha256',
   codeSize: 'aws.codeSize',
   imageUri: 'aws.imageUri',

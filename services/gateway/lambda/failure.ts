@@ -32,13 +32,14 @@ function failed(id: string, outcome: Failed): Failure {
   });
   switch (outcome.status) {
     case 'function_error': {
-      const lines = outcome.stack.split('\n');
-      const isPython = lines[0]?.startsWith('Traceback') ?? false;
-      return {
-        errorType: outcome.name,
-        errorMessage: outcome.message,
-        ...(isPython ? { stackTrace: framesOf(lines) } : { trace: lines }),
-      };
+      const { name, message, stack } = outcome;
+      // It ended by itself, with 0 and before there was a result.
+      if (name === 'NoResult' && stack === '')
+        return {
+          ...exit(''),
+          errorMessage: `RequestId: ${id} Error: Runtime exited without providing a reason`,
+        };
+      return { errorType: name, errorMessage: message, ...traceOf(stack.trimEnd()) };
     }
     case 'timeout':
       return {
@@ -64,10 +65,17 @@ function failed(id: string, outcome: Failed): Failure {
   }
 }
 
+/** Python's begins with a heading, or with the first frame where a program of an image has told the frames alone. */
+function traceOf(stack: string): Pick<Failure, 'trace' | 'stackTrace'> {
+  const lines = stack.split('\n');
+  if (/^(Traceback |\s+File ")/.test(stack)) return { stackTrace: framesOf(lines) };
+  return stack === '' ? {} : { trace: lines };
+}
+
 /** Python's frames without the heading and without the error itself. */
 function framesOf(lines: string[]): string[] {
   const frames: string[] = [];
-  for (const line of lines.slice(1)) {
+  for (const line of lines) {
     if (line.startsWith('  File ')) frames.push(line);
     else if (line.startsWith('    ') && frames.length > 0) frames.push(`${frames.pop()}\n${line}`);
   }

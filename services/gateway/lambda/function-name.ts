@@ -49,6 +49,11 @@ export function versionAt(record: FunctionRecord, qualifier: string = latest): F
   return version;
 }
 
+/** Who asks for no version in particular is not told which it was. */
+export function executedVersion({ qualifier = latest }: Target, version: number): string {
+  return qualifier === latest ? latest : String(version);
+}
+
 export function arnOf(c: Context, name: string, qualifier?: string): string {
   const arn = `arn:aws:lambda:${regionOf(c)}:${account}:function:${name}`;
   return qualifier === undefined ? arn : `${arn}:${qualifier}`;

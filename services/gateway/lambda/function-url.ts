@@ -7,7 +7,7 @@ import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
 import { endToEnd, withoutKeys } from '../http-response.ts';
 import { resourceNotFound } from './errors.ts';
-import { parseTarget, referenceOf } from './function-name.ts';
+import { executedVersion, parseTarget, referenceOf } from './function-name.ts';
 import { functionUrlPrefix } from './paths.ts';
 import { readBytes } from './read.ts';
 import { bufferedResponse, responseOf, streamedResponse } from './url-response.ts';
@@ -26,7 +26,10 @@ export function functionUrl(deps: GatewayDeps) {
     const body = await readBytes(c, Math.min(bodyMaxBytes, deps.config.ONCEBOX_BODY_MAX_BYTES));
     const id = newInvocationId();
     c.header('x-amzn-requestid', id);
-    const request = called.request(id, JSON.stringify(eventOf(c, id, target.name, body)));
+    const functionVersion = executedVersion(target, called.version);
+    const request = called.request(id, JSON.stringify(eventOf(c, id, target.name, body)), {
+      functionVersion,
+    });
     const streamed = url.InvokeMode === 'RESPONSE_STREAM' ? streamedResponse : bufferedResponse;
     return dispatch(c, deps, id, request, responseOf, { streamed });
   };

@@ -7,9 +7,10 @@ import { dispatch } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
 import type { RawReply } from '../http-response.ts';
 import { refuseDeepJson } from '../read-body.ts';
+import { resultText } from '../result-text.ts';
 import { invalidParameter, LambdaError } from './errors.ts';
 import { type Failure, failureOf } from './failure.ts';
-import { arnOf, latest, referenceOf, type Target, targetOf } from './function-name.ts';
+import { arnOf, executedVersion, referenceOf, type Target, targetOf } from './function-name.ts';
 import { logTailOf } from './log.ts';
 import { collect, piecesOf } from './pieces.ts';
 import { readBytes } from './read.ts';
@@ -35,9 +36,8 @@ export function invokeOperations(deps: GatewayDeps) {
     const called = await findFunction(deps, referenceOf(target), c.get('tenant'));
     const eventJson = await readEvent(c, maxBytes, deps.config.ONCEBOX_BODY_MAX_BYTES);
     const id = newInvocationId();
-    const request = called.request(id, eventJson, contextOf(c, target));
-    // Who asks for no version in particular is not told which it was.
-    const version = (target.qualifier ?? latest) === latest ? latest : String(called.version);
+    const version = executedVersion(target, called.version);
+    const request = called.request(id, eventJson, { ...contextOf(c, target), functionVersion: version });
     c.header('x-amzn-requestid', id);
     c.header('x-amz-executed-version', version);
     return { id, request, version };
@@ -74,12 +74,9 @@ export function invokeOperations(deps: GatewayDeps) {
       if (withLog)
         headers.set('x-amz-log-result', logTailOf(invocation, version, request.limits.memoryBytes));
       const { outcome } = invocation;
-      const result = outcome?.status === 'ok' ? (outcome.result ?? null) : null;
-      return {
-        status: 200,
-        headers,
-        raw: isBytes ? new Uint8Array(streamed) : JSON.stringify(failure ?? result),
-      };
+      const isResult = failure === undefined && outcome?.status === 'ok';
+      const text = isResult ? resultText(outcome) : JSON.stringify(failure);
+      return { status: 200, headers, raw: isBytes ? new Uint8Array(streamed) : text };
     };
     return dispatch(c, deps, id, request, (invocation) => replyOf(invocation, failureOf(invocation)), {
       // All of it at once, as Lambda does: how it ended is said ahead of it.

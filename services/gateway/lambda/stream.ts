@@ -1,5 +1,6 @@
 import { EventStreamCodec } from '@smithy/eventstream-codec';
 import type { NumberedEvent } from '../../queue/event-feed.ts';
+import { resultText } from '../result-text.ts';
 import { failureOf } from './failure.ts';
 import { logTailOf } from './log.ts';
 import { piecesOf } from './pieces.ts';
@@ -34,7 +35,7 @@ export function eventStreamReply(events: AsyncGenerator<NumberedEvent, void, voi
         const invocation = next.value;
         const { outcome, streamedBytes } = invocation;
         if (outcome?.status === 'ok' && streamedBytes === undefined)
-          controller.enqueue(payloadChunk(Buffer.from(JSON.stringify(outcome.result ?? null))));
+          controller.enqueue(payloadChunk(Buffer.from(resultText(outcome))));
         const failure = failureOf(invocation);
         const complete = {
           ...(failure && { ErrorCode: failure.errorType, ErrorDetails: JSON.stringify(failure) }),

@@ -2,6 +2,7 @@ import type { StatusCode } from 'hono/utils/http-status';
 import { z } from 'zod';
 import type { Invocation } from '../../../sdk/contract/invocation.ts';
 import { bodyAllowed, endToEnd, type RawReply } from '../http-response.ts';
+import { resultText } from '../result-text.ts';
 import type { StreamedReply } from '../stream-reply.ts';
 import { collect, type Pieces, piecesOf } from './pieces.ts';
 
@@ -20,8 +21,10 @@ export function responseOf({ outcome }: Invocation): RawReply {
   if (outcome?.status !== 'ok') return failed();
   const { result = null } = outcome;
   const isResponse = typeof result === 'object' && result !== null && 'statusCode' in result;
-  if (!isResponse)
-    return { status: 200, headers: new Headers({ 'content-type': json }), raw: textOf(result) };
+  if (!isResponse) {
+    const raw = typeof result === 'string' ? result : resultText(outcome);
+    return { status: 200, headers: new Headers({ 'content-type': json }), raw };
+  }
   const parsed = responseSchema.safeParse(result);
   const headers = parsed.success ? headersOf(parsed.data, json) : undefined;
   if (!parsed.success || !headers) return failed();

@@ -6,7 +6,9 @@ import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
 import { dispatch, type Reply } from '../dispatch.ts';
 import { findFunction } from '../function-request.ts';
+import type { RawReply } from '../http-response.ts';
 import { readJson } from '../read-body.ts';
+import { resultText } from '../result-text.ts';
 
 /** `POST /v1/functions/:ref/invoke`: the body is the event, the reply what the handler returned. */
 export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
@@ -21,9 +23,11 @@ export function invokeRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
   });
 }
 
-function handlerReply(invocation: Invocation): Reply {
+function handlerReply(invocation: Invocation): Reply | RawReply {
   const { outcome } = invocation;
-  return outcome?.status === 'ok' ? { status: 200, body: outcome.result ?? null } : failureReply(invocation);
+  if (outcome?.status !== 'ok') return failureReply(invocation);
+  const headers = new Headers({ 'content-type': 'application/json' });
+  return { status: 200, headers, raw: resultText(outcome) };
 }
 
 /** The reply to who waited for a handler that did not end `ok`. */
