@@ -12,6 +12,7 @@ import { accept, callbackOf } from './accept.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import type { RawReply } from './http-response.ts';
 import { invocationOptions } from './invocation-options.ts';
+import { enqueueInteractive } from './session.ts';
 import { acceptsEvents, eventReply } from './sse.ts';
 import { streamReply } from './stream-reply.ts';
 import { startEnqueueSpan } from './trace-request.ts';
@@ -26,7 +27,17 @@ export type ReplyMode =
   | 'finished'
   | 'accepted'
   /** As it happens; `onLeft` is to be called once the client has left before the end. */
-  | { follow: (events: AsyncGenerator<NumberedEvent, void, void>, onLeft: () => void) => Response };
+  | { follow: Follow };
+
+type Follow = (
+  events: AsyncGenerator<NumberedEvent, void, void>,
+  onLeft: () => void,
+  acceptedId: string,
+) => Response;
+
+/** As the events that they are. */
+export const followEvents: Follow = (events, onLeft, acceptedId) =>
+  eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft });
 
 /** What an invocation may spend waiting and being discarded, on top of its own wall-clock cap, before a 504. */
 const queueAllowanceMs = 60_000;
@@ -72,11 +83,7 @@ export async function dispatch(
     if (typeof mode === 'object') return await replyEvents(c, deps, call, mode.follow);
     // Of an HTTP function they may be what it answers with.
     const asksForEvents = mode === undefined && !isHttp(request) && acceptsEvents(c.req.header('accept'));
-    if (asksForEvents) {
-      const asEvents: Follow = (events, onLeft, acceptedId) =>
-        eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft });
-      return await replyEvents(c, deps, call, asEvents);
-    }
+    if (asksForEvents) return await replyEvents(c, deps, call, followEvents);
     return await replyFinished(c, deps, call, reply);
   } finally {
     // What was refused was never added.
@@ -108,12 +115,6 @@ async function replyAtOnce(
   });
 }
 
-type Follow = (
-  events: AsyncGenerator<NumberedEvent, void, void>,
-  onLeft: () => void,
-  acceptedId: string,
-) => Response;
-
 async function replyEvents(
   c: Context<GatewayEnv>,
   { queue, held }: Pick<GatewayDeps, 'queue' | 'held'>,
@@ -121,7 +122,10 @@ async function replyEvents(
   follow: Follow,
 ): Promise<Response> {
   const place = held.take(job.tenant);
-  const enqueuing = queue.enqueue(id, { ...job, events: true, isAwaited: true }, idempotency);
+  const followed = { ...job, events: true, isAwaited: true };
+  const enqueuing = job.interactive
+    ? enqueueInteractive(queue, id, followed, idempotency).then(({ acceptedId }) => acceptedId)
+    : queue.enqueue(id, followed, idempotency);
   enqueuing.catch(place.giveUp);
   const acceptedId = await enqueuing;
   added();

@@ -38,6 +38,7 @@ RULES_IN_WORDS = (
     "lies in the past",
     "is not in the IANA database",
     "cron: ",
+    "interactive input is not supported by isolation",
 )
 
 
