@@ -124,10 +124,10 @@ async function replyEvents(
   const place = held.take(job.tenant);
   const followed = { ...job, events: true, isAwaited: true };
   const enqueuing = job.interactive
-    ? enqueueInteractive(queue, id, followed, idempotency).then(({ acceptedId }) => acceptedId)
-    : queue.enqueue(id, followed, idempotency);
+    ? enqueueInteractive(queue, id, followed, idempotency)
+    : queue.enqueue(id, followed, idempotency).then((acceptedId) => ({ acceptedId, input: undefined }));
   enqueuing.catch(place.giveUp);
-  const acceptedId = await enqueuing;
+  const { acceptedId, input } = await enqueuing;
   added();
   const left = new AbortController();
   const leave = () => {
@@ -140,8 +140,19 @@ async function replyEvents(
   };
   // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
   if (c.req.raw.signal.aborted) leave();
-  const events = queue.events.follow(acceptedId, { signal: left.signal });
+  const events = endingWith(queue.events.follow(acceptedId, { signal: left.signal }), () => input?.close());
   return withOwnHeaders(c, place.of(follow(events, leave, acceptedId)));
+}
+
+/** With what is to be done ahead of the end: a worker that died has not. */
+async function* endingWith(
+  events: AsyncGenerator<NumberedEvent, void, void>,
+  finish: () => Promise<void> | undefined,
+): AsyncGenerator<NumberedEvent, void, void> {
+  for await (const numbered of events) {
+    if (numbered.event.type === 'end') await finish();
+    yield numbered;
+  }
 }
 
 async function replyFinished(

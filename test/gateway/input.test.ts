@@ -13,8 +13,8 @@ async function start(gateway: TestGateway, request: object = program, headers = 
   expect(reply.status).toBe(200);
   expect(reply.headers.get('content-type')).toMatch(/^text\/event-stream/);
   const leave = () => reply.body?.cancel();
-  onTestFinished(async () => void (await leave()));
-  return { id: reply.headers.get('oncebox-invocation-id') ?? '', leave };
+  onTestFinished(() => leave()?.catch(() => {}));
+  return { id: reply.headers.get('oncebox-invocation-id') ?? '', leave, reply };
 }
 
 const put = (
@@ -121,9 +121,9 @@ describe('an interactive run', () => {
     expect(await testRedis.redis.keys('oncebox:input:*')).toEqual([]);
   });
 
-  test('its job says what it is, and whoever asks again with its key hears the same one', async () => {
+  test('its job says what it is, its input goes with it, and whoever asks again with its key hears the same one', async () => {
     const headers = { 'idempotency-key': 'once' };
-    const { id } = await start(gateway, { ...program, stdin: 'first' }, headers);
+    const { id, reply } = await start(gateway, { ...program, stdin: 'first' }, headers);
     expect((await start(gateway, { ...program, stdin: 'first' }, headers)).id).toBe(id);
     expect(await testRedis.redis.keys('oncebox:input:inv_*')).toEqual([`oncebox:input:${id}`]);
     const heard: unknown[] = [];
@@ -131,7 +131,9 @@ describe('an interactive run', () => {
       heard.push(job.data);
       return finished(job);
     });
-    await expect.poll(() => heard).toHaveLength(1);
+    expect(await reply.text()).toContain('event: end\n');
+    // No worker has taken its input away.
+    expect(await testRedis.redis.keys('oncebox:input:*')).toEqual([]);
     expect(heard[0]).toMatchObject({ interactive: true, events: true, stdin: 'first' });
   });
 });

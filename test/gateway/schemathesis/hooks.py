@@ -80,6 +80,13 @@ def filter_case(context, case):
     return not (goes_out or sets_quotas) or (case.meta is not None and case.meta.generation.mode.is_negative)
 
 
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """A program that waits for input, which nobody sends here, is not waited for long."""
+    if isinstance(case.body, dict) and case.body.get("interactive") is True:
+        case.body.setdefault("limits", {"wallMs": 500})
+
+
 def error_of(response):
     try:
         return response.json()["error"]

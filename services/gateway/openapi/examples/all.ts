@@ -17,9 +17,9 @@ import { versionExamples } from './versions.ts';
 
 /** In the order in which they can be asked. */
 export const allExamples: Examples = {
-  ...runExamples,
-  // Some of those wait for what these send.
+  // Each goes behind the run that waits for it, and that not long.
   ...inputExamples,
+  ...runExamples,
   // One of those is still running.
   ...invocationExamples,
   ...functionExamples,
