@@ -132,6 +132,16 @@ except KeyboardInterrupt:
     await nothingRuns();
   });
 
+  test.each(['a pipe', 'a terminal'])('a program that ends while %s stays open ends all', async (input) => {
+    const file = await script('main.sh', 'exit 4');
+    const line = [oncebox, 'run', file].join(' ');
+    const child =
+      input === 'a pipe'
+        ? spawnCli(['run', file], { input: 'open' })
+        : spawnCli(['-q', '-e', '-c', line, '/dev/null'], { file: 'script', input: 'open' });
+    expect(await child.ended).toBe(4);
+  });
+
   test('with another wall input is text, and what is none is refused', async () => {
     const file = await script('main.sh', 'cat');
     expect(await cli(['run', '--isolation', 'gvisor', file], { stdin: Buffer.from([0xff]) })).toEqual({
