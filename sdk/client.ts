@@ -13,6 +13,7 @@ import { type NodeInfo, nodeListSchema, type SandboxList, sandboxListSchema } fr
 import type { RunRequest } from './contract/run-request.ts';
 import { createFunctionClient, type FunctionClient } from './function-client.ts';
 import { createImageClient, type ImageClient } from './image-client.ts';
+import { createInteractiveClient, type InteractiveClient } from './interactive-client.ts';
 import {
   type AsyncInvocationOptions,
   asyncRequest,
@@ -56,6 +57,7 @@ export interface Client
     CallbackClient,
     FunctionClient,
     ImageClient,
+    InteractiveClient,
     KeyClient,
     LanguageClient,
     ScheduleClient,
@@ -103,6 +105,7 @@ export function createClient(baseUrl: string, options?: ClientOptions): Client {
   return {
     ...createFunctionClient(send),
     ...createImageClient(send),
+    ...createInteractiveClient(send),
     ...createKeyClient(send),
     ...createLanguageClient(send),
     ...createBatchClient(send),

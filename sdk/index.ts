@@ -33,6 +33,7 @@ export type {
   PushFunctionRequest,
   PushRequest,
 } from './contract/image.ts';
+export type { SignalName } from './contract/input.ts';
 export { type Invocation, invocationSchema, type StartKind, type Timings } from './contract/invocation.ts';
 export type { InvocationListQuery } from './contract/invocation-list.ts';
 export type { Priority } from './contract/invocation-options.ts';
@@ -49,6 +50,7 @@ export type { Schedule, ScheduleRequest } from './contract/schedule.ts';
 export type { SecretRequest, SecretSummary } from './contract/secret.ts';
 export type { Quotas, Tenant, TenantRecord, TenantRequest } from './contract/tenant.ts';
 export type { BuildOptions, ImageClient, TaskOptions } from './image-client.ts';
+export type { InteractiveOptions, InteractiveRun } from './interactive-client.ts';
 export type { AsyncInvocationOptions, InvocationOptions } from './invocation-headers.ts';
 export type { LanguageClient } from './language-client.ts';
 export { isOnceboxError, OnceboxError } from './oncebox-error.ts';

@@ -73,7 +73,7 @@ export function createStreamClient(send: Send): StreamClient {
 }
 
 /** Throws an OnceboxError when the connection ended before the events did. */
-async function* eventsOf(response: Response): AsyncGenerator<FollowedEvent, void, void> {
+export async function* eventsOf(response: Response): AsyncGenerator<FollowedEvent, void, void> {
   if (response.status === 204) return;
   for await (const { type, data, lastEventId } of readEventStream(bodyOf(response))) {
     const value: unknown = JSON.parse(data);

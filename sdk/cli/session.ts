@@ -12,6 +12,8 @@ export interface Io {
   env: NodeJS.ProcessEnv;
   /** Aborted by Ctrl-C, and by SIGTERM with a `Terminated` as its reason. */
   signal: AbortSignal;
+  /** Takes the first Ctrl-C, instead of that. */
+  onInterrupt?: (() => void) | undefined;
 }
 
 export const defaultUrl = 'http://127.0.0.1:8080';

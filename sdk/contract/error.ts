@@ -40,6 +40,8 @@ export const errorStatus = {
   schedule_limit_reached: 409,
   /** The function names a secret that is not there. */
   secret_missing: 409,
+  /** The invocation takes no input, or not this: it is over, is not interactive, its stdin has ended, or a piece before is missing. */
+  input_refused: 409,
   body_too_large: 413,
   /** An archive, manifest or layer that is malformed, incomplete, or not what its digest says. */
   invalid_image: 422,
@@ -49,6 +51,8 @@ export const errorStatus = {
   build_failed: 422,
   /** As many of the function run as its settings allow, and the caller waits for this one. */
   concurrency_exceeded: 429,
+  /** The program has not taken what it was sent before. */
+  input_full: 429,
   /** Too many invocations wait; Retry-After says when to come back. */
   queue_full: 429,
   /** The tenant's quota of requests a minute is used up; Retry-After says when the next minute begins. */

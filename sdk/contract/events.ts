@@ -28,15 +28,21 @@ const stageNameSchema = z.enum(['compile', 'run']);
 /** Each in a sandbox of its own. */
 export type StageName = z.infer<typeof stageNameSchema>;
 
+const outputShape = {
+  /** Whole characters: what the program has not finished writing is in a later one. What is no UTF-8 is U+FFFD. */
+  text: z.string(),
+  /** The bytes as they were, where they are not UTF-8. */
+  base64: z.string().optional(),
+};
+
 /** What is kept of an invocation while it runs, in the order in which the worker saw it. */
 export const outputEventSchema = z.union([
   /** A sandbox is leased, and the program, or its compiler, is about to run. */
   z.object({ type: z.literal('started'), id: z.string(), start: startKindSchema }),
   /** Of a language that is compiled: what follows is of the compiler, or of the program. */
   z.object({ type: z.literal('stage'), stage: stageNameSchema, start: startKindSchema }),
-  /** Whole characters: what the program has not finished writing is in a later one. */
-  z.object({ type: z.literal('stdout'), text: z.string() }),
-  z.object({ type: z.literal('stderr'), text: z.string() }),
+  z.object({ type: z.literal('stdout'), ...outputShape }),
+  z.object({ type: z.literal('stderr'), ...outputShape }),
   /** Before the chunks of a response that is streamed. */
   z.object({ type: z.literal('head'), ...responseHeadSchema.shape }),
   z.object({ type: z.literal('chunk'), text: z.string() }),

@@ -52,6 +52,8 @@ export function runRequestSchema(maxima?: Limits) {
       /** The file that is executed; the first of `files` unless given. */
       entry: relativePathSchema.optional(),
       stdin: z.string().default(''),
+      /** More of `stdin` is to come, and signals, while it runs. The reply is its events, whatever Accept and Prefer say. */
+      interactive: z.boolean().default(false),
       env: envSchema.default({}),
       limits: limitsInput(maxima).default({}),
       /** Of the compiler, which has defaults of its own; `limits` are of the program. */
@@ -91,5 +93,6 @@ export function runRequestSchema(maxima?: Limits) {
         refuse('entry', `"${entry}" is not among the files`);
     });
 }
-export type RunRequest = z.input<ReturnType<typeof runRequestSchema>>;
+/** One that waits for no more than what is in it. */
+export type RunRequest = Omit<z.input<ReturnType<typeof runRequestSchema>>, 'interactive'>;
 export type ParsedRunRequest = z.output<ReturnType<typeof runRequestSchema>>;

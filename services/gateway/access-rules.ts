@@ -31,6 +31,7 @@ const rules: readonly Rule[] = [
   { route: /^\/v1\/run$/, access: 'invoke' },
   { route: /^\/v1\/functions\/:\w+\/(invoke|batch)$/, access: 'invoke' },
   { route: /^\/v1\/invocations\/:\w+$/, methods: ['DELETE'], access: 'invoke' },
+  { route: /^\/v1\/invocations\/:\w+\/(stdin\/:\w+|signal)$/, access: 'invoke' },
   { route: /^\/v1\/dead-letters\//, methods: ['POST', 'DELETE'], access: 'invoke' },
 
   // What a client of Piston asks for to run something; its packages are languages.

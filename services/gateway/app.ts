@@ -27,6 +27,7 @@ import { functionRoutes } from './routes/functions.ts';
 import { healthRoutes } from './routes/health.ts';
 import { httpTriggerRoutes } from './routes/http-trigger.ts';
 import { imageRoutes } from './routes/images.ts';
+import { inputRoutes } from './routes/input.ts';
 import { invocationListRoutes } from './routes/invocation-list.ts';
 import { invocationRoutes } from './routes/invocations.ts';
 import { invokeRoutes } from './routes/invoke.ts';
@@ -88,6 +89,7 @@ export function createApp(deps: GatewayDeps): Hono<GatewayEnv> {
   app.route('/v1', invocationRoutes(deps));
   app.route('/', httpTriggerRoutes(deps));
   app.route('/v1', eventRoutes(deps));
+  app.route('/v1', inputRoutes(deps));
   app.route('/v1', logRoutes(deps));
   app.route('/v1', invocationListRoutes(deps));
   app.route('/v1', functionSettingsRoutes(deps));

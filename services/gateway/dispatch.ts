@@ -12,6 +12,7 @@ import { accept, callbackOf } from './accept.ts';
 import type { GatewayDeps, GatewayEnv } from './deps.ts';
 import type { RawReply } from './http-response.ts';
 import { invocationOptions } from './invocation-options.ts';
+import { enqueueInteractive } from './session.ts';
 import { acceptsEvents, eventReply } from './sse.ts';
 import { type StreamedReply, streamReply } from './stream-reply.ts';
 import { startEnqueueSpan } from './trace-request.ts';
@@ -28,7 +29,17 @@ export type ReplyMode =
   /** As 'finished'; what a handler streams is not for the client as it comes, but for what makes the reply of it. */
   | { streamed: StreamedReply }
   /** As it happens; `onLeft` is to be called once the client has left before the end. */
-  | { follow: (events: AsyncGenerator<NumberedEvent, void, void>, onLeft: () => void) => Response };
+  | { follow: Follow };
+
+type Follow = (
+  events: AsyncGenerator<NumberedEvent, void, void>,
+  onLeft: () => void,
+  acceptedId: string,
+) => Response;
+
+/** As the events that they are. */
+export const followEvents: Follow = (events, onLeft, acceptedId) =>
+  eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft });
 
 /** What an invocation may spend waiting and being discarded, on top of its own wall-clock cap, before a 504. */
 const queueAllowanceMs = 60_000;
@@ -74,11 +85,7 @@ export async function dispatch(
     if (typeof mode === 'object' && 'follow' in mode) return await replyEvents(c, deps, call, mode.follow);
     // Of an HTTP function they may be what it answers with.
     const asksForEvents = mode === undefined && !isHttp(request) && acceptsEvents(c.req.header('accept'));
-    if (asksForEvents) {
-      const asEvents: Follow = (events, onLeft, acceptedId) =>
-        eventReply(events, { 'oncebox-invocation-id': acceptedId }, { onLeft });
-      return await replyEvents(c, deps, call, asEvents);
-    }
+    if (asksForEvents) return await replyEvents(c, deps, call, followEvents);
     const streamed = typeof mode === 'object' ? mode.streamed : undefined;
     return await replyFinished(c, deps, call, reply, streamed);
   } finally {
@@ -111,12 +118,6 @@ async function replyAtOnce(
   });
 }
 
-type Follow = (
-  events: AsyncGenerator<NumberedEvent, void, void>,
-  onLeft: () => void,
-  acceptedId: string,
-) => Response;
-
 async function replyEvents(
   c: Context<GatewayEnv>,
   { queue, held }: Pick<GatewayDeps, 'queue' | 'held'>,
@@ -124,9 +125,12 @@ async function replyEvents(
   follow: Follow,
 ): Promise<Response> {
   const place = held.take(job.tenant);
-  const enqueuing = queue.enqueue(id, { ...job, events: true, isAwaited: true }, idempotency);
+  const followed = { ...job, events: true, isAwaited: true };
+  const enqueuing = job.interactive
+    ? enqueueInteractive(queue, id, followed, idempotency)
+    : queue.enqueue(id, followed, idempotency).then((acceptedId) => ({ acceptedId, input: undefined }));
   enqueuing.catch(place.giveUp);
-  const acceptedId = await enqueuing;
+  const { acceptedId, input } = await enqueuing;
   added();
   const left = new AbortController();
   const leave = () => {
@@ -139,8 +143,19 @@ async function replyEvents(
   };
   // It may have left while the invocation was being enqueued; then nobody asks for the body, or cancels that.
   if (c.req.raw.signal.aborted) leave();
-  const events = queue.events.follow(acceptedId, { signal: left.signal });
+  const events = endingWith(queue.events.follow(acceptedId, { signal: left.signal }), () => input?.close());
   return withOwnHeaders(c, place.of(follow(events, leave, acceptedId)));
+}
+
+/** With what is to be done ahead of the end: a worker that died has not. */
+async function* endingWith(
+  events: AsyncGenerator<NumberedEvent, void, void>,
+  finish: () => Promise<void> | undefined,
+): AsyncGenerator<NumberedEvent, void, void> {
+  for await (const numbered of events) {
+    if (numbered.event.type === 'end') await finish();
+    yield numbered;
+  }
 }
 
 async function replyFinished(

@@ -1,5 +1,6 @@
 import type { InvocationEvent } from '../../sdk/contract/events.ts';
-import { signalNumber } from '../queue/input-feed.ts';
+import type { Idempotency } from '../queue/idempotency.ts';
+import { type InputWriter, signalNumber } from '../queue/input-feed.ts';
 import type { InvocationRequest } from '../queue/invocation-queue.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { GatewayDeps } from './deps.ts';
@@ -40,18 +41,7 @@ export async function openSession(
   { queue }: Pick<GatewayDeps, 'queue'>,
   { id, job }: { id: string; job: SessionJob },
 ): Promise<Session> {
-  const { isolation = 'native', tenant } = job;
-  if (isolation !== 'native')
-    throw new PlatformError('unsupported', `interactive input is not supported by isolation "${isolation}"`, {
-      field: 'isolation',
-    });
-  const input = await queue.inputs.open(id);
-  try {
-    await queue.enqueue(id, { ...job, interactive: true, events: true, isAwaited: true });
-  } catch (error) {
-    await input.close();
-    throw error;
-  }
+  const { input } = await enqueueInteractive(queue, id, { ...job, events: true, isAwaited: true });
 
   async function* events() {
     try {
@@ -74,7 +64,33 @@ export async function openSession(
     },
     async cancel() {
       await input.close();
-      await queue.cancel(id, tenant);
+      await queue.cancel(id, job.tenant);
     },
   };
+}
+
+/**
+ * As `InvocationQueue.enqueue`, with its input open from before it is there. Throws PlatformError `unsupported` where its isolation is
+ * not `native`. `input` is closed where the id is an earlier one's.
+ */
+export async function enqueueInteractive(
+  queue: GatewayDeps['queue'],
+  id: string,
+  job: InvocationRequest,
+  idempotency?: Idempotency,
+): Promise<{ acceptedId: string; input: InputWriter }> {
+  const { isolation = 'native', tenant } = job;
+  if (isolation !== 'native')
+    throw new PlatformError('unsupported', `interactive input is not supported by isolation "${isolation}"`, {
+      field: 'isolation',
+    });
+  const input = await queue.inputs.open(id, tenant);
+  try {
+    const acceptedId = await queue.enqueue(id, { ...job, interactive: true }, idempotency);
+    if (acceptedId !== id) await input.close();
+    return { acceptedId, input };
+  } catch (error) {
+    await input.close();
+    throw error;
+  }
 }

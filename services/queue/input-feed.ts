@@ -6,7 +6,8 @@ import type { RedisRoom } from './redis-room.ts';
 /*
  * What comes for an interactive invocation while it runs, on its way from the gateway that has its session to the worker that
  * runs it. In two lanes, as a signal does not wait behind stdin that nobody reads:
- *   oncebox:input:<id>           hash: each lane's last number, and the bytes that it holds. Who finds none: it is over
+ *   oncebox:input:<id>           hash: whose it is, each lane's last number, the bytes that it holds and whether it has
+ *                                ended. Who finds none: it is over
  *   oncebox:input:<id>:<lane>    stream of {d: piece}, by numbers from 1; taken away when the program has it
  *   oncebox:input-news:<id>      channel to the worker: there is more
  *   oncebox:input-room:<id>      channel to the gateway: something was taken, or it is over
@@ -34,23 +35,31 @@ const expiresMs = 86_400_000;
 const lookEveryMs = 500;
 const piecesAtOnce = 16;
 
-/** KEYS: feed. ARGV: time to live in ms. */
+/** KEYS: feed. ARGV: tenant, time to live in ms. */
 const openScript = `
-redis.call('HSETNX', KEYS[1], 'stdin', 0)
-redis.call('PEXPIRE', KEYS[1], ARGV[1])`;
+redis.call('HSET', KEYS[1], 'tenant', ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])`;
+
+/** What became of a piece. `gap`: the one before it has not come. */
+export type Added = 'added' | 'full' | 'gap' | 'ended' | 'closed';
 
 /**
  * Adds a piece, once: a client that lost the answer sends it again. KEYS: feed, lane. ARGV: the lane's name, the piece's
- * number, the piece, its cost, what the lane holds at most, time to live in ms, channel of news. Returns `closed`, `full` or
- * `added`.
+ * number, or none for the next one, the piece, its cost, what the lane holds at most, time to live in ms, channel of news,
+ * tenant. Returns what became of it: `closed` too where it is another tenant's.
  */
 const addScript = `
-if redis.call('EXISTS', KEYS[1]) == 0 then return 'closed' end
-if tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0) >= tonumber(ARGV[2]) then return 'added' end
+if redis.call('HGET', KEYS[1], 'tenant') ~= ARGV[8] then return 'closed' end
+local last = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or 0)
+local number = tonumber(ARGV[2]) or last + 1
+if number <= last then return 'added' end
+if redis.call('HEXISTS', KEYS[1], ARGV[1] .. '-ended') == 1 then return 'ended' end
+if number > last + 1 then return 'gap' end
 local held = tonumber(redis.call('HGET', KEYS[1], ARGV[1] .. '-held') or 0) + tonumber(ARGV[4])
 if held > tonumber(ARGV[5]) then return 'full' end
-redis.call('XADD', KEYS[2], ARGV[2] .. '-0', 'd', ARGV[3])
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], ARGV[1] .. '-held', held)
+redis.call('XADD', KEYS[2], number .. '-0', 'd', ARGV[3])
+redis.call('HSET', KEYS[1], ARGV[1], number, ARGV[1] .. '-held', held)
+if ARGV[3] == '' then redis.call('HSET', KEYS[1], ARGV[1] .. '-ended', 1) end
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 redis.call('PEXPIRE', KEYS[2], ARGV[6])
 redis.call('PUBLISH', ARGV[7], '')
@@ -77,7 +86,7 @@ export function isSignalNumber(number: number): boolean {
 }
 
 /** The gateway's side: one for each session. */
-interface InputWriter {
+export interface InputWriter {
   /**
    * Resolves when all of it is on Redis, in the order of the calls, or when the invocation is over, and nobody reads it. Who
    * awaits it goes no faster than the program reads. Rejects with RangeError where more than a mebibyte waits already,
@@ -94,8 +103,20 @@ interface InputWriter {
 
 export interface InputFeed {
   /** To be called before the job is added. */
-  open(id: string): Promise<InputWriter>;
+  open(id: string, tenant: string): Promise<InputWriter>;
+  /**
+   * For whoever has no writer. Waits for room as long as it is told to. Where the feed has a writer too, their numbers
+   * clash.
+   */
+  add(id: string, tenant: string, piece: NumberedPiece, waitMs: number): Promise<Added>;
   close(): void;
+}
+
+export interface NumberedPiece {
+  lane: InputLane;
+  /** From 1. Without one it is the next, and arrives twice when it is sent twice. */
+  number?: number;
+  bytes: Uint8Array;
 }
 
 export interface InputFeedOptions {
@@ -108,9 +129,61 @@ export interface InputFeedOptions {
 export function createInputFeed({ redis, subscriber, room, onError }: InputFeedOptions): InputFeed {
   const bells = createBells(subscriber, onError);
 
+  interface Patience {
+    isOver(): boolean;
+    /** Those that are rung when it may be over. */
+    hung: Set<Bell>;
+  }
+
+  async function add(
+    id: string,
+    tenant: string,
+    { lane, number, bytes }: NumberedPiece,
+    { isOver, hung }: Patience,
+  ): Promise<Added> {
+    const cost = bytes.length + overheadBytes;
+    let bell: Bell | undefined;
+    await room.claim(cost);
+    try {
+      for (;;) {
+        const answer = (await redis.eval(
+          addScript,
+          2,
+          feedKey(id),
+          laneKey(id, lane),
+          ...[
+            lane,
+            number ?? '',
+            Buffer.from(bytes),
+            cost,
+            laneMaxBytes[lane],
+            expiresMs,
+            inputNewsChannel(id),
+            tenant,
+          ],
+        )) as Added;
+        if (answer !== 'full' || isOver()) return answer;
+        if (bell) {
+          await bell.rung(lookEveryMs);
+        } else {
+          // What is told between the refusal and this is found by the next try.
+          bell = await bells.hang(roomChannel(id));
+          hung.add(bell);
+        }
+      }
+    } finally {
+      bell?.close();
+      if (bell) hung.delete(bell);
+    }
+  }
+
   return {
-    async open(id) {
-      await redis.eval(openScript, 1, feedKey(id), expiresMs);
+    add(id, tenant, piece, waitMs) {
+      const untilMs = performance.now() + waitMs;
+      return add(id, tenant, piece, { isOver: () => performance.now() >= untilMs, hung: new Set() });
+    },
+    async open(id, tenant) {
+      await redis.eval(openScript, 1, feedKey(id), tenant, expiresMs);
       let isOver = false;
       let isEnded = false;
       let heldBytes = 0;
@@ -129,7 +202,12 @@ export function createInputFeed({ redis, subscriber, room, onError }: InputFeedO
           heldBytes += bytes;
           written = written
             .then(async () => {
-              for (const piece of pieces) await add(lane, ++last, piece);
+              for (const bytes of pieces) {
+                if (isOver) return;
+                const piece = { lane, number: ++last, bytes };
+                const added = await add(id, tenant, piece, { isOver: () => isOver, hung });
+                if (added === 'closed') isOver = true;
+              }
             })
             .finally(() => {
               heldBytes -= bytes;
@@ -137,43 +215,6 @@ export function createInputFeed({ redis, subscriber, room, onError }: InputFeedO
           written.catch(() => {}); // told to whoever awaits it
           return written;
         };
-      }
-
-      async function add(lane: InputLane, number: number, piece: Uint8Array): Promise<void> {
-        const cost = piece.length + overheadBytes;
-        let bell: Bell | undefined;
-        if (!isOver) await room.claim(cost);
-        try {
-          while (!isOver) {
-            const answer = await redis.eval(
-              addScript,
-              2,
-              feedKey(id),
-              laneKey(id, lane),
-              ...[
-                lane,
-                number,
-                Buffer.from(piece),
-                cost,
-                laneMaxBytes[lane],
-                expiresMs,
-                inputNewsChannel(id),
-              ],
-            );
-            if (answer === 'closed') isOver = true;
-            if (answer !== 'full') return;
-            if (bell) {
-              await bell.rung(lookEveryMs);
-            } else {
-              // What is told between the refusal and this is found by the next try.
-              bell = await bells.hang(roomChannel(id));
-              hung.add(bell);
-            }
-          }
-        } finally {
-          bell?.close();
-          if (bell) hung.delete(bell);
-        }
       }
 
       const toStdin = createLane('stdin');

@@ -9,7 +9,7 @@ import { claimWaiting } from './cancel-waiting.ts';
 import { createDeadLetters, type DeadLetters } from './dead-letters.ts';
 import { createEventFeed, type EventFeed } from './event-feed.ts';
 import type { Idempotency } from './idempotency.ts';
-import { createInputFeed, type InputFeed } from './input-feed.ts';
+import { closeInput, createInputFeed, type InputFeed } from './input-feed.ts';
 import { readFiles } from './invocation-files.ts';
 import { createInvocationList } from './invocation-list.ts';
 import { cancelChannel, cancelledKey, type InvocationJob } from './job.ts';
@@ -187,6 +187,8 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     const record = cancelledInvocation(id, job.data);
     if (await claimWaiting(redis, { job: job.data, record, kept: recordsKept, keptMs: recordsKeptMs })) {
       await releaseSlot(redis, id, job.data);
+      // No worker will.
+      if (job.data.interactive) await closeInput(redis, id);
       await publishResult(redis, job.data.replyTo, record);
       return record;
     }

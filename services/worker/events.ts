@@ -7,6 +7,7 @@ import { makeRoom } from '../queue/make-room.ts';
 import type { RedisRoom } from '../queue/redis-room.ts';
 import { publishStreaming } from '../queue/result-channel.ts';
 import type { Redis } from '../shared/redis.ts';
+import { createCharacterSplitter, outputText } from './output-text.ts';
 
 /** What a chatty program says within this is written at once, unless it is more than a batch. */
 const batchMs = 5;
@@ -94,6 +95,10 @@ export function createEventWriter(options: EventWriterOptions): EventWriter {
   };
 }
 
+type Said =
+  | { type: 'stdout' | 'stderr'; parts: Buffer[]; length: number }
+  | Exclude<OutputEvent, { type: 'stdout' | 'stderr' }>;
+
 type Held =
   | { type: 'stdout' | 'stderr'; bytes: Uint8Array }
   | Exclude<OutputEvent, { type: 'stdout' | 'stderr' }>;
@@ -106,7 +111,7 @@ class Recorder implements EventRecorder {
   readonly #id: string;
   readonly #options: RecorderOptions;
   readonly #onClosed: () => void;
-  #decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
+  #splitters = newSplitters();
   #held: Held[] = [];
   #heldBytes = 0;
   #lastWriteAtMs = Number.NEGATIVE_INFINITY;
@@ -275,29 +280,33 @@ class Recorder implements EventRecorder {
 
   /** The next batch: what one stream said in one go is one event. */
   #nextBatch(): OutputEvent[] {
-    const events: OutputEvent[] = [];
+    const said: Said[] = [];
     let taken = 0;
     let at = 0;
     for (; at < this.#held.length && taken < 16 * batchBytes; at++) {
       const item = this.#held[at] as Held;
       if (!('bytes' in item)) {
         // Of a character that the cap cut, nothing goes into the next stage.
-        if (item.type === 'stage') this.#decoders = { stdout: utf8Decoder(), stderr: utf8Decoder() };
-        events.push(item);
+        if (item.type === 'stage') this.#splitters = newSplitters();
+        said.push(item);
         taken += sizeOf(item);
         continue;
       }
       taken += item.bytes.length;
-      const text = this.#decoders[item.type].decode(item.bytes, { stream: item.bytes.length > 0 });
-      const previous = events.at(-1);
-      const isLonger =
-        previous?.type === item.type && previous.text.length + text.length <= eventMaxBytes / 4;
-      if (isLonger) previous.text += text;
-      else if (text !== '') events.push({ type: item.type, text });
+      const splitter = this.#splitters[item.type];
+      const bytes = item.bytes.length > 0 ? splitter.push(item.bytes) : splitter.end();
+      const previous = said.at(-1);
+      const isLonger = previous?.type === item.type && previous.length + bytes.length <= eventMaxBytes / 4;
+      if (isLonger) {
+        previous.parts.push(bytes);
+        previous.length += bytes.length;
+      } else if (bytes.length > 0) said.push({ type: item.type, parts: [bytes], length: bytes.length });
     }
     this.#held.splice(0, at);
     this.#heldBytes = Math.max(0, this.#heldBytes - taken);
-    return events;
+    return said.map((item) =>
+      'parts' in item ? { type: item.type, ...outputText(Buffer.concat(item.parts)) } : item,
+    );
   }
 }
 
@@ -317,12 +326,13 @@ function* bytesPieces(bytes: Buffer): Generator<ResultChunk> {
     yield { base64: bytes.subarray(at, at + pieceBytes).toString('base64') };
 }
 
-function utf8Decoder(): InstanceType<typeof TextDecoder> {
-  return new TextDecoder('utf-8', { ignoreBOM: true });
+function newSplitters() {
+  return { stdout: createCharacterSplitter(), stderr: createCharacterSplitter() };
 }
 
 function sizeOf(event: OutputEvent): number {
   if (event.type === 'started' || event.type === 'stage') return 256;
   if (event.type === 'head') return Buffer.byteLength(JSON.stringify(event));
-  return 'base64' in event ? event.base64.length : Buffer.byteLength(event.text);
+  const textBytes = 'text' in event ? Buffer.byteLength(event.text) : 0;
+  return textBytes + ('base64' in event ? (event.base64?.length ?? 0) : 0);
 }

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { Readable } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { usePlatform } from '../support/use-platform.ts';
 import { useCli, useRunningCli } from './use-cli.ts';
@@ -46,17 +45,110 @@ async function nothingRuns(): Promise<void> {
 }
 
 describe('run', () => {
-  test('what a program writes is there while it runs, and an interrupt cancels it and ends with 130', async () => {
-    const file = await script(
-      'main.py',
-      'import sys, time\nprint("out", flush=True)\nprint("err", file=sys.stderr)\ntime.sleep(9)',
-    );
+  test('what a program writes is there while it runs, and its end by SIGINT is what an interrupt makes', async () => {
+    const file = await script('main.sh', 'echo out; echo err >&2; exec sleep 50');
     const run = start(['run', '--limit', 'wallMs=60000', file]);
     await run.stdout.until(/^out\n$/);
     await run.stderr.until(/^err\n$/);
     run.interrupt();
-    expect(await run.ended).toEqual({ code: 130, stdout: 'out\n', stderr: 'err\n' });
+    expect(await run.ended).toEqual({
+      code: 130,
+      stdout: 'out\n',
+      stderr: 'err\noncebox: ended by SIGINT\n',
+    });
     await nothingRuns();
+  });
+
+  test.each([
+    [
+      'main.py',
+      `import sys, time
+try:
+    print('ready', flush=True)
+    time.sleep(50)
+except KeyboardInterrupt:
+    print('interrupted')
+    sys.exit(9)`,
+    ],
+    [
+      'main.js',
+      `process.on('SIGINT', () => { console.log('interrupted'); process.exit(9); });
+      setInterval(() => {}, 1000);
+      console.log('ready');`,
+    ],
+  ])("an interrupt is the program's to handle, and so is its exit code: %s", async (name, code) => {
+    const file = await script(name, code);
+    const run = start(['run', '--limit', 'wallMs=60000', file]);
+    await run.stdout.until(/^ready\n$/);
+    run.interrupt();
+    expect(await run.ended).toEqual({ code: 9, stdout: 'ready\ninterrupted\n', stderr: '' });
+  });
+
+  test('a second interrupt cancels what the first did not end, with 130', async () => {
+    const file = await script('main.sh', "trap 'echo no' INT; echo ready; while :; do sleep 0.1; done");
+    const run = start(['run', '--limit', 'wallMs=60000', file]);
+    await run.stdout.until(/^ready\n$/);
+    run.interrupt();
+    await run.stdout.until(/no\n$/);
+    run.interrupt();
+    expect(await run.ended).toMatchObject({ code: 130, stderr: '' });
+    await nothingRuns();
+  });
+
+  test('what is piped arrives as it comes, and its end at last', async () => {
+    const file = await script('main.sh', 'while read -r line; do echo "read $line"; done; echo end; exit 3');
+    const stdin = new PassThrough();
+    const run = start(['run', '--limit', 'wallMs=60000', file], { stdin });
+    stdin.write('a\n');
+    await run.stdout.until(/^read a\n$/);
+    stdin.write('b\n');
+    await run.stdout.until(/read b\n$/);
+    stdin.end();
+    expect(await run.ended).toEqual({ code: 3, stdout: 'read a\nread b\nend\n', stderr: '' });
+  });
+
+  test('all bytes pass through as they are, also more than a program takes at once', async () => {
+    const file = await script('main.sh', 'cat; printf "\\303" >&2');
+    const block = Buffer.from(Array.from({ length: 256 }, (_, at) => at));
+    const bytes = Buffer.concat([
+      Buffer.from('\ufeffé'),
+      ...Array<Buffer>(3000).fill(block),
+      Buffer.from([0xe2]),
+    ]);
+    const run = start(['run', '--limit', 'wallMs=60000', file], { stdin: bytes });
+    expect((await run.ended).code).toBe(0);
+    expect(Buffer.concat(run.stdout.chunks).equals(bytes)).toBe(true);
+    expect(Buffer.concat(run.stderr.chunks)).toEqual(Buffer.from([0xc3]));
+  });
+
+  test('a program that ends while more is piped to it ends all', async () => {
+    const file = await script('main.sh', 'read -r line; echo "$line"; exit 4');
+    const endless = Readable.from(
+      (function* () {
+        for (;;) yield Buffer.from(`${'y'.repeat(1023)}\n`);
+      })(),
+    );
+    expect((await start(['run', file], { stdin: endless }).ended).code).toBe(4);
+    await nothingRuns();
+  });
+
+  test.each(['a pipe', 'a terminal'])('a program that ends while %s stays open ends all', async (input) => {
+    const file = await script('main.sh', 'exit 4');
+    const line = [oncebox, 'run', file].join(' ');
+    const child =
+      input === 'a pipe'
+        ? spawnCli(['run', file], { input: 'open' })
+        : spawnCli(['-q', '-e', '-c', line, '/dev/null'], { file: 'script', input: 'open' });
+    expect(await child.ended).toBe(4);
+  });
+
+  test('with another wall input is text, and what is none is refused', async () => {
+    const file = await script('main.sh', 'cat');
+    expect(await cli(['run', '--isolation', 'gvisor', file], { stdin: Buffer.from([0xff]) })).toEqual({
+      code: 125,
+      stdout: '',
+      stderr: 'oncebox: cannot send standard input: it is not UTF-8\n',
+    });
   });
 
   test('exit code, input and characters of several bytes pass through whole', async () => {
@@ -96,10 +188,10 @@ describe('run', () => {
   });
 
   test('an interrupt ends it while it waits for input, too', async () => {
-    const file = await script('main.sh', 'cat');
-    const endless = new Readable({ read: () => void endless.emit('asked') });
+    const file = await script('main.sh', 'echo ready; exec cat');
+    const endless = new Readable({ read() {} });
     const run = start(['run', file], { stdin: endless });
-    await once(endless, 'asked');
+    await run.stdout.until(/ready\n/);
     run.interrupt();
     expect((await run.ended).code).toBe(130);
   });
@@ -108,7 +200,7 @@ describe('run', () => {
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)('the process ends by %s with %i, and its program with it', async (signal, code) => {
-    const file = await script('main.sh', 'echo ready; sleep 50');
+    const file = await script('main.sh', 'echo ready; exec sleep 50');
     const child = spawnCli(['run', '--limit', 'wallMs=60000', file]);
     await child.shown(/ready\n/);
     child.process.kill(signal);
@@ -126,19 +218,21 @@ describe('run', () => {
     await nothingRuns();
   });
 
-  test("a terminal's input is read with -i only", async () => {
-    const file = await script('main.sh', 'cat; echo end');
+  test("a terminal's input is the program's, as it is typed", async () => {
+    const file = await script('main.sh', 'read -r line; echo "first $line"; cat; echo end');
     const onTerminal = (...args: string[]) => {
       const line = [oncebox, 'run', ...args, file].join(' ');
       return spawnCli(['-q', '-e', '-c', line, '/dev/null'], { file: 'script', input: 'open' });
     };
-    const without = onTerminal();
-    await without.shown(/^end\r\n$/);
+    const without = onTerminal('--no-stdin');
+    await without.shown(/^first \r\nend\r\n$/);
     expect(await without.ended).toBe(0);
-    const interactive = onTerminal('-i');
-    interactive.process.stdin.write('typed\n\x04');
-    await interactive.shown(/typed\r\n[\s\S]*typed\r\nend\r\n$/);
-    expect(await interactive.ended).toBe(0);
+    const terminal = onTerminal();
+    terminal.process.stdin.write('typed\n');
+    await terminal.shown(/first typed\r\n$/);
+    terminal.process.stdin.write('more\n\x04');
+    await terminal.shown(/more\r\nend\r\n$/);
+    expect(await terminal.ended).toBe(0);
   });
 });
 

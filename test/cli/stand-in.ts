@@ -107,8 +107,8 @@ function createStandInApp(standIn: StandIn): Hono {
     });
     return c.body(body, 200, { 'content-type': 'application/x-ndjson' });
   };
-  /** As a platform tells a run that has ended at once. */
-  const live = (c: Context) => {
+  /** As a platform tells a run that ends with its stdin. */
+  const live = (c: Context, stdinEnds: Promise<void>) => {
     const invocation = invocationOf(standIn);
     const events = [
       ['started', { id: invocation.id, start: 'warm' }],
@@ -117,8 +117,21 @@ function createStandInApp(standIn: StandIn): Hono {
       ['end', invocation],
     ] as const;
     const text = events.map(([name, data]) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`).join('');
-    return c.body(text, 200, { 'content-type': 'text/event-stream' });
+    const body = new ReadableStream({
+      async start(controller) {
+        // Headers go out with the first byte.
+        controller.enqueue(new TextEncoder().encode(': stand-in\n\n'));
+        await stdinEnds;
+        controller.enqueue(new TextEncoder().encode(text));
+        controller.close();
+      },
+    });
+    return c.body(body, 200, {
+      'content-type': 'text/event-stream',
+      'oncebox-invocation-id': invocation.id,
+    });
   };
+  let onStdinEnd = () => {};
   const known = (reference: string) => reference !== 'missing';
   const missing = (c: Context, reference: string) =>
     refuse(c, 'image_not_found', `there is no image "${reference}"`);
@@ -212,7 +225,15 @@ function createStandInApp(standIn: StandIn): Hono {
       if (!parsed.success) return refuse(c, 'invalid_request', parsed.error.issues[0]?.message ?? '');
       const request = note('run', parsed.data);
       if (request.image === 'missing') return missing(c, 'missing');
-      return c.req.header('accept') === 'text/event-stream' ? live(c) : c.json(invocationOf(standIn));
+      if (request.interactive) return live(c, new Promise((resolve) => (onStdinEnd = resolve)));
+      if (c.req.header('accept') === 'text/event-stream') return live(c, Promise.resolve());
+      return c.json(invocationOf(standIn));
+    })
+    .put('/v1/invocations/:id/stdin/:number', async (c) => {
+      const piece = Buffer.from(await c.req.arrayBuffer()).toString();
+      standIn.lastRun().stdin += piece;
+      if (piece === '') onStdinEnd();
+      return c.body(null, 204);
     })
     .get('/v1/invocations/:id', (c) => c.json(invocationOf(standIn)))
     .get('/v1/invocations/:id/files', (c) => c.body('these are the bytes of a tar'))

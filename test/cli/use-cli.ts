@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { clearLine, cursorTo, type Direction, moveCursor } from 'node:readline';
 import { Readable, Writable } from 'node:stream';
 import { runCli } from '../../sdk/cli/run-cli.ts';
+import type { Io } from '../../sdk/cli/session.ts';
 
 export interface CliOptions {
   stdin?: string | Buffer | Readable;
@@ -36,14 +37,21 @@ export function useRunningCli(url: () => string) {
     const stdout = new Collected();
     const stderr = options.isTerminal ? new CollectedTerminal() : new Collected();
     const interrupted = new AbortController();
-    const ended = runCli(argv, {
+    const io: Io = {
       stdin: stdinOf(options.stdin),
       stdout,
       stderr,
       env: { ONCEBOX_URL: url(), ...options.env },
       signal: options.signal ?? interrupted.signal,
-    }).then((code) => ({ code, stdout: stdout.text, stderr: stderr.text }));
-    return { stdout, stderr, interrupt: (reason) => interrupted.abort(reason), ended };
+    };
+    const interrupt = (reason?: Error) => {
+      const { onInterrupt } = io;
+      io.onInterrupt = undefined;
+      if (reason === undefined && onInterrupt) onInterrupt();
+      else interrupted.abort(reason);
+    };
+    const ended = runCli(argv, io).then((code) => ({ code, stdout: stdout.text, stderr: stderr.text }));
+    return { stdout, stderr, interrupt, ended };
   };
 }
 
@@ -54,8 +62,10 @@ function stdinOf(stdin: CliOptions['stdin']): Readable {
 
 class Collected extends Writable {
   text = '';
+  readonly chunks: Buffer[] = [];
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.text += chunk;
+    this.chunks.push(chunk);
     done();
     this.emit('written');
   }

@@ -86,7 +86,7 @@ test('a program is talked to while it runs: asked, answered, and told of the end
 
 test('what is written before a worker has the job waits for it, behind what the job says', async () => {
   const id = newInvocationId();
-  const input = await queue.inputs.open(id);
+  const input = await queue.inputs.open(id, 'default');
   await input.write(Buffer.from('written early\n'));
   await input.end();
   await queue.enqueue(id, {

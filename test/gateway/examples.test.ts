@@ -26,6 +26,8 @@ const run = promisify(execFile);
 const registry = useRegistry();
 const names: Names = new Map();
 const asked = new Map<string, Promise<void>>();
+/** The replies that go on while other examples are asked. */
+const conversations: Promise<void>[] = [];
 let platform: Platform;
 let uploads: string;
 let document: Document;
@@ -74,6 +76,10 @@ describe.each(Object.entries(allExamples))('%s', (operationId, examples) => {
   test.each(examples)('$name: $summary', { timeout: 120_000 }, ({ name }) => ask(`${operationId}/${name}`));
 });
 
+test('whoever was talked to has ended as its example says', { timeout: 120_000 }, async () => {
+  await Promise.all(conversations);
+});
+
 /** Once each: examples that others come after may have been asked for those. */
 function ask(reference: string): Promise<void> {
   const asking = asked.get(reference) ?? sendExample(reference);
@@ -93,6 +99,15 @@ async function sendExample(reference: string): Promise<void> {
     ...request.init,
     body: await bodyOf(example),
   });
+  if (example.interactiveId === undefined) return expectReply(operationId, example, response);
+  expect(response.status).toBe(example.status);
+  names.set(example.interactiveId, response.headers.get('oncebox-invocation-id') ?? '');
+  const reply = expectReply(operationId, example, response);
+  reply.catch(() => {});
+  conversations.push(reply);
+}
+
+async function expectReply(operationId: string, example: Example, response: Response): Promise<void> {
   const text = await response.text();
   expect(response.status, text).toBe(example.status);
   const mediaType = response.headers.get('content-type')?.split(';')[0] ?? null;

@@ -34,7 +34,7 @@ async function readAll(id: string): Promise<Buffer> {
 }
 
 test('pieces are read in the order of their writes, binary as they were, and again until they are taken', async () => {
-  const writer = await feed().open('a');
+  const writer = await feed().open('a', 'blue');
   const bytes = Buffer.from(
     Array.from({ length: 100 * KiB }, (_, index) => (index * 7 + (index >> 8)) & 0xff),
   );
@@ -54,7 +54,7 @@ test('pieces are read in the order of their writes, binary as they were, and aga
 });
 
 test('what is not read has a bound on Redis and in the writer, and goes on when there is room', async () => {
-  const writer = await feed().open('a');
+  const writer = await feed().open('a', 'blue');
   let written = 0;
   const writes = Array.from({ length: 20 }, () =>
     writer.write(Buffer.alloc(32 * KiB)).then(() => {
@@ -76,12 +76,31 @@ test('what is not read has a bound on Redis and in the writer, and goes on when 
 
 test('who closes the writer takes away what nobody has read, and wakes who waits', async () => {
   const inputs = feed();
-  const writer = await inputs.open('a');
+  const writer = await inputs.open('a', 'blue');
   const writes = Array.from({ length: 12 }, () => writer.write(Buffer.alloc(32 * KiB)));
   await writes[0];
   await writer.close();
   await Promise.all(writes);
   await vi.waitFor(async () => expect(await redis.redis.keys('oncebox:input:*')).toEqual([]), patience);
+  inputs.close();
+});
+
+test('whoever has no writer adds pieces by their numbers, and is told when there is no room', async () => {
+  const inputs = feed();
+  await inputs.open('a', 'blue');
+  const add = (number: number, bytes: Uint8Array, waitMs = 0) =>
+    inputs.add('a', 'blue', { lane: 'stdin', number, bytes }, waitMs);
+  for (let number = 1; number <= 3; number++)
+    expect(await add(number, Buffer.alloc(64 * KiB, number))).toBe('added');
+  expect(await add(4, Buffer.alloc(64 * KiB), 20)).toBe('full');
+  expect(await add(3, Buffer.from('again'))).toBe('added');
+  expect(await add(5, Buffer.from('early'))).toBe('gap');
+  expect(await add(4, Buffer.alloc(0))).toBe('added');
+  expect(await add(5, Buffer.from('late'))).toBe('ended');
+  expect(await inputs.add('a', 'red', { lane: 'signal', bytes: Buffer.from('2') }, 0)).toBe('closed');
+  expect(await readAll('a')).toHaveLength(3 * 64 * KiB);
+  await closeInput(redis.redis, 'a');
+  expect(await add(6, Buffer.from('over'))).toBe('closed');
   inputs.close();
 });
 
@@ -93,7 +112,7 @@ test('of a Redis that refuses a piece nothing later arrives', async () => {
   };
   const room = { claim, claimToKeep: claim };
   const inputs = createInputFeed({ redis: redis.redis, subscriber: redis.connect(), room, onError });
-  const writer = await inputs.open('a');
+  const writer = await inputs.open('a', 'blue');
   await writer.write(Buffer.from('one'));
   isFull = true;
   await expect(writer.write(Buffer.from('two'))).rejects.toThrow('full');

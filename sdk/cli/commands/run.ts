@@ -12,7 +12,7 @@ import {
 import { isolation, keyValue, limit } from '../option-values.ts';
 import { languageOfFile } from '../program-language.ts';
 import { readStdin } from '../read-stdin.ts';
-import { runLive } from '../run-live.ts';
+import { runAttached, showLive } from '../run-live.ts';
 import { imageOrSnippet, type RunOptions } from '../run-request.ts';
 import type { Session } from '../session.ts';
 
@@ -23,7 +23,6 @@ interface Options extends RunOptions, InvocationFlags {
   diff?: boolean;
   keepFiles?: boolean;
   stdin: boolean;
-  interactive?: boolean;
 }
 
 export const runCommand = (session: Session) =>
@@ -44,13 +43,12 @@ export const runCommand = (session: Session) =>
     .option('--diff', 'say afterwards what it changed in its files')
     .option('--keep-files', 'the same, and keep what it wrote for "oncebox diff --output"')
     .option('--no-stdin', 'do not read standard input, as if it were empty')
-    .option('-i, --interactive', 'read standard input to its end (Ctrl-D) when it is a terminal, too')
     .passThroughOptions()
     .addHelpText('after', exitCodes)
     .action(async (subject: string, args: string[], options: Options) => {
       const { async: isAsync = false } = options;
       checkCallback(options, isAsync);
-      const { env = {}, limit: limits = {}, stdin, interactive = false } = options;
+      const { env = {}, limit: limits = {}, stdin } = options;
       const diff = options.keepFiles ? 'archive' : (options.diff ?? false);
       const request: RunRequest = {
         ...(await imageOrSnippet(subject, args, options, (file, given) =>
@@ -58,12 +56,15 @@ export const runCommand = (session: Session) =>
         )),
         ...{ env, limits, diff },
         ...(options.isolation && { isolation: options.isolation }),
-        stdin: stdin ? await readStdin(session.io, interactive) : '',
       };
       const { client, json } = session;
       const treated = invocationOptions(session, options);
+      const isAttached = !isAsync && (options.isolation ?? 'native') === 'native';
+      if (stdin && !isAttached) request.stdin = await readStdin(session.io);
       if (isAsync) return session.print(await client.runAsync(request, treated), ({ id }) => id);
-      const invocation = json ? await client.run(request, treated) : await runLive(session, request, treated);
+      const invocation = isAttached
+        ? await runAttached(session, request, { ...treated, readsStdin: stdin })
+        : await showLive(session, client.runEvents(request, treated));
       const { code, message } = exitOf(invocation);
       session.exitCode = code;
       if (json) return session.print(invocation, () => '');
@@ -75,7 +76,8 @@ export const runCommand = (session: Session) =>
     });
 
 const exitCodes = `
-Its output comes as it is written, as text: bytes that are no UTF-8 become U+FFFD. Ctrl-C cancels it.
+What is read and written goes through as it comes, byte by byte. Ctrl-C sends it SIGINT, a second one cancels it.
+With --async or another wall than native its input is text, and read to its end first; Ctrl-C cancels it then.
 Ends with the program's own code; with 124 after a timeout, 128 and the number
 after a signal, 137 when out of memory, and 125 when the platform stopped or
 refused it.`;

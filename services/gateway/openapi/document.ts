@@ -11,6 +11,7 @@ import { functionSettingsOperations } from './operations/function-settings.ts';
 import { functionOperations } from './operations/functions.ts';
 import { httpTriggerOperations } from './operations/http-trigger.ts';
 import { imageOperations } from './operations/images.ts';
+import { inputOperations } from './operations/input.ts';
 import { invocationListOperations } from './operations/invocation-list.ts';
 import { invocationOperations } from './operations/invocations.ts';
 import { keyOperations } from './operations/keys.ts';
@@ -41,6 +42,7 @@ export function openApiDocument(maxima: Limits): OpenApiDocument {
     ...secretOperations,
     ...invocationOperations,
     ...eventOperations,
+    ...inputOperations,
     ...invocationListOperations,
     ...functionSettingsOperations,
     ...deadLetterOperations,

@@ -20,7 +20,13 @@ const retryAfter = {
   },
 };
 
-const comesAgain = new Set<ErrorCode>(['queue_full', 'unavailable', 'rate_limited', 'quota_exceeded']);
+const comesAgain = new Set<ErrorCode>([
+  'queue_full',
+  'input_full',
+  'unavailable',
+  'rate_limited',
+  'quota_exceeded',
+]);
 const challenge = {
   'www-authenticate': {
     description: 'RFC 6750.',

@@ -31,7 +31,8 @@ function show(operation: Operation, example: Example): void {
   // A file is no value that a document could hold.
   if (content && body !== undefined) add(content, example, body);
   const { [status]: ofStatus = operation.responses.default } = operation.responses;
-  const [replied] = Object.values(ofStatus?.content ?? {});
+  const { 'text/event-stream': events, ...others } = ofStatus?.content ?? {};
+  const replied = example.interactiveId === undefined ? (Object.values(others)[0] ?? events) : events;
   if (replied && reply !== undefined) add(replied, example, reply);
 }
 

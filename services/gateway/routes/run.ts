@@ -8,7 +8,7 @@ import { newInvocationId } from '../../queue/invocation-id.ts';
 import type { InvocationRequest } from '../../queue/invocation-queue.ts';
 import { envOf } from '../../registry/function-image.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
-import { dispatch } from '../dispatch.ts';
+import { dispatch, followEvents } from '../dispatch.ts';
 import { imageCommand } from '../image-command.ts';
 import { languageRun } from '../language-run.ts';
 import { readJson, wellFormed } from '../read-body.ts';
@@ -28,7 +28,7 @@ export function runRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     const { text, value } = await readJson(c, ONCEBOX_BODY_MAX_BYTES);
     const request = requestSchema.parse(wellFormed(value, text));
     await requireIsolation(deps.directory, request.isolation);
-    const { language, stdin, diff } = request;
+    const { language, stdin, interactive, diff } = request;
     const image = request.image === undefined ? undefined : await deps.catalogue.resolve(request.image);
     const limits = resolveLimits(request.limits, { defaults, maxima });
     return dispatch(
@@ -40,10 +40,12 @@ export function runRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
           ? { ...whatToRun(request, image), limits }
           : await languageRun(deps, { ...request, language })),
         stdin,
+        ...(interactive && { interactive }),
         diff,
         isolation: request.isolation,
       },
       (invocation) => ({ status: 200, body: invocation }),
+      interactive ? { follow: followEvents } : undefined,
     );
   });
 }

@@ -4,6 +4,7 @@ import type { Examples } from './example.ts';
 import { functionExamples } from './functions.ts';
 import { httpTriggerExamples } from './http-trigger.ts';
 import { imageExamples } from './images.ts';
+import { inputExamples } from './input.ts';
 import { invocationExamples } from './invocations.ts';
 import { languageExamples } from './languages.ts';
 import { modeExamples } from './modes.ts';
@@ -16,6 +17,8 @@ import { versionExamples } from './versions.ts';
 
 /** In the order in which they can be asked. */
 export const allExamples: Examples = {
+  // Each goes behind the run that waits for it, and that not long.
+  ...inputExamples,
   ...runExamples,
   // One of those is still running.
   ...invocationExamples,

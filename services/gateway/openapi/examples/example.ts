@@ -11,6 +11,8 @@ export interface Example {
   after?: readonly string[];
   /** It can be asked once the invocation in the path has this status. */
   once?: 'running' | 'done';
+  /** Of an interactive run: what later examples call it. Its reply ends when those have been asked. */
+  interactiveId?: string;
   /** Of path, query and headers. */
   parameters?: Readonly<Record<string, string>>;
   /** Sent as JSON, unless it is a text and `mediaType` says otherwise. */

@@ -26,6 +26,8 @@ export const snippetRecord = {
   ...base,
   stdout: '2\n',
 };
+export const greeterId = 'inv_p2w6ra3pndohjeic7y5kqmzt4b';
+export const waiterId = 'inv_q2w6ra3pndohjeic7y5kqmzt4b';
 const queued = { priority: 'normal', stdout: '', stderr: '', stdoutTruncated: false, stderrTruncated: false };
 
 const run: Example[] = [
@@ -130,6 +132,32 @@ const run: Example[] = [
       ],
       files: { sizeBytes: 5120 },
     },
+  },
+  {
+    name: 'interactive',
+    summary: 'A program that can be talked to, with its events as the reply: `writeStdin` says what it reads',
+    interactiveId: greeterId,
+    body: { runtime: 'bash', code: 'read -r name; echo "hello $name"', interactive: true },
+    status: 200,
+    reply: `: oncebox
+event: stdout
+data: {"text":"hello Ada\\n"}
+`,
+  },
+  {
+    name: 'interactive-until-told',
+    summary: 'A program that runs until a signal ends it, which `sendSignal` sends',
+    interactiveId: waiterId,
+    body: {
+      runtime: 'bash',
+      code: 'trap "echo bye; exit" INT; while true; do sleep 0.1; done',
+      interactive: true,
+    },
+    status: 200,
+    reply: `: oncebox
+event: stdout
+data: {"text":"bye\\n"}
+`,
   },
   {
     name: 'without-waiting',

@@ -55,7 +55,7 @@ export function runOperations(maxima: Limits): RouteConfig[] {
       },
       responses: {
         200: reply(
-          'It has ended, however it did. With `Accept: text/event-stream`: as it runs, as `followInvocation` tells it.',
+          'It has ended, however it did. With `Accept: text/event-stream`, or `interactive`: as it runs, as `followInvocation` tells it.',
           { ...json(invocation), ...eventStream },
           finishedHeaders,
           invocationLinks,
