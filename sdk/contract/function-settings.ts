@@ -34,7 +34,7 @@ export const functionSettingsSchema = z.strictObject({
    * on. With 0 none does: who waits for a result is refused, others wait until it is raised.
    */
   concurrency: z.number().int().min(0).max(10_000).optional(),
-  /** Sandboxes of the current version that are kept parked on the nodes. */
+  /** Sandboxes that are kept parked on the nodes: of the current version, and as many for each alias, shared out by its weights. */
   keepWarm: z.number().int().min(0).max(1_000).optional(),
   /** After which outcomes an asynchronous invocation is run again; none unless given. */
   retry: retrySchema.optional(),

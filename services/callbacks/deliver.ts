@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { DelayedError, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
+import { DelayedError, ErrorCode, type Job, UnrecoverableError, WaitingError, Worker } from 'bullmq';
 import { ZodError } from 'zod';
 import { queuePrefix } from '../queue/job.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -8,11 +8,11 @@ import { type Callbacks, callbackQueueName, type Delivery, deliverySchema } from
 import { AddressRefusedError, type Poster } from './post.ts';
 import type { CallbackSecrets } from './secrets.ts';
 import { signatureOf } from './signature.ts';
+import { createTurns } from './turns.ts';
 
 /** Deliveries that one gateway is at, at once, and those of one tenant: its receivers may all be slow. */
 const concurrency = 128;
 const concurrencyOfTenant = 32;
-const againMs = 500;
 /** Longer than a delivery takes; so long a gateway that died keeps another from it. */
 const lockDurationMs = 15_000;
 const stalledIntervalMs = 5_000;
@@ -45,6 +45,7 @@ export function startDelivering(options: DeliveringOptions): Delivering {
   const { redis, callbacks, secrets, poster, logger, onSettled } = options;
   const closing = new AbortController();
   const underWay = new Map<string, number>();
+  const warn = (error: unknown) => logger.warn({ err: error }, 'callbacks: background work failed');
 
   async function process(job: Job<Delivery>, token?: string): Promise<void> {
     try {
@@ -65,7 +66,7 @@ export function startDelivering(options: DeliveringOptions): Delivering {
     const { tenant } = delivery;
     const others = underWay.get(tenant) ?? 0;
     if (others >= concurrencyOfTenant) {
-      await job.moveToDelayed(Date.now() + againMs, token);
+      await hold(job, tenant, token);
       throw new DelayedError();
     }
     underWay.set(tenant, others + 1);
@@ -75,7 +76,16 @@ export function startDelivering(options: DeliveringOptions): Delivering {
       const left = (underWay.get(tenant) ?? 1) - 1;
       if (left > 0) underWay.set(tenant, left);
       else underWay.delete(tenant);
+      await turns.next(tenant).catch(warn);
     }
+  }
+
+  async function hold(job: Job<Delivery>, tenant: string, token?: string): Promise<void> {
+    await job.moveToDelayed(turns.until(), token);
+    // It is delayed: what fails from here on is no fault of the delivery.
+    await turns.hold(tenant, job.id ?? '').catch(warn);
+    // Who would have called it may have been over before.
+    if ((underWay.get(tenant) ?? 0) < concurrencyOfTenant) await turns.next(tenant).catch(warn);
   }
 
   async function deliver(job: Job<Delivery>, delivery: Delivery, token?: string): Promise<void> {
@@ -123,7 +133,16 @@ export function startDelivering(options: DeliveringOptions): Delivering {
     maxStalledCount: 100,
     runRetryDelay: runRetryDelayMs,
   });
-  worker.on('error', (error) => logger.warn({ err: error }, 'callbacks: background work failed'));
+  worker.on('error', warn);
+  const turns = createTurns(redis, (jobId) =>
+    worker.backend.promote(jobId).then(
+      () => true,
+      (error: { code?: number }) => {
+        if (error.code === ErrorCode.JobNotInState) return false;
+        throw error;
+      },
+    ),
+  );
 
   return {
     async close() {

@@ -89,7 +89,7 @@ undo.push(() => tenancy.close());
 // Its commands outlast an absence of Redis: nobody waits for what is done behind the requests.
 const backgroundRedis = connectRedis(config.ONCEBOX_REDIS_URL, { logger });
 undo.push(() => backgroundRedis.disconnect());
-const schedules = createSchedules(redis, queue.room);
+const schedules = createSchedules(redis, queue.room, tenancy.withinQuota);
 undo.push(() => schedules.close());
 const kept = { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS };
 const callbacks = createCallbacks({ redis, kept });
@@ -100,7 +100,7 @@ const deps: GatewayDeps = {
   config,
   queue: limitByTenant(queue, { ...tenancy, onError }),
   registry: limitStorage(createRegistry(redis, queue.room), tenancy),
-  secrets: createSecretStore(redis, config.ONCEBOX_SECRETS_PUBLIC_KEY, queue.room),
+  secrets: createSecretStore(redis, config.ONCEBOX_SECRETS_PUBLIC_KEY, queue.room, tenancy.withinQuota),
   directory,
   catalogue,
   languages: createLanguageCatalogue(catalogue),

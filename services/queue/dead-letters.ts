@@ -55,12 +55,14 @@ return 1`;
 export interface DeadLetterBounds {
   kept: number;
   keptMs: number;
+  /** Has a tenant's oldest give way where it stores more than its quota; told after each that is kept. */
+  makeFit?: (tenant: string) => Promise<void>;
 }
 
 export async function keepDeadLetter(
   redis: Redis,
   letter: StoredDeadLetter,
-  { kept, keptMs }: DeadLetterBounds,
+  { kept, keptMs, makeFit }: DeadLetterBounds,
 ): Promise<void> {
   const { id } = letter.invocation;
   const { tenant } = letter.job;
@@ -79,6 +81,7 @@ export async function keepDeadLetter(
     deadLetterKey(''),
     deadLettersOfKey(''),
   );
+  await makeFit?.(tenant);
 }
 
 export interface DeadLetters {

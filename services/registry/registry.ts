@@ -26,6 +26,7 @@ import {
   settingsOf,
 } from './function-image.ts';
 import { handlerFileCandidates } from './handler-file.ts';
+import { type KeptVersion, keptVersions } from './kept-versions.ts';
 import { functionNotFound, layerKey, layerUsersKey, tenantKeys, tenantsKey } from './keys.ts';
 import { createLabelStore, type LabelStore, labelsIn } from './labels.ts';
 import { deleteScript, deployScript, resolveScript } from './scripts.ts';
@@ -77,12 +78,8 @@ export interface ResolvedFunction extends DeployedFunction {
   workingDir?: string | undefined;
 }
 
-/** A function of which sandboxes are to be kept parked. */
-export interface KeptFunction {
-  tenant: string;
-  count: number;
-  found: ResolvedFunction;
-}
+/** A version of which sandboxes are to be kept parked. */
+export type KeptFunction = KeptVersion<ResolvedFunction>;
 
 /** A version as an image. */
 interface VersionImage extends FunctionImage {
@@ -124,7 +121,10 @@ export interface Registry extends Aliases, Versions, Settings, LabelStore {
   list(tenant?: string): Promise<DeployedFunction[]>;
   /** What the versions of all tenants' functions stand on: digests of images, and code layers in hex. */
   pinned(): Promise<{ images: Set<string>; layers: Set<string> }>;
-  /** The current versions of all tenants' functions of which `countOf` their settings is more than none. */
+  /**
+   * Of all tenants' functions of which `countOf` their settings is more than none: that many of the current version, and of each
+   * alias, shared out by its weights and rounded up.
+   */
   kept(countOf: (settings: unknown) => number): Promise<KeptFunction[]>;
   /** Removes all versions, and the layers that no other function uses. Throws `function_not_found`. */
   delete(name: string, tenant?: string): Promise<void>;
@@ -332,23 +332,8 @@ export function createRegistry(redis: Redis, room?: RedisRoom, draw: () => numbe
       return { images, layers };
     },
 
-    async kept(countOf) {
-      const tenants = new Set([defaultTenant, ...(await redis.smembers(tenantsKey))]);
-      const kept: KeptFunction[] = [];
-      for (const keys of [...tenants].map((tenant) => tenantKeys(tenant))) {
-        const names = (await redis.smembers(keys.names)).sort();
-        const pipeline = redis.pipeline();
-        for (const name of names) pipeline.hget(keys.function(name), 'settings');
-        const texts = ((await pipeline.exec()) ?? []).map(([, text]) => text);
-        for (const [at, name] of names.entries()) {
-          const count = typeof texts[at] === 'string' ? countOf(JSON.parse(texts[at])) : 0;
-          const found =
-            count > 0 ? await find(keys.tenant, name, '', false).catch(() => undefined) : undefined;
-          if (found) kept.push({ tenant: keys.tenant, count, found });
-        }
-      }
-      return kept;
-    },
+    kept: (countOf) =>
+      keptVersions(redis, countOf, (tenant, name, version) => find(tenant, name, version, false)),
 
     async delete(name, tenant) {
       const keys = tenantKeys(tenant);

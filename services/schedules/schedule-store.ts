@@ -10,7 +10,7 @@ import type { Redis } from '../shared/redis.ts';
  *   oncebox:schedule-tenants        set of the tenants that have any
  */
 const tenantsKey = 'oncebox:schedule-tenants';
-const definitionsKey = (tenant: string) => `oncebox:schedules:${tenant}`;
+export const definitionsKey = (tenant: string) => `oncebox:schedules:${tenant}`;
 const runsKey = (tenant: string) => `oncebox:schedule-runs:${tenant}`;
 
 const definitionSchema = scheduleSchema

@@ -7,6 +7,7 @@ import { queuePrefix } from '../queue/job.ts';
 import type { RedisRoom } from '../queue/redis-room.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
+import type { WithinQuota } from '../tenants/storage-ledger.ts';
 import { nextRunMs, requireTiming } from './next-run.ts';
 import { createScheduleStore, type Definition, type Runs, type ScheduleStore } from './schedule-store.ts';
 
@@ -31,7 +32,7 @@ const overdueMs = 60_000;
 export interface Schedules {
   /**
    * Makes it or puts it in the place of what was. Throws PlatformError `invalid_request` for a timing that there is not,
-   * `schedule_limit_reached`, and `unavailable` if the memory of Redis does not hold it.
+   * `schedule_limit_reached`, `quota_exceeded`, and `unavailable` if the memory of Redis does not hold it.
    */
   put(
     tenant: string,
@@ -51,7 +52,11 @@ export interface Schedules {
   close(): Promise<void>;
 }
 
-export function createSchedules(redis: Redis, room: RedisRoom): Schedules {
+export function createSchedules(
+  redis: Redis,
+  room: RedisRoom,
+  withinQuota: WithinQuota = (_tenant, _what, _bytes, store) => store(),
+): Schedules {
   const store = createScheduleStore(redis);
   const queue = new Queue<Fire>(scheduleQueueName, {
     connection: redis,
@@ -126,7 +131,7 @@ export function createSchedules(redis: Redis, room: RedisRoom): Schedules {
       await room.claimToKeep(bytes, 'keep a schedule');
       const { cron, everyMs, timeZone, enabled, priority } = request;
       let definition: Definition | undefined;
-      const { created } = await store.put(tenant, id, (was) => {
+      const make = (was: Definition | undefined): Definition => {
         const now = new Date().toISOString();
         definition = {
           function: request.function,
@@ -142,7 +147,11 @@ export function createSchedules(redis: Redis, room: RedisRoom): Schedules {
           seed: was?.seed ?? randomBytes(16).toString('hex'),
         };
         return definition;
-      });
+      };
+      const definitionBytes = Buffer.byteLength(JSON.stringify(make(undefined)));
+      const { created } = await withinQuota(tenant, `schedule:${id}`, definitionBytes, () =>
+        store.put(tenant, id, make),
+      );
       await apply(tenant, id, definition);
       return { schedule: await known(tenant, id), created };
     },

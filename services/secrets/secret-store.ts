@@ -4,6 +4,7 @@ import { isRedisFull } from '../queue/make-room.ts';
 import { type RedisRoom, redisUsedUp } from '../queue/redis-room.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
+import type { WithinQuota } from '../tenants/storage-ledger.ts';
 import { seal } from './sealed-box.ts';
 import { keyIdOf, purposeOf, type StoredSecret, secretsKey, storedSecretSchema } from './stored-secret.ts';
 
@@ -11,7 +12,7 @@ const perTenantMax = 1000;
 
 /** The gateway's side: it can put secrets in, and has no key to get one out. */
 export interface SecretStore {
-  /** Throws PlatformError `unavailable` without a key, or without memory in Redis; `invalid_request` for one too many. */
+  /** Throws PlatformError `unavailable` without a key, or without memory in Redis; `invalid_request` for one too many, `quota_exceeded`. */
   put(name: string, value: Uint8Array, tenant?: string): Promise<SecretSummary>;
   /** Sorted by name. */
   list(tenant?: string): Promise<SecretSummary[]>;
@@ -36,7 +37,12 @@ local text = cjson.encode(record)
 redis.call('HSET', KEYS[1], ARGV[1], text)
 return text`;
 
-export function createSecretStore(redis: Redis, publicKey: string, room?: RedisRoom): SecretStore {
+export function createSecretStore(
+  redis: Redis,
+  publicKey: string,
+  room?: RedisRoom,
+  withinQuota: WithinQuota = (_tenant, _what, _bytes, store) => store(),
+): SecretStore {
   return {
     async put(name, value, tenant = defaultTenant) {
       if (publicKey === '') {
@@ -56,7 +62,9 @@ export function createSecretStore(redis: Redis, publicKey: string, room?: RedisR
       };
       const text = JSON.stringify(record);
       await room?.claimToKeep(text.length, 'keep the secret');
-      const storing = redis.eval(putScript, 1, secretsKey(tenant), name, text, perTenantMax);
+      const storing = withinQuota(tenant, `secret:${name}`, text.length, () =>
+        redis.eval(putScript, 1, secretsKey(tenant), name, text, perTenantMax),
+      );
       const stored = await storing.catch((error: unknown) => {
         throw isRedisFull(error) ? redisUsedUp('keep the secret', error) : error;
       });

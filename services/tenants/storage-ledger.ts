@@ -1,71 +1,92 @@
+import { deadIndexKey, deadLetterKey, deadLettersOfKey } from '../queue/dead-letters.ts';
 import { eventsKey, streamedKey, streamsOfTenantKey } from '../queue/event-stream.ts';
 import { filesKey, filesOfTenantKey } from '../queue/invocation-files.ts';
 import { layerKey, tenantKeys } from '../registry/keys.ts';
+import { definitionsKey } from '../schedules/schedule-store.ts';
+import { secretsKey } from '../secrets/stored-secret.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
+import type { TenantBook } from './tenant-book.ts';
 
 /*
  * What tenants store: each code layer of their functions' versions once, though others may have the same, the archives
- * kept with their records, and results that were streamed. It is looked up where it lies, so it is what is there, whatever has died while it was changed.
- *   oncebox:tenant-storage:<tenant>   sorted set: `<layer or invocation>:<bytes>` of what is being stored now, by the Unix time
- *                                     in ms until which it is counted
+ * kept with their records, results that were streamed, dead letters, secrets and schedules. It is looked up where it lies, so it is
+ * what is there, whatever has died while it was changed.
+ *   oncebox:tenant-storage:<tenant>   sorted set: `<what>:<bytes>` of what is being stored now, by the Unix time in ms until
+ *                                     which it is counted; what: a layer in hex, an invocation, `secret:<name>`, `schedule:<id>`
  */
 const claimsKey = (tenant: string) => `oncebox:tenant-storage:${tenant}`;
 /** What is claimed is stored within that time, or its process has died. */
 const leaseMs = 60_000;
 
+/**
+ * KEYS: names of functions, archives, streamed results, dead letters, secrets, schedules. ARGV: prefixes of functions, layers,
+ * archives, events, of bytes in those, and of dead letters. Makes `bytes`, all of them, and `seen`, those of what can be claimed.
+ */
 const stored = `
-local function stored(names, functions, layers, archives, files, streams, events, streamed)
-  local seen, bytes = {}, 0
-  for _, name in ipairs(redis.call('SMEMBERS', names)) do
-    for _, field in ipairs(redis.call('HKEYS', functions .. name)) do
-      if string.sub(field, 1, 6) == 'layer:' then
-        local hex = redis.call('HGET', functions .. name, field)
-        if not seen[hex] then bytes = bytes + redis.call('STRLEN', layers .. hex) end
-        seen[hex] = true
-      end
+local seen, bytes = {}, 0
+local function see(what, length)
+  seen[what] = length
+  bytes = bytes + length
+end
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  for _, field in ipairs(redis.call('HKEYS', ARGV[1] .. name)) do
+    if string.sub(field, 1, 6) == 'layer:' then
+      local hex = redis.call('HGET', ARGV[1] .. name, field)
+      if not seen[hex] then see(hex, redis.call('STRLEN', ARGV[2] .. hex)) end
     end
   end
-  for _, id in ipairs(redis.call('ZRANGE', archives, 0, -1)) do
-    local length = redis.call('STRLEN', files .. id)
-    if length == 0 then redis.call('ZREM', archives, id) end
-    bytes = bytes + length
-  end
-  for _, id in ipairs(redis.call('ZRANGE', streams, 0, -1)) do
-    if redis.call('EXISTS', events .. id) == 0 then redis.call('ZREM', streams, id)
-    else bytes = bytes + (tonumber(redis.call('GET', streamed .. id)) or 0) end
-  end
-  return bytes, seen
 end
-local bytes, seen = stored(KEYS[1], ARGV[1], ARGV[2], KEYS[2], ARGV[3], KEYS[3], ARGV[4], ARGV[5])`;
+for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local length = redis.call('STRLEN', ARGV[3] .. id)
+  if length == 0 then redis.call('ZREM', KEYS[2], id) else see(id, length) end
+end
+for _, id in ipairs(redis.call('ZRANGE', KEYS[3], 0, -1)) do
+  if redis.call('EXISTS', ARGV[4] .. id) == 0 then redis.call('ZREM', KEYS[3], id)
+  else bytes = bytes + (tonumber(redis.call('GET', ARGV[5] .. id)) or 0) end
+end
+for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do bytes = bytes + redis.call('STRLEN', ARGV[6] .. id) end
+for at, kind in ipairs({'secret:', 'schedule:'}) do
+  for _, field in ipairs(redis.call('HKEYS', KEYS[4 + at])) do
+    see(kind .. field, redis.call('HSTRLEN', KEYS[4 + at], field))
+  end
+end`;
 
-/**
- * KEYS: names of functions, archives, streamed results. ARGV: prefixes of functions, layers, archives, events, and of bytes in
- * those. Returns bytes.
- */
+/** KEYS and ARGV: as above. Returns bytes. */
 const storedScript = `${stored}
 return bytes`;
 
 /**
- * KEYS: as above, claims. ARGV: as above, layer or invocation, bytes, quota, Unix time in ms, lease in ms. Returns
- * {1, bytes before} if it fits, else {0, bytes before}.
+ * KEYS: as above, claims. ARGV: as above, what, bytes, quota, Unix time in ms, lease in ms. What takes the place of something
+ * takes only as much as it is larger. Returns {1, bytes before} if it fits, else {0, bytes before}.
  */
 const claimScript = `${stored}
-local what, size, quota, now, lease = ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-if seen[what] then return {1, bytes} end
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now)
-for _, claim in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+local what, size, quota, now, lease = ARGV[7], ARGV[8], ARGV[9], ARGV[10], ARGV[11]
+local function growth(what, size) return math.max(0, tonumber(size) - (seen[what] or 0)) end
+if growth(what, size) == 0 then return {1, bytes} end
+redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now)
+for _, claim in ipairs(redis.call('ZRANGE', KEYS[7], 0, -1)) do
   local other, taken = string.match(claim, '^(.*):(%d+)$')
   -- What is stored already has been counted.
-  if not seen[other] and redis.call('STRLEN', ARGV[3] .. other) == 0 then bytes = bytes + tonumber(taken) end
+  bytes = bytes + growth(other, taken)
 end
-if bytes + tonumber(size) > tonumber(quota) then return {0, bytes} end
-redis.call('ZADD', KEYS[4], now + lease, what .. ':' .. size)
+if bytes + growth(what, size) > tonumber(quota) then return {0, bytes} end
+redis.call('ZADD', KEYS[7], now + lease, what .. ':' .. size)
 return {1, bytes}`;
+
+/** KEYS: as above, index of all dead letters. ARGV: as above, quota, tenant. Drops the tenant's oldest while there is more than the quota. */
+const fitDeadLettersScript = `${stored}
+for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+  if bytes <= tonumber(ARGV[7]) then return end
+  bytes = bytes - redis.call('STRLEN', ARGV[6] .. id)
+  redis.call('DEL', ARGV[6] .. id)
+  redis.call('ZREM', KEYS[4], id)
+  redis.call('ZREM', KEYS[7], ARGV[8] .. ' ' .. id)
+end`;
 
 interface StorageClaim {
   tenant: string;
-  /** The layer in hex, or the invocation whose archive it is. A layer that the tenant has already takes nothing. */
+  /** The layer in hex, the invocation whose archive it is, `secret:<name>` or `schedule:<id>`. What is there already takes nothing. */
   what: string;
   bytes: number;
   quota: number;
@@ -75,6 +96,23 @@ export interface StorageLedger {
   storedBytes(tenant: string): Promise<number>;
   /** Runs `store` with room taken for what it stores. Throws `quota_exceeded` when there is not as much left. */
   within<T>(claim: StorageClaim, store: () => Promise<T>): Promise<T>;
+  /** The tenant's oldest dead letters give way, as far as there is more than the quota, bytes; all stay where there is none. */
+  fitDeadLetters(tenant: string, quota: number | undefined): Promise<void>;
+}
+
+/** As `within`, where the tenant has a quota. */
+export type WithinQuota = <T>(
+  tenant: string,
+  what: string,
+  bytes: number,
+  store: () => Promise<T>,
+) => Promise<T>;
+
+export function withinQuotaOf(book: TenantBook, storage: StorageLedger): WithinQuota {
+  return (tenant, what, bytes, store) => {
+    const quota = book.quotasOf(tenant).storageBytes;
+    return quota === undefined ? store() : storage.within({ tenant, what, bytes, quota }, store);
+  };
 }
 
 export function createStorageLedger(redis: Redis): StorageLedger {
@@ -83,8 +121,14 @@ export function createStorageLedger(redis: Redis): StorageLedger {
     // All of a tenant's functions have keys that differ in the name at the end.
     const functions = keys.function('a').slice(0, -1);
     return {
-      keys: [keys.names, filesOfTenantKey(tenant), streamsOfTenantKey(tenant)],
-      prefixes: [functions, layerKey(''), filesKey(''), eventsKey(''), streamedKey('')],
+      keys: [
+        ...[keys.names, filesOfTenantKey(tenant), streamsOfTenantKey(tenant), deadLettersOfKey(tenant)],
+        ...[secretsKey(tenant), definitionsKey(tenant)],
+      ],
+      prefixes: [
+        functions,
+        ...[layerKey, filesKey, eventsKey, streamedKey, deadLetterKey].map((of) => of('')),
+      ],
     };
   }
 
@@ -111,6 +155,12 @@ export function createStorageLedger(redis: Redis): StorageLedger {
       } finally {
         await redis.zrem(claimsKey(tenant), `${what}:${bytes}`);
       }
+    },
+    async fitDeadLetters(tenant, quota) {
+      if (quota === undefined) return;
+      const { keys, prefixes } = places(tenant);
+      const args = [...keys, deadIndexKey, ...prefixes, quota, tenant];
+      await redis.eval(fitDeadLettersScript, keys.length + 1, ...args);
     },
   };
 }

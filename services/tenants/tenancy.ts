@@ -3,7 +3,12 @@ import type { Redis } from '../shared/redis.ts';
 import { type Authenticator, openAuthenticator } from './authenticator.ts';
 import { createKeyStore, type KeyStore } from './key-store.ts';
 import { createRequestRates, type RequestRates } from './request-rates.ts';
-import { createStorageLedger, type StorageLedger } from './storage-ledger.ts';
+import {
+  createStorageLedger,
+  type StorageLedger,
+  type WithinQuota,
+  withinQuotaOf,
+} from './storage-ledger.ts';
 import { openTenantBook, type TenantBook } from './tenant-book.ts';
 import { createUsageLedger, type UsageLedger } from './usage-ledger.ts';
 
@@ -16,6 +21,7 @@ export interface Tenancy {
   readonly rates: RequestRates;
   readonly ledger: UsageLedger;
   readonly storage: StorageLedger;
+  readonly withinQuota: WithinQuota;
   usageOf(tenant: Tenant): Promise<TenantRecord['usage']>;
   close(): Promise<void>;
 }
@@ -46,6 +52,7 @@ export async function openTenancy(options: TenancyOptions): Promise<Tenancy> {
     rates,
     ledger,
     storage,
+    withinQuota: withinQuotaOf(book, storage),
     keys: {
       ...keys,
       async delete(id) {

@@ -20,7 +20,7 @@ const settingsSchema = z
 
 /**
  * Has sandboxes of functions parked that ask for it (`keepWarm`), each node its part of them: those of the version that is
- * current, from the start of the worker on. What changes is found by looking, so nothing that is missed stays so.
+ * current and of those that aliases point at, from the start of the worker on. What changes is found by looking, so nothing that is missed stays so.
  */
 export function openKeepWarm(options: {
   redis: Redis;

@@ -28,7 +28,7 @@ import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { openTracing } from '../telemetry/open-tracing.ts';
-import { createStorageLedger } from '../tenants/storage-ledger.ts';
+import { createStorageLedger, withinQuotaOf } from '../tenants/storage-ledger.ts';
 import { openTenantBook } from '../tenants/tenant-book.ts';
 import { createUsageLedger } from '../tenants/usage-ledger.ts';
 import { openUsageMeter } from '../tenants/usage-meter.ts';
@@ -149,6 +149,7 @@ const events = createEventWriter({
   redis,
   room: createRedisRoom(redis, () => {}),
   keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
+  // Looked up and not claimed: each of a tenant's streams may go beyond its quota by what it asks for at once.
   async hasStorage(tenant, bytes) {
     const quota = book.quotasOf(tenant).storageBytes;
     return quota === undefined || (await storage.storedBytes(tenant)) + bytes <= quota;
@@ -203,7 +204,11 @@ const worker = createInvocationWorker({
   redis,
   callbacks,
   concurrency: config.ONCEBOX_CONCURRENCY,
-  deadLetters: { kept: config.ONCEBOX_DEAD_LETTERS_KEPT, keptMs: config.ONCEBOX_DEAD_LETTERS_KEPT_MS },
+  deadLetters: {
+    kept: config.ONCEBOX_DEAD_LETTERS_KEPT,
+    keptMs: config.ONCEBOX_DEAD_LETTERS_KEPT_MS,
+    makeFit: (tenant) => storage.fitDeadLetters(tenant, book.quotasOf(tenant).storageBytes),
+  },
   deps: {
     source: openedSource,
     capacity,
@@ -219,10 +224,7 @@ const worker = createInvocationWorker({
       redis,
       maxBytes: config.ONCEBOX_FILES_MAX_BYTES,
       keepMs: config.ONCEBOX_RECORDS_KEPT_MS,
-      withinQuota(tenant, id, bytes, keep) {
-        const quota = book.quotasOf(tenant).storageBytes;
-        return quota === undefined ? keep() : storage.within({ tenant, what: id, bytes, quota }, keep);
-      },
+      withinQuota: withinQuotaOf(book, storage),
     }),
     events,
     inputs,

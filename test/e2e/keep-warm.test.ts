@@ -1,19 +1,11 @@
 import { once } from 'node:events';
 import { type IncomingMessage, request } from 'node:http';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { connectRedis, type Redis } from '../../services/shared/redis.ts';
+import { expect, test } from 'vitest';
 import { parseMetrics, total } from '../support/prometheus.ts';
 import { usePlatform } from '../support/use-platform.ts';
 
 const running = usePlatform();
-let redis: Redis;
-beforeAll(async () => {
-  redis = connectRedis(`unix://${join(running.config.runDir, 'redis.sock')}`);
-  await once(redis, 'ready');
-});
-afterAll(() => redis.disconnect());
 
 /** A function whose initialisation takes 300 ms, so that it is worth a zygote. */
 async function deploy(name: string, returns: number, zygote?: boolean): Promise<void> {
@@ -27,7 +19,7 @@ async function deploy(name: string, returns: number, zygote?: boolean): Promise<
 }
 
 const keepWarm = (name: string, count: number) =>
-  redis.hset(`oncebox:function:${name}`, 'settings', JSON.stringify({ keepWarm: count }));
+  running.client.setFunctionSettings(name, { keepWarm: count });
 
 /** Asked of the worker itself: the gateway keeps the figures of one that has just died for a moment. */
 async function parked(): Promise<number> {
@@ -61,12 +53,23 @@ test('a redeploy boots the next version, and then the old one is let go', async 
   expect(await call('kept')).toEqual({ result: 2, start: 'warm', shared: true });
 });
 
+test('production that is called by an alias stays warm when the next version is deployed', async () => {
+  await running.client.putAlias('kept', 'prod', { version: 2 });
+  await deploy('kept', 3);
+  await untilParked(6);
+  const called = await Promise.all(['kept:prod', 'kept'].map(call));
+  expect(called).toEqual([2, 3].map((result) => ({ result, start: 'warm', shared: true })));
+  await running.client.deleteAlias('kept', 'prod');
+  // What its use calls for may stay.
+  await expect.poll(parked, { timeout: 30_000, interval: 200 }).toBeLessThan(6);
+});
+
 test("a worker's successor restores it", async () => {
   const before = running.platform.pids().worker as number;
   process.kill(before, 'SIGKILL');
   await expect.poll(() => running.platform.pids().worker ?? before, { timeout: 30_000 }).not.toBe(before);
   await expect.poll(() => parked().catch(() => 0), { timeout: 30_000, interval: 200 }).toBe(3);
-  expect(await call('kept')).toEqual({ result: 2, start: 'warm', shared: true });
+  expect(await call('kept')).toEqual({ result: 3, start: 'warm', shared: true });
 });
 
 test('what is to be kept no more goes', async () => {

@@ -67,6 +67,28 @@ test('a result that is streamed into a full storage ends there, and others go on
   expect((await streamed(2 * 1024 * 1024)).record.outcome?.status).toBe('ok');
 });
 
+test('when the storage is full, the oldest dead letters give way to new ones', async () => {
+  const { client } = running;
+  const files = [
+    { path: 'index.mjs', content: 'export const handler = () => { throw new Error("dies"); };' },
+  ];
+  await client.deploy('dies', { runtime: 'node', handler: 'index.handler', files });
+  const quota = ((await usage()).storageBytes ?? 0) + 1024 * 1024;
+  await allow({ storageBytes: quota });
+  const ids: string[] = [];
+  for (let n = 0; n < 5; n++) {
+    const { id } = await client.invokeAsync('dies', 'x'.repeat(300_000));
+    await client.wait(id);
+    ids.unshift(id);
+  }
+  const kept = (await client.deadLetters({ function: 'dies' })).map(({ id }) => id);
+  expect(kept.length).toBeGreaterThan(0);
+  expect(kept.length).toBeLessThan(ids.length);
+  expect(kept).toEqual(ids.slice(0, kept.length));
+  expect((await usage()).storageBytes).toBeLessThanOrEqual(quota);
+  await allow({});
+});
+
 test('CPU time is told by the worker, and refuses when it is used up', async () => {
   await allow({ cpuSecondsPerDay: 1 });
   const code = 'const end = process.cpuUsage().user + 1.2e6; while (process.cpuUsage().user < end);';

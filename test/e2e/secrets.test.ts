@@ -3,9 +3,14 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { usePlatform } from '../support/use-platform.ts';
 
-const running = usePlatform();
-/** Found nowhere but where it was put. */
-const mark = `hush-${process.pid}-${Math.random().toString(36).slice(2)}-${'x'.repeat(40)}`;
+/** All that the platform's parts have logged. */
+const lines: string[] = [];
+const running = usePlatform(
+  () => ({ ONCEBOX_LOG_LEVEL: 'trace' }),
+  (line) => lines.push(line),
+);
+/** Found nowhere but where it was put, nor is its beginning. */
+const mark = `h${Math.random().toString(36).slice(2, 10).padEnd(8, 'u')}-${process.pid}-${'x'.repeat(40)}`;
 
 const readsIt = {
   node: 'import { readFileSync } from "node:fs"; const early = seen(); function seen() { try { return readFileSync("/run/secrets/TOKEN", "utf8"); } catch { return "none"; } } for (const end = performance.now() + 300; performance.now() < end; ); export const handler = () => ({ early, late: seen() });',
@@ -84,6 +89,51 @@ test('neither the record nor the files of a run hold a value', async () => {
   expect(JSON.stringify({ ...record, outcome: undefined })).not.toContain(mark);
   const bytes = Buffer.from(await new Response(await client.invocationFiles(invocationId)).arrayBuffer());
   expect(bytes.includes(mark)).toBe(false);
+});
+
+test('no log has a value, at any level, whether what it is for comes to a good end or not', async () => {
+  const { client, platform } = running;
+  const put = (body: string) =>
+    fetch(`${platform.url}/v1/secrets/TOKEN`, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body,
+    });
+  const bodies = [
+    `{"value":${mark}}`,
+    `{"value":"${mark}`,
+    `{"value":["${mark}"]}`,
+    `{"${mark}":1}`,
+    `{"base64":"${mark}"}`,
+    JSON.stringify({ value: mark.repeat(2000) }),
+  ];
+  for (const body of bodies) expect((await put(body)).status, body.slice(0, 200)).toBe(400);
+  await client.putSecret('TOKEN', { base64: Buffer.from(mark).toString('base64') });
+  await deploy('reads-node', 'node', ['TOKEN']);
+  const { invocationId: good } = await client.invoke('reads-node');
+  const fails =
+    'import { readFileSync } from "node:fs"; export const handler = () => { const seen = readFileSync("/run/secrets/TOKEN", "utf8"); console.log(seen); console.error(seen); throw new Error(seen); };';
+  const files = [{ path: 'index.mjs', content: fails }];
+  const fn = { runtime: 'node' as const, handler: 'index.handler', files, secrets: ['TOKEN'] };
+  await client.deploy('fails', fn);
+  const { id: bad } = await client.invokeAsync('fails');
+  expect(JSON.stringify(await client.wait(bad)), 'it has read it').toContain(mark);
+  await client.deleteSecret('TOKEN');
+  await expect(client.invoke('fails')).rejects.toMatchObject({ code: 'secret_missing' });
+
+  for (const id of [good, bad]) {
+    await expect
+      .poll(() => lines.filter((line) => line.includes(id)).length, {
+        message: 'the control',
+        timeout: 20_000,
+      })
+      .toBeGreaterThan(0);
+  }
+  // The beginning will do. A part of longer base64 looks different by where it begins.
+  const bytes = Buffer.from(mark.slice(0, 9));
+  const inBase64 = [0, 1, 2].map((from) => bytes.subarray(from, from + 6).toString('base64'));
+  for (const form of [`${bytes}`, ...inBase64, bytes.toString('hex')])
+    expect(lines.filter((line) => line.includes(form))).toEqual([]);
 });
 
 test('Redis writes no value to its disk', async () => {

@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { createRegistry, type Deployment, type Registry } from '../../services/registry/registry.ts';
 import { nodeImage } from '../support/images.ts';
 import { useRedis } from '../support/redis.ts';
@@ -128,4 +128,42 @@ test('a function has a hundred aliases at most, and one of those can still be ch
     code: 'invalid_request',
   });
   expect(await registry.putAlias('hello', 'a7', { version: 2 })).toMatchObject({ version: 2 });
+});
+
+describe('of a function that is kept warm', () => {
+  const kept = async () => {
+    const found = await registry.kept((settings) => (settings as { keepWarm: number }).keepWarm);
+    return Object.fromEntries(found.map(({ found: { version }, count }) => [version, count]));
+  };
+  beforeEach(() => registry.putSettings('hello', { keepWarm: 10 }));
+
+  test('sandboxes are kept for the current version, and as many for that of an alias', async () => {
+    expect(await kept()).toEqual({ 3: 10 });
+    await registry.putAlias('hello', 'prod', { version: 2 });
+    expect(await kept()).toEqual({ 2: 10, 3: 10 });
+    await registry.deploy(version(4));
+    expect(await kept(), 'a deploy takes none from production').toEqual({ 2: 10, 4: 10 });
+    await registry.deleteAlias('hello', 'prod');
+    expect(await kept()).toEqual({ 4: 10 });
+  });
+
+  test('weights share them out, rounded up', async () => {
+    await registry.putAlias('hello', 'prod', { version: 1, weights: { 2: 0.11 } });
+    expect(await kept()).toEqual({ 1: 9, 2: 2, 3: 10 });
+    await registry.putAlias('hello', 'prod', { version: 1, weights: { 2: 0.7, 3: 0.3 } });
+    expect(await kept(), 'none for what is never called').toEqual({ 2: 7, 3: 10 });
+  });
+
+  test('a version that several aliases call has what one of them needs', async () => {
+    await registry.putAlias('hello', 'prod', { version: 1, weights: { 2: 0.5 } });
+    await registry.putAlias('hello', 'canary', { version: 2, weights: { 1: 0.1 } });
+    expect(await kept()).toEqual({ 1: 5, 2: 9, 3: 10 });
+  });
+
+  test('one that aliases point at and that is kept warm no more has none', async () => {
+    await registry.putAlias('hello', 'prod', { version: 1 });
+    await registry.putSettings('hello', {});
+    const found = await registry.kept((settings) => (settings as { keepWarm?: number }).keepWarm ?? 0);
+    expect(found).toEqual([]);
+  });
 });

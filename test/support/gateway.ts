@@ -98,7 +98,7 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     current.undo.push(() => current.tenancy.close());
     current.queue = limitByTenant(current.queue, { ...current.tenancy, onError });
     current.registry = limitStorage(current.registry, current.tenancy);
-    current.schedules = createSchedules(redis, current.queue.room);
+    current.schedules = createSchedules(redis, current.queue.room, current.tenancy.withinQuota);
     current.undo.push(() => current.schedules.close());
     current.callbacks = createCallbacks({
       redis,
@@ -109,7 +109,12 @@ export function useGateway(testRedis: TestRedis, environment: Record<string, str
     const { queue, registry, directory, tenancy, schedules, callbacks } = current;
     const catalogue = createImageCatalogue(redis);
     const logger = createLogger('silent', 'test');
-    const secrets = createSecretStore(redis, config.ONCEBOX_SECRETS_PUBLIC_KEY, queue.room);
+    const secrets = createSecretStore(
+      redis,
+      config.ONCEBOX_SECRETS_PUBLIC_KEY,
+      queue.room,
+      tenancy.withinQuota,
+    );
     current.app = createApp({
       config,
       queue,

@@ -11,12 +11,16 @@ interface RunningPlatform {
   readonly client: Client;
 }
 
-/** A whole platform for all tests of a file; what it has is there from the first test on. */
-export function usePlatform(settings: () => Record<string, string> = () => ({})): RunningPlatform {
+/** A whole platform for all tests of a file; what it has is there from the first test on. `onLine` gets all that its parts log. */
+export function usePlatform(
+  settings: () => Record<string, string> = () => ({}),
+  onLine: (line: string) => void = () => {},
+): RunningPlatform {
   const running: Partial<{ -readonly [Name in keyof RunningPlatform]: RunningPlatform[Name] }> = {};
   beforeAll(async () => {
     running.config = await testConfig(settings());
-    running.platform = await startPlatform(running.config, { log: { step() {}, event() {}, line() {} } });
+    const log = { step() {}, event: onLine, line: (_: string, line: string) => onLine(line) };
+    running.platform = await startPlatform(running.config, { log });
     running.client = createClient(running.platform.url);
   });
   afterAll(async () => {

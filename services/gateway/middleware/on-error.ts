@@ -20,6 +20,8 @@ export function replyError(
   const known = toPlatformError(error);
   const logger = c.get('logger');
   if (known.code === 'internal') logger.error({ err: error }, 'request failed');
+  // What is wrong with a request quotes it, and that may be a secret: who sent it is told, and the log is not.
+  else if (known.code === 'invalid_request') logger.debug({ code: known.code }, 'request refused');
   else logger.debug({ code: known.code, field: known.details.field }, known.message);
   return errorResponse(c, known, body(known));
 }

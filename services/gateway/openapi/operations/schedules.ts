@@ -50,6 +50,7 @@ export const scheduleOperations: RouteConfig[] = [
         'unsupported',
         'function_not_found',
         'schedule_limit_reached',
+        'quota_exceeded',
         'body_too_large',
       ),
     },

@@ -44,7 +44,7 @@ export const secretOperations: RouteConfig[] = [
     responses: {
       200: reply('It has this value from the next call on.', json(secretSchema)),
       201: reply('It is new.', json(secretSchema)),
-      ...errors('invalid_request', 'body_too_large'),
+      ...errors('invalid_request', 'body_too_large', 'quota_exceeded'),
     },
   },
   {
