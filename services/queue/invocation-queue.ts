@@ -80,7 +80,7 @@ export interface InvocationQueue {
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
   readonly deadLetters: DeadLetters;
-  /** Invocations that no worker has taken yet, those included that wait for a slot of their function. */
+  /** Invocations that no worker has taken yet, those included that wait for their function or tenant. */
   waiting(): Promise<number>;
   /** For those who watch. */
   figures(): Promise<QueueFigures>;
@@ -232,8 +232,11 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       case 'active':
         return { ...unfinishedInvocation(id, job.data, 'running'), attempt: job.attemptsMade + 1 };
       case 'unknown': {
-        const isHeld = (await redis.zscore(heldKey, id)) !== null;
-        return isHeld ? unfinishedInvocation(id, job.data, 'queued') : readCancelled(id, tenant);
+        const queued = { ...unfinishedInvocation(id, job.data, 'queued'), attempt: job.attemptsMade + 1 };
+        if ((await redis.zscore(heldKey, id)) !== null) return queued;
+        // It may have been let in or taken between the two looks.
+        const isThere = (await queue.getJobState(id)) !== 'unknown';
+        return isThere ? queued : readCancelled(id, tenant);
       }
       default:
         return { ...unfinishedInvocation(id, job.data, 'queued'), attempt: job.attemptsMade + 1 };
@@ -244,15 +247,23 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     const job = await queue.getJob(id);
     if (!job) return readCancelled(id, tenant);
     if (!isOf(tenant, job.data)) return undefined;
-    const record = cancelledInvocation(id, job.data);
-    if (await claimWaiting(redis, { job: job.data, record, kept: recordsKept, keptMs: recordsKeptMs })) {
-      await releaseSlot(redis, id, job.data);
-      await publishResult(redis, job.data.replyTo, record);
-      return record;
-    }
+    const claimed = await claim(id, job.data);
+    if (claimed) return claimed;
     const current = await get(id, tenant);
-    if (current?.status === 'running') await redis.publish(cancelChannel, id);
-    return current;
+    if (current?.status !== 'running' && current?.status !== 'queued') return current;
+    if (current.status === 'running') await redis.publish(cancelChannel, id);
+    // Its worker may have held it for its tenant's share in between: then none has it.
+    return (await claim(id, job.data)) ?? current;
+  }
+
+  /** Undefined where it does not wait. */
+  async function claim(id: string, job: InvocationJob): Promise<Invocation | undefined> {
+    const record = cancelledInvocation(id, job);
+    if (!(await claimWaiting(redis, { job, record, kept: recordsKept, keptMs: recordsKeptMs })))
+      return undefined;
+    await releaseSlot(redis, id, job);
+    await publishResult(redis, job.replyTo, record);
+    return record;
   }
 
   async function readFinished(id: string): Promise<Invocation | undefined> {

@@ -121,7 +121,7 @@ export const configSchema = z.object({
   ONCEBOX_QUEUE_MAX: integer(1, 1_000_000)
     .default(10_000)
     .describe(
-      "invocations waiting before new ones get a 429; those that a function's cap holds are counted apart, for each",
+      "invocations waiting before new ones get a 429; those that a function's cap or a tenant's share holds are counted apart, for each",
     ),
   ONCEBOX_BODY_MAX_BYTES: integer(1024, 1024 * MiB)
     .default(10 * MiB)

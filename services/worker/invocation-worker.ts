@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, Job, WaitingError, Worker } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { DeadLetterBounds } from '../queue/dead-letters.ts';
 import { type InvocationJob, invocationQueueName, queuePrefix } from '../queue/job.ts';
@@ -18,6 +19,7 @@ import {
 } from './process-invocation.ts';
 import { recordResult } from './record-result.ts';
 import { createSettler } from './settle.ts';
+import { createTenantShare } from './tenant-share.ts';
 
 /**
  * A worker's machine that dies is noticed by the others within lockDuration + 2 × stalledInterval; a worker that dies
@@ -33,6 +35,8 @@ const replyGraceMs = 1_000;
 export interface InvocationWorkerOptions {
   redis: Redis;
   concurrency: number;
+  /** Whether there is more than one tenant, so that none may take the last places; never unless given. */
+  isShared?: () => boolean;
   deps: InvocationDeps;
   /** Told of the end of those for which somebody is to be called back. */
   callbacks?: Pick<Callbacks, 'finished'>;
@@ -42,9 +46,10 @@ export interface InvocationWorkerOptions {
   stalled?: { lockDurationMs: number; intervalMs: number };
 }
 
-/** A job that is here: its lock's token, and what says that its result is told or never will be. */
+/** A job that is here: its lock's token, whose it is, and what says that its result is told or never will be. */
 interface Held {
   token: string;
+  tenant: string;
   tell: () => void;
 }
 
@@ -58,13 +63,23 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   /** Takings that never reached us: the jobs are in the queue again. */
   const putBack = new Set<string>();
   const settler = createSettler({ redis, lockMs, deadLetters: options.deadLetters, onError: complain });
+  const share = createTenantShare({
+    redis,
+    places: concurrency,
+    isShared: options.isShared ?? (() => false),
+    countOf: (tenant) => [...held.values()].filter((job) => job.tenant === tenant).length,
+    onError: complain,
+  });
   const takingOf = ({ id, attemptsStarted }: Job, token: string) => `${id} ${attemptsStarted} ${token}`;
 
   async function processJob(job: Job<InvocationJob>, token = ''): Promise<Invocation> {
     const id = job.id ?? '';
     if (putBack.has(takingOf(job, token))) throw new WaitingError();
-    const told = new Promise<void>((tell) => held.set(id, { token, tell }));
+    // What a malformed job names may be anything.
+    const tenant = String(job.data?.tenant ?? defaultTenant);
+    const told = new Promise<void>((tell) => held.set(id, { token, tenant, tell }));
     try {
+      if (!(await mayRun(id, token, tenant))) throw new WaitingError();
       const taken = { id, data: job.data, enqueuedAt: job.timestamp, told, attempt: job.attemptsMade + 1 };
       const invocation = await processInvocation({ ...taken, mayStartLater: true }, deps).catch(
         (error: unknown) => startLater(job, token, error),
@@ -79,6 +94,11 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     }
   }
 
+  /** One that was cancelled on its way here ends at once. */
+  async function mayRun(id: string, token: string, tenant: string): Promise<boolean> {
+    return deps.runs.isCancelled(id) || (await share.mayRun(id, token, tenant));
+  }
+
   async function startLater(job: Job<InvocationJob>, token: string, error: unknown): Promise<Invocation> {
     if (!(error instanceof StartFailedError)) throw error;
     deps.logger.warn({ invocationId: job.id, reason: error.message }, 'an invocation could not be started');
@@ -87,9 +107,11 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   }
 
   function release(id: string, telling?: Promise<void>): void {
-    const tell = held.get(id)?.tell;
+    const job = held.get(id);
     held.delete(id);
-    if (tell) void Promise.resolve(telling).finally(tell);
+    if (!job) return;
+    void Promise.resolve(telling).finally(job.tell);
+    share.ended(job.tenant);
   }
 
   /** As BullMQ's, with a record that outlasts an outage of Redis. BullMQ calls it when a job's program has ended. */
@@ -187,6 +209,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         lookedAtMs = performance.now();
         if (!wasAway) await worker.backend.moveStalledJobsToWait();
         await sweepSlots(redis);
+        await share.sweep();
       } catch (error) {
         complain(error);
       }
