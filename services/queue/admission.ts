@@ -172,10 +172,10 @@ interface Addition {
 
 export type InvocationBullQueue = Queue<InvocationJob, Invocation>;
 
-/** `recordsKept` is BullMQ's removal of finished jobs. */
+/** `recordsKept` is BullMQ's removal of finished jobs: of how many there are of each tenant it knows nothing (finished-index.ts). */
 export function openBullQueue(
   redis: Redis,
-  recordsKept: { count: number; age: number },
+  recordsKept: { count?: number; age: number },
 ): InvocationBullQueue {
   const queue: InvocationBullQueue = new Queue(invocationQueueName, {
     connection: redis,

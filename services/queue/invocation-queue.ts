@@ -106,6 +106,7 @@ export interface InvocationQueueOptions {
   subscriber: Redis;
   /** Invocations waiting before new ones are refused. */
   queueMax: number;
+  /** Of those that are cancelled before a worker takes them; of those that end, workers keep as many of each tenant. */
   recordsKept: number;
   recordsKeptMs: number;
   onError: (error: unknown) => void;
@@ -113,7 +114,7 @@ export interface InvocationQueueOptions {
 
 export async function createInvocationQueue(options: InvocationQueueOptions): Promise<InvocationQueue> {
   const { redis, subscriber, queueMax, recordsKept, recordsKeptMs, onError } = options;
-  const kept = { count: recordsKept, age: Math.ceil(recordsKeptMs / 1000) };
+  const kept = { ...(recordsKept === 0 && { count: 0 }), age: Math.ceil(recordsKeptMs / 1000) };
   const queue = openBullQueue(redis, kept);
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const room = createRedisRoom(redis, onError);

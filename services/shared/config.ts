@@ -136,7 +136,7 @@ export const configSchema = z.object({
     ),
   ONCEBOX_RECORDS_KEPT: integer(0, 1_000_000)
     .default(1000)
-    .describe('finished invocations that stay readable'),
+    .describe('finished invocations of each tenant that stay readable'),
   ONCEBOX_RECORDS_KEPT_MS: integer(1000, 30 * 86_400_000)
     .default(3_600_000)
     .describe('how long a finished invocation stays readable, milliseconds'),

@@ -4,6 +4,7 @@ import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { DeadLetterBounds } from '../queue/dead-letters.ts';
+import { createFinishedIndex, type RecordBounds } from '../queue/finished-index.ts';
 import { type InvocationJob, invocationQueueName, queuePrefix } from '../queue/job.ts';
 import { giveBack, jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
 import { isRedisFull, makeRoom } from '../queue/make-room.ts';
@@ -40,6 +41,8 @@ export interface InvocationWorkerOptions {
   deps: InvocationDeps;
   /** Told of the end of those for which somebody is to be called back. */
   callbacks?: Pick<Callbacks, 'finished'>;
+  /** How many records each tenant has, and for how long. */
+  recordsKept: RecordBounds;
   /** What is kept of asynchronous invocations that did not end ok. */
   deadLetters: DeadLetterBounds;
   /** For tests of what happens to a dead worker's jobs. */
@@ -70,13 +73,13 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     countOf: (tenant) => [...held.values()].filter((job) => job.tenant === tenant).length,
     onError: complain,
   });
+  const records = createFinishedIndex({ redis, kept: options.recordsKept, onError: complain });
   const takingOf = ({ id, attemptsStarted }: Job, token: string) => `${id} ${attemptsStarted} ${token}`;
 
   async function processJob(job: Job<InvocationJob>, token = ''): Promise<Invocation> {
     const id = job.id ?? '';
     if (putBack.has(takingOf(job, token))) throw new WaitingError();
-    // What a malformed job names may be anything.
-    const tenant = String(job.data?.tenant ?? defaultTenant);
+    const tenant = tenantOf(job);
     const told = new Promise<void>((tell) => held.set(id, { token, tenant, tell }));
     try {
       if (!(await mayRun(id, token, tenant))) throw new WaitingError();
@@ -125,6 +128,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         // That costs the reply one round trip to Redis, 0.2 ms on a socket.
         if (recorded) {
           telling = publish(this, invocation);
+          records.add(tenantOf(this), invocation.id);
           void callBack(this, invocation);
           // Most have none, and cost no round trip.
           if (hasSlot(this)) void releaseSlot(redis, invocation.id, this.data).catch(warn);
@@ -184,6 +188,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     if (job?.id === undefined) return;
     const lost = lostInvocation(job.id, job.data, reason);
     void publish(job, lost);
+    records.add(tenantOf(job), job.id);
     void callBack(job, lost);
     void releaseSlot(redis, job.id, job.data).catch(warn);
   });
@@ -210,6 +215,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         if (!wasAway) await worker.backend.moveStalledJobsToWait();
         await sweepSlots(redis);
         await share.sweep();
+        await records.sweep();
       } catch (error) {
         complain(error);
       }
@@ -239,3 +245,6 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   worker.on('closed', () => redis.off('ready', onReady));
   return worker;
 }
+
+/** What a malformed job names may be anything. */
+const tenantOf = ({ data }: Job): string => String(data?.tenant ?? defaultTenant);

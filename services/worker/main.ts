@@ -205,6 +205,7 @@ const worker = createInvocationWorker({
   callbacks,
   concurrency: config.ONCEBOX_CONCURRENCY,
   isShared: () => book.isShared(),
+  recordsKept: { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS },
   deadLetters: { kept: config.ONCEBOX_DEAD_LETTERS_KEPT, keptMs: config.ONCEBOX_DEAD_LETTERS_KEPT_MS },
   deps: {
     source: openedSource,

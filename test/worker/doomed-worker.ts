@@ -8,6 +8,7 @@ import { FakeSource, prepareAsIs } from './fake-source.ts';
 
 const source = new FakeSource();
 const worker = createInvocationWorker({
+  recordsKept: { count: 100, ms: 60_000 },
   redis: connectRedis(process.argv[2] ?? ''),
   deadLetters: { kept: 10, keptMs: 60_000 },
   concurrency: Number(process.argv[3] ?? 1),

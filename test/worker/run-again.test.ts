@@ -45,6 +45,7 @@ afterEach(async () => {
 function startWorker({ intervalMs = 100 } = {}) {
   const runs = new Runs();
   const worker = createInvocationWorker({
+    recordsKept: { count: 100, ms: 60_000 },
     redis: redis.redis,
     concurrency: 4,
     deadLetters: { kept: 3, keptMs: 60_000 },

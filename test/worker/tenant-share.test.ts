@@ -53,6 +53,7 @@ async function startWorker({
   subscriber.on('message', (_, id) => runs.cancel(id));
   await subscriber.subscribe(cancelChannel);
   const worker = createInvocationWorker({
+    recordsKept: { count: 100, ms: 60_000 },
     redis: redis.redis,
     concurrency,
     isShared,
