@@ -18,7 +18,7 @@ export const shareFlowsKey = (tenant: string) => `oncebox:share-flows:${tenant}`
 export const sharedTenantsKey = 'oncebox:share-held';
 
 /**
- * For scripts, after `fairTurn`: `holdForShare(held, flows, counter, all, tenants, tenant, id, priority, now)`. Who was let in and
+ * For scripts, after `fairTurn`: `holdForShare(held, flows, counter, all, tenants, tenant, id, priority, now, isAgain)`. Who was let in and
  * found no place after all goes before all others.
  */
 export const holdForShare = `
@@ -44,7 +44,7 @@ local function roomOf(active, nodes, jobs, node, tenant, own, id)
   local places = 0
   for _, name in ipairs(redis.call('SMEMBERS', nodes)) do
     local info = redis.call('GET', node .. name)
-    if info then places = places + cjson.decode(info).concurrency end
+    if info then places = places + (cjson.decode(info).concurrency or 0) end
   end
   places = math.max(places, tonumber(own))
   local room = places > 1 and places - math.max(1, math.floor(places / 8)) or places
@@ -66,12 +66,14 @@ end
 const holdScript = `${fairTurn}${holdForShare}${roomOf}
 if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[2] then return 'taken' end
 if roomOf(KEYS[2], KEYS[10], ARGV[5], ARGV[6], ARGV[3], ARGV[7], ARGV[1]) > 0 then return 'runs' end
+local job = redis.call('HMGET', KEYS[1], 'about', 'share')
+local priority = job[1] and cjson.decode(job[1]).priority
+-- A newer gateway may have others.
+if not costs[priority or ''] then priority = 'normal' end
 -- What frees memory goes first: Redis refuses nothing that comes after it, however full it is.
 redis.call('DEL', KEYS[1] .. ':lock')
 redis.call('SREM', KEYS[3], ARGV[1])
 if redis.call('LREM', KEYS[2], 1, ARGV[1]) == 0 then return 'taken' end
-local job = redis.call('HMGET', KEYS[1], 'about', 'share')
-local priority = job[1] and cjson.decode(job[1]).priority or 'normal'
 local flow = ARGV[3] .. '/' .. priority
 if (tonumber(redis.call('HGET', KEYS[4], flow)) or 0) > costs[priority] then
   redis.call('HINCRBY', KEYS[4], flow, -costs[priority])

@@ -277,6 +277,21 @@ test("where there is no other tenant all places are the one's, and who is held i
   await settled(worker, 4, 0);
 });
 
+test('one of a kind that this release does not know, or of an earlier one, is held as any other', async () => {
+  const called = await calls('a', 6);
+  for (const [at, id] of called.entries()) {
+    const about = at % 2 === 0 ? { tenant: 'a', priority: 'urgent' } : { tenant: 'a' };
+    await redis.redis.hset(`oncebox:invocations:${id}`, 'about', JSON.stringify(about));
+  }
+  const worker = await startWorker();
+  await settled(worker, 3, 3);
+  for (const id of called)
+    await vi.waitFor(async () => {
+      worker.running()[0]?.end();
+      expect(await statusOf(id, 'a')).toBe('done');
+    }, patience);
+});
+
 test('a worker with one place gives it to whoever comes', async () => {
   const worker = await startWorker({ concurrency: 1 });
   await calls('a', 2);
