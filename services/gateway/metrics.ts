@@ -27,7 +27,11 @@ const queueGauges: readonly (readonly [string, string, (queue: QueueFigures) => 
   ['oncebox_queue_waiting', 'Invocations that no worker has taken yet.', ({ waiting }) => waiting],
   ['oncebox_queue_active', 'Invocations that workers have taken and not finished.', ({ active }) => active],
   ['oncebox_queue_delayed', 'Invocations that are to be tried again later.', ({ delayed }) => delayed],
-  ['oncebox_queue_held', "Invocations that wait for one of their function's slots.", ({ held }) => held],
+  [
+    'oncebox_queue_held',
+    'Invocations that wait until fewer of their function or tenant run.',
+    ({ held }) => held,
+  ],
   [
     'oncebox_queue_oldest_waiting_seconds',
     'For how long the invocation that waits longest has; 0 when none waits.',

@@ -14,6 +14,7 @@ import {
   queuePrefix,
 } from './job.ts';
 import { capOf, cappedName, slotKeys } from './slots.ts';
+import { holdForShare, sharedTenantsKey, shareFlowsKey, shareHeldKey } from './tenant-share.ts';
 
 /*
  * The order of the queue is start-time fair queueing. Tags are BullMQ's priorities, the least first. A flow, that is one
@@ -30,13 +31,13 @@ const untagged = 2_097_151;
  * Decides about the job that was just added, in the same transaction: no worker sees one that is refused, and who is
  * killed on the way has added nothing. Scores are tag × 2^32 + BullMQ's counter, as BullMQ makes them.
  * KEYS: prioritized, wait, delayed, flows, priority counter, job, its record if it was cancelled, idempotency key, index of
- * these, tenant's list, those of slots. ARGV: prefix of job keys, id, flow, cost, the most that may wait, digest of the request or empty where it has no
+ * these, tenant's list, those of slots, held for the tenant's share, their flows, tenants that have such. ARGV: prefix of job keys, id, flow, cost, the most that may wait, digest of the request or empty where it has no
  * idempotency key, how long that holds in ms, Unix time in ms, JSON of what
- * a list says of it, how long a list may be, name among the capped functions, 1 where the caller waits, how long a list names what was accepted, ms.
+ * a list says of it, how long a list may be, name among the capped functions, 1 where the caller waits, how long a list names what was accepted, ms, tenant, priority.
  * An id that had been added before is not added again, whatever became of it. Returns {what became of it, how many wait, what its key stands for}: `accepted`, `full`, `held_full`, `capped`, `known` to its key, or `absent`
  * when Redis did not take it.
  */
-const admitScript = `${capOf}${fairTurn}
+const admitScript = `${capOf}${fairTurn}${holdForShare}
 local id = ARGV[2]
 if redis.call('HEXISTS', KEYS[6], 'about') == 1 then return {'accepted', 0} end
 if not redis.call('ZSCORE', KEYS[1], id) then return {'absent', 0} end
@@ -74,10 +75,17 @@ if isHeld and ARGV[12] == '1' then
   return {'capped', cap}
 end
 
--- Who is held waits for its own function only, and takes no room of others. A flow that has nothing waiting finds room
--- beyond the end: who fills the queue is not to keep others out.
+-- Who is held waits for its own function or tenant only, and takes no room of others. A flow that has nothing waiting finds
+-- room beyond the end: who fills the queue is not to keep others out.
 local most = tonumber(ARGV[5])
-if isHeld then
+local isCrowded = not isHeld and redis.call('EXISTS', KEYS[16]) == 1
+if isCrowded then
+  waiting = redis.call('ZCARD', KEYS[16])
+  if waiting >= most then
+    refuse()
+    return {'full', waiting}
+  end
+elseif isHeld then
   waiting = redis.call('ZCARD', KEYS[13])
   if waiting >= most then
     refuse()
@@ -114,7 +122,7 @@ if cap then
   redis.call('SADD', KEYS[15], ARGV[11])
   redis.call('ZADD', KEYS[isHeld and 13 or 12], ARGV[8], id)
 end
-if isHeld then
+if isHeld or isCrowded then
   redis.call('ZREM', KEYS[1], id)
   redis.call('ZADD', KEYS[14], ARGV[8], id)
   redis.call('HSET', KEYS[6], 'about', ARGV[9])
@@ -123,7 +131,10 @@ else
   local counter = (tonumber(redis.call('GET', KEYS[5])) or 0) % unit
   redis.call('ZADD', KEYS[1], string.format('%.0f', tag * unit + counter), id)
   redis.call('HSET', KEYS[6], 'priority', tag, 'about', ARGV[9])
-  if cap then redis.call('HSET', KEYS[6], 'progress', 1) end
+end
+if cap and not isHeld then redis.call('HSET', KEYS[6], 'progress', 1) end
+if isCrowded then
+  holdForShare(KEYS[16], KEYS[17], KEYS[5], KEYS[14], KEYS[18], ARGV[14], id, ARGV[15], ARGV[8])
 end
 redis.call('ZADD', KEYS[10], ARGV[8], id)
 redis.call('ZREMRANGEBYRANK', KEYS[10], 0, -1 - ARGV[10])
@@ -161,10 +172,10 @@ interface Addition {
 
 export type InvocationBullQueue = Queue<InvocationJob, Invocation>;
 
-/** `recordsKept` is BullMQ's removal of finished jobs. */
+/** `recordsKept` is BullMQ's removal of finished jobs: of how many there are of each tenant it knows nothing (finished-index.ts). */
 export function openBullQueue(
   redis: Redis,
-  recordsKept: { count: number; age: number },
+  recordsKept: { count?: number; age: number },
 ): InvocationBullQueue {
   const queue: InvocationBullQueue = new Queue(invocationQueueName, {
     connection: redis,
@@ -175,7 +186,7 @@ export function openBullQueue(
   });
   // It repeats the errors of our connection, which has a listener of its own.
   queue.on('error', () => {});
-  redis.defineCommand('onceboxAdmit', { numberOfKeys: 15, lua: admitScript });
+  redis.defineCommand('onceboxAdmit', { numberOfKeys: 18, lua: admitScript });
   return queue;
 }
 
@@ -200,6 +211,9 @@ export async function admit(
     idempotencyIndexKey,
     tenantListKey(data.tenant),
     ...slotKeys(data),
+    shareHeldKey(data.tenant),
+    shareFlowsKey(data.tenant),
+    sharedTenantsKey,
     queueKey(''),
     id,
     flowOf(data),
@@ -213,6 +227,8 @@ export async function admit(
     cappedName(data),
     data.isAwaited ? '1' : '0',
     listMs,
+    data.tenant,
+    data.priority ?? defaultPriority,
   ]);
   const replies = await transaction.exec().catch((error: { previousErrors?: Error[] }) => {
     // Redis says what for with the commands that it did not queue.
@@ -225,9 +241,9 @@ export async function admit(
   return { status, waiting, known: { id: knownId, digest } };
 }
 
-/** What a list says of a job, without its data, which may be megabytes. */
-function aboutOf({ function: called, image, imageDigest, priority, redriveOf }: InvocationJob) {
-  return { function: called, image, imageDigest, priority, redriveOf };
+/** Whose a job is, and what a list says of it, without its data, which may be megabytes. */
+function aboutOf({ tenant, function: called, image, imageDigest, priority, redriveOf }: InvocationJob) {
+  return { tenant, function: called, image, imageDigest, priority, redriveOf };
 }
 
 type ScriptReply = [Admission['status'], number, string?];

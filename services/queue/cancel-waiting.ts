@@ -11,13 +11,14 @@ import {
   queueKey,
 } from './job.ts';
 import { heldKey, slotKeys } from './slots.ts';
+import { shareHeldKey } from './tenant-share.ts';
 import { keepNewest } from './trim-index.ts';
 
 /**
  * Takes a job off what waits and records it as cancelled, atomically: whoever removes it from there owns it, so a worker
  * either never sees it or keeps it. Its flow gets its turn back. The job itself goes in the same step: one that nothing
  * lists and that never ends would have its slot and its place for ever.
- * KEYS: cancelled record, index of these, flows, prioritized, delayed, wait, all held, held of the function, job. ARGV: job id, record JSON, time to keep it in ms,
+ * KEYS: cancelled record, index of these, flows, prioritized, delayed, wait, all held, held of the function, job, held for the tenant's share. ARGV: job id, record JSON, time to keep it in ms,
  * Unix time in ms, prefix of cancelled records, how many are kept, flow, its cost. Returns 1 if taken.
  */
 const script = `${keepNewest}
@@ -27,6 +28,7 @@ if taken == 1 then
   if last > tonumber(ARGV[8]) then redis.call('HINCRBY', KEYS[3], ARGV[7], -ARGV[8]) end
 elseif redis.call('ZREM', KEYS[7], ARGV[1]) == 1 then
   redis.call('ZREM', KEYS[8], ARGV[1])
+  redis.call('ZREM', KEYS[10], ARGV[1])
 elseif redis.call('ZREM', KEYS[5], ARGV[1]) == 0 and redis.call('LREM', KEYS[6], 1, ARGV[1]) == 0 then
   if redis.call('EXISTS', KEYS[9]) == 1 and redis.call('HEXISTS', KEYS[9], 'finishedOn') == 0 then
     -- So that it is not put off and run again: the worker that is told may die first, or be done with this run already.
@@ -53,6 +55,7 @@ export async function claimWaiting(
     heldKey,
     slotKeys(job)[2] ?? '',
     queueKey(id),
+    shareHeldKey(job.tenant),
   ];
   const claimed = await redis.eval(
     script,

@@ -71,7 +71,7 @@ export interface InvocationQueue {
   /** What of Redis' memory may be used, for whoever else stores there. */
   readonly room: RedisRoom;
   readonly deadLetters: DeadLetters;
-  /** Invocations that no worker has taken yet, those included that wait for a slot of their function. */
+  /** Invocations that no worker has taken yet, those included that wait for their function or tenant. */
   waiting(): Promise<number>;
   /** For those who watch. */
   figures(): Promise<QueueFigures>;
@@ -89,6 +89,7 @@ export interface InvocationQueueOptions {
   subscriber: Redis;
   /** Invocations waiting before new ones are refused. */
   queueMax: number;
+  /** Of those that are cancelled before a worker takes them; of those that end, workers keep as many of each tenant. */
   recordsKept: number;
   recordsKeptMs: number;
   onError: (error: unknown) => void;
@@ -96,7 +97,7 @@ export interface InvocationQueueOptions {
 
 export async function createInvocationQueue(options: InvocationQueueOptions): Promise<InvocationQueue> {
   const { redis, subscriber, queueMax, recordsKept, recordsKeptMs, onError } = options;
-  const kept = { count: recordsKept, age: Math.ceil(recordsKeptMs / 1000) };
+  const kept = { ...(recordsKept === 0 && { count: 0 }), age: Math.ceil(recordsKeptMs / 1000) };
   const queue = openBullQueue(redis, kept);
   const results = await openResultChannel({ subscriber, readEnded, onError });
   const addAndWait = createResultWait({ results, readEnded, onError });
@@ -172,8 +173,11 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
       case 'active':
         return { ...unfinishedInvocation(id, job.data, 'running'), attempt: job.attemptsMade + 1 };
       case 'unknown': {
-        const isHeld = (await redis.zscore(heldKey, id)) !== null;
-        return isHeld ? unfinishedInvocation(id, job.data, 'queued') : readCancelled(id, tenant);
+        const queued = { ...unfinishedInvocation(id, job.data, 'queued'), attempt: job.attemptsMade + 1 };
+        if ((await redis.zscore(heldKey, id)) !== null) return queued;
+        // It may have been let in or taken between the two looks.
+        const isThere = (await queue.getJobState(id)) !== 'unknown';
+        return isThere ? queued : readCancelled(id, tenant);
       }
       default:
         return { ...unfinishedInvocation(id, job.data, 'queued'), attempt: job.attemptsMade + 1 };
@@ -184,17 +188,25 @@ export async function createInvocationQueue(options: InvocationQueueOptions): Pr
     const job = await queue.getJob(id);
     if (!job) return readCancelled(id, tenant);
     if (!isOf(tenant, job.data)) return undefined;
-    const record = cancelledInvocation(id, job.data);
-    if (await claimWaiting(redis, { job: job.data, record, kept: recordsKept, keptMs: recordsKeptMs })) {
-      await releaseSlot(redis, id, job.data);
-      // No worker will.
-      if (job.data.interactive) await closeInput(redis, id);
-      await publishResult(redis, job.data.replyTo, record);
-      return record;
-    }
+    const claimed = await claim(id, job.data);
+    if (claimed) return claimed;
     const current = await get(id, tenant);
-    if (current?.status === 'running') await redis.publish(cancelChannel, id);
-    return current;
+    if (current?.status !== 'running' && current?.status !== 'queued') return current;
+    if (current.status === 'running') await redis.publish(cancelChannel, id);
+    // Its worker may have held it for its tenant's share in between: then none has it.
+    return (await claim(id, job.data)) ?? current;
+  }
+
+  /** Undefined where it does not wait. */
+  async function claim(id: string, job: InvocationJob): Promise<Invocation | undefined> {
+    const record = cancelledInvocation(id, job);
+    if (!(await claimWaiting(redis, { job, record, kept: recordsKept, keptMs: recordsKeptMs })))
+      return undefined;
+    await releaseSlot(redis, id, job);
+    // No worker will.
+    if (job.interactive) await closeInput(redis, id);
+    await publishResult(redis, job.replyTo, record);
+    return record;
   }
 
   async function readFinished(id: string): Promise<Invocation | undefined> {

@@ -14,8 +14,11 @@ import type { Redis } from '../shared/redis.ts';
  * gateway that wants the sandboxes asks on one channel and gathers what each worker answers on the gateway's own.
  */
 
-const nodesKey = 'oncebox:nodes';
-const nodeKey = (node: string) => `oncebox:node:${node}`;
+export const nodesKey = 'oncebox:nodes';
+export const nodeKey = (node: string) => `oncebox:node:${node}`;
+/** Which worker the one is that follows others on the same data directory. */
+const nodeOfKey = (identity: string) => `oncebox:node-of:${identity}`;
+const nodeOfTtlMs = 7 * 86_400_000;
 /** A worker that has not beaten for so long is gone. */
 const nodeTtlMs = 5_000;
 const heartbeatMs = 1_500;
@@ -35,13 +38,15 @@ export interface JoinOptions {
   /** A connection of this process that is used for subscriptions only. */
   subscriber: Redis;
   node: NodeInfo;
+  /** The same for all workers that follow each other: the one before is gone, whatever its last beat says. */
+  identity: string;
   listSandboxes: () => SandboxRecord[] | Promise<SandboxRecord[]>;
   onError: (error: unknown) => void;
 }
 
 /** The worker's side. Resolves when the node can be found; `leave` takes it out at once. */
 export async function joinNodeDirectory(options: JoinOptions): Promise<{ leave(): Promise<void> }> {
-  const { redis, subscriber, node, listSandboxes, onError } = options;
+  const { redis, subscriber, node, identity, listSandboxes, onError } = options;
 
   async function beat() {
     await redis
@@ -64,6 +69,9 @@ export async function joinNodeDirectory(options: JoinOptions): Promise<{ leave()
 
   subscriber.on('message', answer);
   await subscriber.subscribe(askChannel);
+  const previous = await redis.set(nodeOfKey(identity), node.node, 'PX', nodeOfTtlMs, 'GET');
+  if (previous && previous !== node.node)
+    await redis.multi().srem(nodesKey, previous).del(nodeKey(previous)).exec();
   await beat();
   const heartbeat = setInterval(() => beat().catch(onError), heartbeatMs);
 

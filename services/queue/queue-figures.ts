@@ -11,7 +11,7 @@ export interface QueueFigures {
   active: number;
   /** That are to be tried again later. */
   delayed: number;
-  /** That wait until less of their function run, as its settings cap that. */
+  /** That wait until less of their function run, as its settings cap that, or of their tenant, as others want places too. */
   held: number;
   /** For how long the one that waits longest has; 0 when none waits. */
   oldestWaitingMs: number;

@@ -8,7 +8,7 @@ import { flowsKey, type InvocationJob, queueKey } from './job.ts';
  * accepted, and has it until it is over; a run that is put off keeps it. Who gets none is held, out of workers' sight.
  *   oncebox:slots:<tenant>:<name>   sorted set of ids that have one, by when they got it, Unix time in ms
  *   oncebox:held:<tenant>:<name>    sorted set of ids that are held, by when they came
- *   oncebox:held                    all that are held
+ *   oncebox:held                    all that are held, those too that are for their tenant's share (tenant-share.ts)
  *   oncebox:capped                  set of `<tenant>:<name>` that have either
  * A job that has a slot says so: its `progress` is 1, which of BullMQ's fields is the one that nobody else uses and workers get.
  */

@@ -121,7 +121,7 @@ export const configSchema = z.object({
   ONCEBOX_QUEUE_MAX: integer(1, 1_000_000)
     .default(10_000)
     .describe(
-      "invocations waiting before new ones get a 429; those that a function's cap holds are counted apart, for each",
+      "invocations waiting before new ones get a 429; those that a function's cap or a tenant's share holds are counted apart, for each",
     ),
   ONCEBOX_BODY_MAX_BYTES: integer(1024, 1024 * MiB)
     .default(10 * MiB)
@@ -136,7 +136,7 @@ export const configSchema = z.object({
     ),
   ONCEBOX_RECORDS_KEPT: integer(0, 1_000_000)
     .default(1000)
-    .describe('finished invocations that stay readable'),
+    .describe('finished invocations of each tenant that stay readable'),
   ONCEBOX_RECORDS_KEPT_MS: integer(1000, 30 * 86_400_000)
     .default(3_600_000)
     .describe('how long a finished invocation stays readable, milliseconds'),

@@ -15,6 +15,8 @@ const unlimited: Quotas = {};
 export interface TenantBook {
   /** As this process knows them, which is within seconds of what they are: never asks anybody. */
   quotasOf(tenant: string): Quotas;
+  /** Whether there is another tenant than the default one; as quick. */
+  isShared(): boolean;
   /** In force here when it resolves, and elsewhere as soon as they hear of it. */
   put(tenant: Tenant): Promise<void>;
   /** A tenant that is named for the first time has no quotas. */
@@ -61,6 +63,7 @@ export async function openTenantBook(options: {
 
   return {
     quotasOf: (tenant) => known.get(tenant) ?? unlimited,
+    isShared: () => known.size > (known.has(defaultTenant) ? 1 : 0),
     async put({ name, quotas }) {
       await redis.multi().hset(tenantsKey, name, JSON.stringify(quotas)).publish(changedChannel, name).exec();
       await read();

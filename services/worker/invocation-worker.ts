@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { DelayedError, Job, WaitingError, Worker } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
+import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { DeadLetterBounds } from '../queue/dead-letters.ts';
+import { createFinishedIndex, type RecordBounds } from '../queue/finished-index.ts';
 import { type InvocationJob, invocationQueueName, queuePrefix } from '../queue/job.ts';
 import { giveBack, jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
 import { isRedisFull, makeRoom } from '../queue/make-room.ts';
@@ -18,6 +20,7 @@ import {
 } from './process-invocation.ts';
 import { recordResult } from './record-result.ts';
 import { createSettler } from './settle.ts';
+import { createTenantShare } from './tenant-share.ts';
 
 /**
  * A worker's machine that dies is noticed by the others within lockDuration + 2 × stalledInterval; a worker that dies
@@ -33,18 +36,23 @@ const replyGraceMs = 1_000;
 export interface InvocationWorkerOptions {
   redis: Redis;
   concurrency: number;
+  /** Whether there is more than one tenant, so that none may take the last places; never unless given. */
+  isShared?: () => boolean;
   deps: InvocationDeps;
   /** Told of the end of those for which somebody is to be called back. */
   callbacks?: Pick<Callbacks, 'finished'>;
+  /** How many records each tenant has, and for how long. */
+  recordsKept: RecordBounds;
   /** What is kept of asynchronous invocations that did not end ok. */
   deadLetters: DeadLetterBounds;
   /** For tests of what happens to a dead worker's jobs. */
   stalled?: { lockDurationMs: number; intervalMs: number };
 }
 
-/** A job that is here: its lock's token, and what says that its result is told or never will be. */
+/** A job that is here: its lock's token, whose it is, and what says that its result is told or never will be. */
 interface Held {
   token: string;
+  tenant: string;
   tell: () => void;
 }
 
@@ -58,13 +66,23 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   /** Takings that never reached us: the jobs are in the queue again. */
   const putBack = new Set<string>();
   const settler = createSettler({ redis, lockMs, deadLetters: options.deadLetters, onError: complain });
+  const share = createTenantShare({
+    redis,
+    places: concurrency,
+    isShared: options.isShared ?? (() => false),
+    countOf: (tenant) => [...held.values()].filter((job) => job.tenant === tenant).length,
+    onError: complain,
+  });
+  const records = createFinishedIndex({ redis, kept: options.recordsKept, onError: complain });
   const takingOf = ({ id, attemptsStarted }: Job, token: string) => `${id} ${attemptsStarted} ${token}`;
 
   async function processJob(job: Job<InvocationJob>, token = ''): Promise<Invocation> {
     const id = job.id ?? '';
     if (putBack.has(takingOf(job, token))) throw new WaitingError();
-    const told = new Promise<void>((tell) => held.set(id, { token, tell }));
+    const tenant = tenantOf(job);
+    const told = new Promise<void>((tell) => held.set(id, { token, tenant, tell }));
     try {
+      if (!(await mayRun(id, token, tenant))) throw new WaitingError();
       const taken = { id, data: job.data, enqueuedAt: job.timestamp, told, attempt: job.attemptsMade + 1 };
       const invocation = await processInvocation({ ...taken, mayStartLater: true }, deps).catch(
         (error: unknown) => startLater(job, token, error),
@@ -78,6 +96,11 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     }
   }
 
+  /** One that was cancelled on its way here ends at once. */
+  async function mayRun(id: string, token: string, tenant: string): Promise<boolean> {
+    return deps.runs.isCancelled(id) || (await share.mayRun(id, token, tenant));
+  }
+
   async function startLater(job: Job<InvocationJob>, token: string, error: unknown): Promise<Invocation> {
     if (!(error instanceof StartFailedError)) throw error;
     deps.logger.warn({ invocationId: job.id, reason: error.message }, 'an invocation could not be started');
@@ -88,9 +111,11 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   }
 
   function release(id: string, telling?: Promise<void>): void {
-    const tell = held.get(id)?.tell;
+    const job = held.get(id);
     held.delete(id);
-    if (tell) void Promise.resolve(telling).finally(tell);
+    if (!job) return;
+    void Promise.resolve(telling).finally(job.tell);
+    share.ended(job.tenant);
   }
 
   /** As BullMQ's, with a record that outlasts an outage of Redis. BullMQ calls it when a job's program has ended. */
@@ -104,6 +129,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         // That costs the reply one round trip to Redis, 0.2 ms on a socket.
         if (recorded) {
           telling = publish(this, invocation);
+          records.add(tenantOf(this), invocation.id);
           void callBack(this, invocation);
           // Most have none, and cost no round trip.
           if (hasSlot(this)) void releaseSlot(redis, invocation.id, this.data).catch(warn);
@@ -166,6 +192,7 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     if (job?.id === undefined) return;
     const lost = lostInvocation(job.id, job.data, reason);
     void publish(job, lost);
+    records.add(tenantOf(job), job.id);
     void callBack(job, lost);
     void releaseSlot(redis, job.id, job.data).catch(warn);
   });
@@ -191,6 +218,8 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         lookedAtMs = performance.now();
         if (!wasAway) await worker.backend.moveStalledJobsToWait();
         await sweepSlots(redis);
+        await share.sweep();
+        await records.sweep();
       } catch (error) {
         complain(error);
       }
@@ -220,3 +249,6 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   worker.on('closed', () => redis.off('ready', onReady));
   return worker;
 }
+
+/** What a malformed job names may be anything. */
+const tenantOf = ({ data }: Job): string => String(data?.tenant ?? defaultTenant);

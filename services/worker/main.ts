@@ -168,7 +168,7 @@ subscriber.on('message', (channel, id) => {
 });
 await subscriber.subscribe(cancelChannel, followChannel);
 
-const capacity = new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES);
+const capacity = new MemoryCapacity(config.ONCEBOX_MEMORY_BYTES, () => book.isShared());
 // As many as run at once with the usual caps, or one with the largest, or one of the usual whose changes are asked for.
 const outputOf = ({ stdoutBytes, stderrBytes }: Limits) => stdoutBytes + stderrBytes;
 const outputCapacity = new MemoryCapacity(
@@ -177,6 +177,7 @@ const outputCapacity = new MemoryCapacity(
     outputOf(config.ONCEBOX_MAX_LIMITS),
     96 * 1024 * 1024,
   ),
+  () => book.isShared(),
 );
 const metrics = createWorkerMetrics({ source: openedSource, capacity, runs });
 const audit = openResidueAudit({
@@ -204,6 +205,8 @@ const worker = createInvocationWorker({
   redis,
   callbacks,
   concurrency: config.ONCEBOX_CONCURRENCY,
+  isShared: () => book.isShared(),
+  recordsKept: { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS },
   deadLetters: {
     kept: config.ONCEBOX_DEAD_LETTERS_KEPT,
     keptMs: config.ONCEBOX_DEAD_LETTERS_KEPT_MS,
@@ -245,6 +248,7 @@ undo.push(async () => {
   await closed;
 });
 
+const identity = await nodeIdentity(config.ONCEBOX_DATA_DIR);
 const name = `${hostname()}-${randomUUID().slice(0, 8)}`;
 const sandboxes = () => listSandboxes(openedSource, runs, images, name);
 const directory = await joinNodeDirectory({
@@ -257,6 +261,7 @@ const directory = await joinNodeDirectory({
     startedAt: new Date().toISOString(),
     isolations: ['native', ...walls],
   },
+  identity,
   listSandboxes: sandboxes,
   onError: (error) => logger.warn({ err: error }, 'node directory failed'),
 });
@@ -298,7 +303,7 @@ const nodeApi = createNodeApi({
 });
 undo.push(await serveNodeApi(nodeApi, config.nodeSocket));
 
-const leftBehind = await succeedWorker(redis, await nodeIdentity(config.ONCEBOX_DATA_DIR), worker.id);
+const leftBehind = await succeedWorker(redis, identity, worker.id);
 if (leftBehind > 0) {
   logger.warn({ invocations: leftBehind }, 'the worker before this one died at work');
   await worker.backend.moveStalledJobsToWait();

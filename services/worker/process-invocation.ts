@@ -111,10 +111,11 @@ export async function processInvocation(job: TakenJob, deps: InvocationDeps): Pr
   const end = (ending: Omit<Ending, 'data' | 'prepared' | 'compile' | 'lease' | 'trace'>) =>
     finish(job, clock, { data, prepared, compile, lease, trace, ...ending }, deps);
   try {
-    release = await capacity.acquire(memoryToAdmit(data, capacity), run.signal);
+    const whose = { tenant: data.tenant, signal: run.signal };
+    release = await capacity.acquire(memoryToAdmit(data, capacity), whose);
     const room = deps.outputCapacity;
     // What is more than all of the room is run alone.
-    releaseOutput = await room?.acquire(Math.min(outputToAdmit(data), room.totalBytes), run.signal);
+    releaseOutput = await room?.acquire(Math.min(outputToAdmit(data), room.totalBytes), whose);
     clock.done('admitMs');
     prepared = await deps.prepare(data);
     clock.done('prepareMs');

@@ -65,6 +65,11 @@ export class Runs {
     this.#earlyCancels.set(id, setTimeout(() => this.#earlyCancels.delete(id), earlyCancelMs).unref());
   }
 
+  /** Whether one that has not begun here was cancelled already. */
+  isCancelled(id: string): boolean {
+    return this.#earlyCancels.has(id);
+  }
+
   /**
    * Gives up those whose program has not been handed over, also those that the queue's last reply is still to
    * bring: another worker can run them.

@@ -34,7 +34,9 @@ export async function testLanguage(
   { source, capacity }: LanguageTester,
   signal: AbortSignal,
 ): Promise<string> {
-  const release = await capacity.acquire(Math.min(testLimits.memoryBytes, capacity.totalBytes), signal);
+  const release = await capacity.acquire(Math.min(testLimits.memoryBytes, capacity.totalBytes), {
+    ...(signal && { signal }),
+  });
   try {
     const said = await run(commandLine(language.versionCommand), '');
     const version = versionIn(said.stdout + said.stderr, language.version);

@@ -211,6 +211,7 @@ test('a wall that a node lacks by now is refused, and the dead letter stays', as
       startedAt: new Date(0).toISOString(),
       isolations: ['native'],
     },
+    identity: 'lacks',
     listSandboxes: () => [],
     onError: (error) => {
       throw error;

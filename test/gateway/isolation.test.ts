@@ -15,7 +15,14 @@ async function join(node: string, isolations: Isolation[]) {
   const onError = (error: unknown) => {
     throw error;
   };
-  const options = { redis: redis.redis, subscriber, node: info, listSandboxes: () => [], onError };
+  const options = {
+    redis: redis.redis,
+    subscriber,
+    node: info,
+    identity: 'n',
+    listSandboxes: () => [],
+    onError,
+  };
   const { leave } = await joinNodeDirectory(options);
   gateway.undo.push(() => leave());
 }

@@ -21,7 +21,11 @@ const sandboxOn = (node: string): SandboxRecord => ({
   node,
 });
 
-async function join(node: string, listSandboxes: () => SandboxRecord[] | Promise<SandboxRecord[]>) {
+async function join(
+  node: string,
+  listSandboxes: () => SandboxRecord[] | Promise<SandboxRecord[]>,
+  identity = node,
+) {
   const info = {
     node,
     pid: 1,
@@ -31,7 +35,7 @@ async function join(node: string, listSandboxes: () => SandboxRecord[] | Promise
   };
   const subscriber = redis.connect();
   const errors: unknown[] = [];
-  const options = { redis: redis.redis, subscriber, node: info, listSandboxes };
+  const options = { redis: redis.redis, subscriber, node: info, identity, listSandboxes };
   const { leave } = await joinNodeDirectory({ ...options, onError: (error) => errors.push(error) });
   return { info, leave };
 }
@@ -57,6 +61,15 @@ test('nodes are listed, and gone when they leave', async () => {
   await a.leave();
   expect((await get('/v1/nodes')).body).toEqual({ nodes: [b.info] });
   await b.leave();
+});
+
+test('the worker that follows a dead one takes its place in the list', async () => {
+  await redis.redis.sadd('oncebox:nodes', 'dead');
+  await redis.redis.set('oncebox:node:dead', '{}');
+  await redis.redis.set('oncebox:node-of:machine', 'dead');
+  const next = await join('next', () => [], 'machine');
+  expect((await get('/v1/nodes')).body).toEqual({ nodes: [next.info] });
+  await next.leave();
 });
 
 test('a node whose key has expired is forgotten', async () => {

@@ -168,6 +168,7 @@ test('a tenant sees the sandboxes that run for it, and an admin all', async () =
     redis: redis.redis,
     subscriber,
     node: { node: 'n', pid: 1, concurrency: 1, startedAt: '', isolations: ['native'] },
+    identity: 'n',
     listSandboxes: () => [sandbox('a', 'acme'), sandbox('z', 'zeta'), sandbox('parked')],
     onError: () => {},
   });

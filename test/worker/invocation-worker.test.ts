@@ -56,6 +56,7 @@ async function startWorker({
   await subscriber.subscribe(cancelChannel);
   const capacity = new MemoryCapacity(memoryBytes);
   worker = createInvocationWorker({
+    recordsKept: { count: 100, ms: 60_000 },
     redis: redis.redis,
     concurrency: 8,
     deadLetters: { kept: 10, keptMs: 60_000 },

@@ -55,6 +55,7 @@ function startWorker({
 } = {}) {
   const runs = new Runs();
   const worker = createInvocationWorker({
+    recordsKept: { count: 100, ms: 60_000 },
     redis: redis.redis,
     ...(callbacks && { callbacks }),
     concurrency: 4,
