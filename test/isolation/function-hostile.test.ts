@@ -150,7 +150,7 @@ def handler(event, context):
     // Resolves when nothing of it is left.
     for (let calls = 0; calls < 3; calls++)
       expect((await call()).value).toEqual([how.includes('mask'), how.includes('IGN')]);
-    expect(performance.now() - startedAt).toBeLessThan(10_000);
+    expect(performance.now() - startedAt).toBeLessThan(60_000);
   }
 });
 

@@ -131,14 +131,16 @@ const clocks = `
 
 test('no clock of a node program shows how long its zygote has lived or the sandbox was parked', async () => {
   await new Promise((resolve) => setTimeout(resolve, 3_000));
+  const startedAt = performance.now();
   const { stdout, stderr } = await run(
     'node',
     `${clocks} read().then((all) => console.log(JSON.stringify(all)));`,
   );
+  const tookMs = performance.now() - startedAt;
   const all: Record<string, number> = JSON.parse(stdout || stderr);
   for (const [name, ms] of Object.entries(all)) {
     expect(ms, name).toBeGreaterThan(-5);
-    expect(ms, name).toBeLessThan(2_500);
+    expect(ms, name).toBeLessThan(tookMs + 5);
   }
 });
 
@@ -149,11 +151,13 @@ test("no clock of a node function counts from its zygote's start", async () => {
       exports.handler = async () => ({ noted, ...(await read()) });`,
   });
   await new Promise((resolve) => setTimeout(resolve, 3_000));
+  const startedAt = performance.now();
   const { value, outcome } = await call();
+  const tookMs = performance.now() - startedAt;
   expect(outcome.status, JSON.stringify(outcome)).toBe('ok');
   for (const [name, ms] of Object.entries(value as Record<string, number>)) {
     expect(ms, name).toBeGreaterThan(-5);
-    expect(ms, name).toBeLessThan(2_500);
+    expect(ms, name).toBeLessThan(tookMs + 5);
   }
 });
 

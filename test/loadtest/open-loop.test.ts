@@ -52,7 +52,7 @@ test('callers who wait for their answers hardly notice that stall, which is why 
     onSample: (sample) => void samples.push(sample),
   });
   expect(samples).toHaveLength(1_000);
-  expect(samples.filter(({ latencyMs }) => latencyMs > 200).length).toBeLessThanOrEqual(2);
+  expect(samples.filter(({ latencyMs }) => latencyMs > 200).length).toBeLessThanOrEqual(10);
 });
 
 test('requests beyond the cap wait for their turn, are counted, and their wait is in their latency', async () => {

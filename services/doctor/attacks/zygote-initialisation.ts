@@ -320,7 +320,8 @@ async function succeedsOutside(ground: Ground, { program, attack }: Act): Promis
   const shows = outsideShows[attack];
   if (program === 'zygote.py' && shows) {
     const paths = ['zygote-outside.py', 'zygote.py'].map(programPath);
-    const ran = await ground.outside.run(['bash', '-c', overTheMachine, ...paths, attack]);
+    const command = ['bash', '-c', overTheMachine, ...paths, attack];
+    const ran = await ground.outside.run(command, { withinMs: 60_000 });
     must(shows(`${ran.stdout}`), 'outside it does not do what it tries', `${ran.stdout} ${ran.stderr}`);
     return;
   }
