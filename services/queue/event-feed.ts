@@ -78,7 +78,11 @@ export function createEventFeed({ redis, subscriber, readFinal, onError }: Event
     let isCaughtUp = false;
     let mayBeOver = true;
     const news = await listen(id);
-    const stop = () => news.hear('stop');
+    // Whoever stops need not ask for more, so what the finally below does may never be done.
+    const stop = () => {
+      news.hear('stop');
+      news.close();
+    };
     signal?.addEventListener('abort', stop, { once: true });
     try {
       while (!signal?.aborted) {
@@ -97,6 +101,7 @@ export function createEventFeed({ redis, subscriber, readFinal, onError }: Event
         if (final) {
           if (!hasEvents) yield* eventsOf(final, last);
           if (!isCaughtUp) onCaughtUp();
+          news.close(); // as few ask for what is behind the end
           yield { eventId: lastEventId, event: { type: 'end', invocation: final } };
           return;
         }

@@ -5,6 +5,7 @@ import { defaultTenant } from '../../sdk/contract/tenant.ts';
 import type { Callbacks } from '../callbacks/callbacks.ts';
 import type { DeadLetterBounds } from '../queue/dead-letters.ts';
 import { createFinishedIndex, type RecordBounds } from '../queue/finished-index.ts';
+import { closeInput } from '../queue/input-feed.ts';
 import { type InvocationJob, invocationQueueName, queuePrefix } from '../queue/job.ts';
 import { giveBack, jobsOfWorker, retakeLock } from '../queue/job-locks.ts';
 import { isRedisFull, makeRoom } from '../queue/make-room.ts';
@@ -172,6 +173,8 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     runRetryDelay: runRetryDelayMs,
   });
   async function publish(job: Job<InvocationJob>, invocation: Invocation): Promise<void> {
+    // It may have ended before its program began to read.
+    if (job.data?.interactive) void closeInput(redis, invocation.id).catch(warn);
     // The type is what gateways promise; a malformed job may have none.
     const replyTo: unknown = job.data?.replyTo;
     if (typeof replyTo !== 'string') return;

@@ -303,3 +303,15 @@ test('only so many dead letters are kept, the newest', async () => {
   expect(letters.map(({ id }) => id)).toEqual(ids.slice(2).reverse());
   expect(await redis.redis.keys('oncebox:dead:*')).toHaveLength(3);
 });
+
+test('what was sent to an interactive invocation goes with it, though its program never began', async () => {
+  const id = newInvocationId();
+  const input = await queue.inputs.open(id, 'default');
+  await input.write(Buffer.from('for nobody'));
+  source.failure = new Error('there is no sandbox');
+  await queue.enqueue(id, { ...request, interactive: true, isAwaited: true });
+  expect(await redis.redis.keys(`oncebox:input*${id}*`)).not.toEqual([]);
+  startWorker();
+  await settled(id).toBe('lost');
+  await expect.poll(() => redis.redis.keys(`oncebox:input*${id}*`), { timeout: 10_000 }).toEqual([]);
+});
