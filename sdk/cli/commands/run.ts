@@ -42,7 +42,10 @@ export const runCommand = (session: Session) =>
     .option('--isolation <wall>', 'native, runc or gvisor: the wall around it', isolation)
     .option('--diff', 'say afterwards what it changed in its files')
     .option('--keep-files', 'the same, and keep what it wrote for "oncebox diff --output"')
-    .option('--no-stdin', 'do not read standard input, as if it were empty')
+    .option(
+      '--no-stdin',
+      'do not read standard input, as if it were empty; for a job in the background of a terminal',
+    )
     .passThroughOptions()
     .addHelpText('after', exitCodes)
     .action(async (subject: string, args: string[], options: Options) => {
