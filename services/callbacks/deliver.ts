@@ -29,6 +29,8 @@ export interface DeliveringOptions {
   poster: Poster;
   /** For those who count. */
   onSettled?: (status: 'delivered' | 'failed') => void;
+  /** For tests of turns that nobody calls: in place of the minutes of `createTurns`. */
+  uncalledMs?: number;
   logger: Logger;
 }
 
@@ -134,14 +136,17 @@ export function startDelivering(options: DeliveringOptions): Delivering {
     runRetryDelay: runRetryDelayMs,
   });
   worker.on('error', warn);
-  const turns = createTurns(redis, (jobId) =>
-    worker.backend.promote(jobId).then(
-      () => true,
-      (error: { code?: number }) => {
-        if (error.code === ErrorCode.JobNotInState) return false;
-        throw error;
-      },
-    ),
+  const turns = createTurns(
+    redis,
+    (jobId) =>
+      worker.backend.promote(jobId).then(
+        () => true,
+        (error: { code?: number }) => {
+          if (error.code === ErrorCode.JobNotInState) return false;
+          throw error;
+        },
+      ),
+    options.uncalledMs,
   );
 
   return {

@@ -11,7 +11,7 @@ const heldKey = (tenant: string) => `oncebox:callbacks-held:${tenant}`;
  * How long a delivery that is held is delayed, milliseconds, half as long or half as much again: it is called before, and only
  * if who was to call it died or Redis was full it is taken by itself.
  */
-const uncalledMs = 5 * 60_000;
+const usualUncalledMs = 5 * 60_000;
 
 /**
  * Whose turn it is among the deliveries of one tenant of which no more may be under way. They are called one by one by those
@@ -27,7 +27,11 @@ export interface Turns {
 }
 
 /** `call` has a delayed job taken now, and resolves to false where it is not delayed. */
-export function createTurns(redis: Redis, call: (jobId: string) => Promise<boolean>): Turns {
+export function createTurns(
+  redis: Redis,
+  call: (jobId: string) => Promise<boolean>,
+  uncalledMs = usualUncalledMs,
+): Turns {
   return {
     until: () => Date.now() + uncalledMs * (0.5 + Math.random()),
     async hold(tenant, jobId) {
