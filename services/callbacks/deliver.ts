@@ -85,7 +85,7 @@ export function startDelivering(options: DeliveringOptions): Delivering {
   async function hold(job: Job<Delivery>, tenant: string, token?: string): Promise<void> {
     await job.moveToDelayed(turns.until(), token);
     // It is delayed: what fails from here on is no fault of the delivery.
-    await turns.hold(tenant, job.id ?? '').catch(warn);
+    await turns.hold(tenant, job.id ?? '', job.timestamp).catch(warn);
     // Who would have called it may have been over before.
     if ((underWay.get(tenant) ?? 0) < concurrencyOfTenant) await turns.next(tenant).catch(warn);
   }

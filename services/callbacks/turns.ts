@@ -3,7 +3,7 @@ import type { Redis } from '../shared/redis.ts';
 /*
  * Keys:
  *   oncebox:callbacks-held:<tenant>  zset: jobs that wait until another delivery of their tenant is over, by the Unix time in ms
- *                                    since when
+ *                                    at which they were made
  */
 const heldKey = (tenant: string) => `oncebox:callbacks-held:${tenant}`;
 
@@ -20,9 +20,12 @@ const usualUncalledMs = 5 * 60_000;
 export interface Turns {
   /** Until when a delivery that is to be held is delayed, Unix time in ms. */
   until(): number;
-  /** To be called when it is delayed: what is not cannot be called. */
-  hold(tenant: string, jobId: string): Promise<void>;
-  /** One is over: calls the first of those that wait. */
+  /**
+   * To be called when it is delayed: what is not cannot be called. `madeAtMs`: Unix time in ms at which it was made a job. It is
+   * the same each time, so that who was called and found the place taken is first again, and not behind all that wait.
+   */
+  hold(tenant: string, jobId: string, madeAtMs: number): Promise<void>;
+  /** One is over: calls the oldest of those that wait. */
   next(tenant: string): Promise<void>;
 }
 
@@ -34,8 +37,8 @@ export function createTurns(
 ): Turns {
   return {
     until: () => Date.now() + uncalledMs * (0.5 + Math.random()),
-    async hold(tenant, jobId) {
-      await redis.zadd(heldKey(tenant), 'NX', Date.now(), jobId);
+    async hold(tenant, jobId, madeAtMs) {
+      await redis.zadd(heldKey(tenant), madeAtMs, jobId);
       await redis.pexpire(heldKey(tenant), 2 * uncalledMs);
     },
     async next(tenant) {

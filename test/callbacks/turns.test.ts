@@ -102,6 +102,19 @@ test.each([1, 2])(
   },
 );
 
+test('a callback that was called and finds its place taken is first again', async () => {
+  const waiting = () => redis.redis.zrange('oncebox:callbacks-held:slow', '0', '-1');
+  deliver();
+  await endMany();
+  await eventually(async () => expect(await waiting()).toHaveLength(many - atOnce));
+  const before = await waiting();
+  // As by another gateway, whose place is then taken by one that comes anew.
+  const [called = ''] = await redis.redis.zpopmin('oncebox:callbacks-held:slow');
+  await (await queue.getJob(called))?.promote();
+  await eventually(async () => expect(await waiting()).toHaveLength(many - atOnce));
+  expect(await waiting()).toEqual(before);
+});
+
 test('a turn that nobody called comes by itself', async () => {
   // Nobody can be called: who waits cannot be written down there.
   await redis.redis.set('oncebox:callbacks-held:slow', 'no sorted set');
