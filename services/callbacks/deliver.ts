@@ -29,6 +29,8 @@ export interface DeliveringOptions {
   poster: Poster;
   /** For those who count. */
   onSettled?: (status: 'delivered' | 'failed') => void;
+  /** For tests of turns that nobody calls: in place of the minutes of `createTurns`. */
+  uncalledMs?: number;
   logger: Logger;
 }
 
@@ -83,7 +85,7 @@ export function startDelivering(options: DeliveringOptions): Delivering {
   async function hold(job: Job<Delivery>, tenant: string, token?: string): Promise<void> {
     await job.moveToDelayed(turns.until(), token);
     // It is delayed: what fails from here on is no fault of the delivery.
-    await turns.hold(tenant, job.id ?? '').catch(warn);
+    await turns.hold(tenant, job.id ?? '', job.timestamp).catch(warn);
     // Who would have called it may have been over before.
     if ((underWay.get(tenant) ?? 0) < concurrencyOfTenant) await turns.next(tenant).catch(warn);
   }
@@ -134,14 +136,17 @@ export function startDelivering(options: DeliveringOptions): Delivering {
     runRetryDelay: runRetryDelayMs,
   });
   worker.on('error', warn);
-  const turns = createTurns(redis, (jobId) =>
-    worker.backend.promote(jobId).then(
-      () => true,
-      (error: { code?: number }) => {
-        if (error.code === ErrorCode.JobNotInState) return false;
-        throw error;
-      },
-    ),
+  const turns = createTurns(
+    redis,
+    (jobId) =>
+      worker.backend.promote(jobId).then(
+        () => true,
+        (error: { code?: number }) => {
+          if (error.code === ErrorCode.JobNotInState) return false;
+          throw error;
+        },
+      ),
+    options.uncalledMs,
   );
 
   return {

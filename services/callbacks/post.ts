@@ -3,8 +3,8 @@ import { Agent, request } from 'undici';
 import type { AddressRule } from './address-rules.ts';
 import { createLookUp } from './look-up.ts';
 
-/** From the look-up of the name to the end of the answer. */
-const totalMs = 10_000;
+/** From the look-up of the name to the end of the answer, unless told. */
+const usualTotalMs = 10_000;
 /** What is read of an answer, which means nothing to us but by its status. */
 const answerMaxBytes = 64 * 1024;
 
@@ -31,9 +31,13 @@ export interface Poster {
 
 /**
  * Sends to where tenants say. A name is looked up here, each of its addresses is checked, and those that may be connected to
- * are what the socket gets: nobody looks the name up again, and finds another address.
+ * are what the socket gets: nobody looks the name up again, and finds another address. `totalMs` is for tests that hold answers back.
  */
-export function createPoster(isAllowed: AddressRule, lookup: LookupFunction = createLookUp()): Poster {
+export function createPoster(
+  isAllowed: AddressRule,
+  lookup: LookupFunction = createLookUp(),
+  totalMs = usualTotalMs,
+): Poster {
   const agent = new Agent({
     connect: { lookup: checkedLookup(isAllowed, lookup), timeout: totalMs },
     headersTimeout: totalMs,

@@ -55,14 +55,14 @@ return 1`;
 export interface DeadLetterBounds {
   kept: number;
   keptMs: number;
-  /** Has a tenant's oldest give way where it stores more than its quota; told after each that is kept. */
-  makeFit?: (tenant: string) => Promise<void>;
+  /** Told of each that is kept: has dead letters give way where the tenant stores more than its quota. Nobody waits for it. */
+  onKept?: (tenant: string, id: string) => void;
 }
 
 export async function keepDeadLetter(
   redis: Redis,
   letter: StoredDeadLetter,
-  { kept, keptMs, makeFit }: DeadLetterBounds,
+  { kept, keptMs, onKept }: DeadLetterBounds,
 ): Promise<void> {
   const { id } = letter.invocation;
   const { tenant } = letter.job;
@@ -81,7 +81,7 @@ export async function keepDeadLetter(
     deadLetterKey(''),
     deadLettersOfKey(''),
   );
-  await makeFit?.(tenant);
+  onKept?.(tenant, id);
 }
 
 export interface DeadLetters {

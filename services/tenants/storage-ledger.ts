@@ -74,14 +74,28 @@ if bytes + growth(what, size) > tonumber(quota) then return {0, bytes} end
 redis.call('ZADD', KEYS[7], now + lease, what .. ':' .. size)
 return {1, bytes}`;
 
-/** KEYS: as above, index of all dead letters. ARGV: as above, quota, tenant. Drops the tenant's oldest while there is more than the quota. */
+/**
+ * KEYS: as above, index of all dead letters. ARGV: as above, quota, tenant, ids of new ones. A new one that would not fit though
+ * it were the only one is dropped; then the oldest are, while there is more than the quota. Where what is no dead letter
+ * takes more by itself, no old one is dropped: that would not make it fit.
+ */
 const fitDeadLettersScript = `${stored}
-for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
-  if bytes <= tonumber(ARGV[7]) then return end
-  bytes = bytes - redis.call('STRLEN', ARGV[6] .. id)
+local function size(id) return redis.call('STRLEN', ARGV[6] .. id) end
+local function drop(id)
+  bytes = bytes - size(id)
   redis.call('DEL', ARGV[6] .. id)
   redis.call('ZREM', KEYS[4], id)
   redis.call('ZREM', KEYS[7], ARGV[8] .. ' ' .. id)
+end
+local quota, room = tonumber(ARGV[7]), tonumber(ARGV[7]) - bytes
+for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do room = room + size(id) end
+for at = 9, #ARGV do
+  if size(ARGV[at]) > math.max(0, room) then drop(ARGV[at]) end
+end
+if room < 0 then return end
+for _, id in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+  if bytes <= quota then return end
+  drop(id)
 end`;
 
 interface StorageClaim {
@@ -96,8 +110,11 @@ export interface StorageLedger {
   storedBytes(tenant: string): Promise<number>;
   /** Runs `store` with room taken for what it stores. Throws `quota_exceeded` when there is not as much left. */
   within<T>(claim: StorageClaim, store: () => Promise<T>): Promise<T>;
-  /** The tenant's oldest dead letters give way, as far as there is more than the quota, bytes; all stay where there is none. */
-  fitDeadLetters(tenant: string, quota: number | undefined): Promise<void>;
+  /**
+   * The tenant's oldest dead letters give way, as far as there is more than the quota, bytes; all stay where there is none. Of
+   * those of `newIds` none is kept for which there is no room beside what is no dead letter, and no older one goes for it.
+   */
+  fitDeadLetters(tenant: string, quota: number | undefined, newIds: string[]): Promise<void>;
 }
 
 /** As `within`, where the tenant has a quota. */
@@ -156,10 +173,10 @@ export function createStorageLedger(redis: Redis): StorageLedger {
         await redis.zrem(claimsKey(tenant), `${what}:${bytes}`);
       }
     },
-    async fitDeadLetters(tenant, quota) {
+    async fitDeadLetters(tenant, quota, newIds) {
       if (quota === undefined) return;
       const { keys, prefixes } = places(tenant);
-      const args = [...keys, deadIndexKey, ...prefixes, quota, tenant];
+      const args = [...keys, deadIndexKey, ...prefixes, quota, tenant, ...newIds];
       await redis.eval(fitDeadLettersScript, keys.length + 1, ...args);
     },
   };

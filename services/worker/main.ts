@@ -28,6 +28,7 @@ import { connectRedis } from '../shared/redis.ts';
 import { serviceIds } from '../shared/service-ids.ts';
 import { createUndoStack, onStopRequest } from '../shared/shutdown.ts';
 import { openTracing } from '../telemetry/open-tracing.ts';
+import { createDeadLetterFitter } from '../tenants/fit-dead-letters.ts';
 import { createStorageLedger, withinQuotaOf } from '../tenants/storage-ledger.ts';
 import { openTenantBook } from '../tenants/tenant-book.ts';
 import { createUsageLedger } from '../tenants/usage-ledger.ts';
@@ -200,6 +201,11 @@ const callbacks = createCallbacks({
   kept: { count: config.ONCEBOX_RECORDS_KEPT, ms: config.ONCEBOX_RECORDS_KEPT_MS },
 });
 undo.push(() => callbacks.close());
+const fitter = createDeadLetterFitter({
+  makeFit: (tenant, newIds) => storage.fitDeadLetters(tenant, book.quotasOf(tenant).storageBytes, newIds),
+  onError: (error) => logger.warn({ err: error }, "cannot make a tenant's dead letters fit its quota"),
+});
+undo.push(() => fitter.close());
 const ensureCodeLayer = (hex: string) => store.ensureLayer(hex, () => fetchCodeLayer(redis, hex));
 const worker = createInvocationWorker({
   redis,
@@ -210,7 +216,7 @@ const worker = createInvocationWorker({
   deadLetters: {
     kept: config.ONCEBOX_DEAD_LETTERS_KEPT,
     keptMs: config.ONCEBOX_DEAD_LETTERS_KEPT_MS,
-    makeFit: (tenant) => storage.fitDeadLetters(tenant, book.quotasOf(tenant).storageBytes),
+    onKept: fitter.kept,
   },
   deps: {
     source: openedSource,

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { addressRule } from '../../services/callbacks/address-rules.ts';
 import { type Callbacks, createCallbacks } from '../../services/callbacks/callbacks.ts';
 import { startDelivering } from '../../services/callbacks/deliver.ts';
+import { createLookUp } from '../../services/callbacks/look-up.ts';
 import { createPoster } from '../../services/callbacks/post.ts';
 import { createCallbackSecrets } from '../../services/callbacks/secrets.ts';
 import { forgotten } from '../../services/queue/result-channel.ts';
@@ -45,12 +46,14 @@ beforeEach(() => {
 afterEach(() => undo.run());
 
 /** A gateway's part in delivering. */
-function deliver(): void {
+function deliver(uncalledMs?: number): void {
   const connection = redis.connect();
-  const poster = createPoster(addressRule('127.0.0.0/8'));
+  // They are held open for as long as a busy machine takes, and none is to be sent again for that.
+  const poster = createPoster(addressRule('127.0.0.0/8'), createLookUp(), 10 * 60_000);
   const logger = createLogger('silent', 'test');
   const secrets = createCallbackSecrets(connection);
-  const delivering = startDelivering({ redis: connection, callbacks, secrets, poster, logger });
+  const options = { redis: connection, callbacks, secrets, poster, logger };
+  const delivering = startDelivering({ ...options, ...(uncalledMs !== undefined && { uncalledMs }) });
   undo.push(async () => {
     for (const response of open) response.destroy();
     await delivering.close();
@@ -64,6 +67,13 @@ async function end(id: string, tenant: string, path: string): Promise<void> {
   await callbacks.finished({ ...forgotten(id), status: 'done', outcome: { status: 'ok', result: 0 } });
 }
 const endMany = () => Promise.all(Array.from({ length: many }, (_, n) => end(`inv_${n}`, 'slow', '/slow')));
+async function answerMany(): Promise<void> {
+  for (let answered = 0; answered < many; answered++) {
+    await eventually(() => expect(open.length).toBeGreaterThan(0));
+    open.shift()?.writeHead(204).end();
+  }
+  await eventually(async () => expect(await callbacks.pending()).toBe(0));
+}
 const eventually = (expectation: () => Promise<void> | void) =>
   vi.waitFor(expectation, { timeout: 60_000, interval: 20 });
 
@@ -82,11 +92,7 @@ test.each([1, 2])(
     await end('inv_other', 'other', '/quick');
     await eventually(async () => expect((await callbacks.state('inv_other'))?.status).toBe('delivered'));
     expect(open, 'no more than the share').toHaveLength(underWay);
-    for (let answered = 0; answered < many; answered++) {
-      await eventually(() => expect(open.length).toBeGreaterThan(0));
-      open.shift()?.writeHead(204).end();
-    }
-    await eventually(async () => expect(await callbacks.pending()).toBe(0));
+    await answerMany();
     const takings = [...taken.values()].reduce((sum, one) => sum + one, 0);
     expect(taken.size).toBe(many);
     if (gateways === 1) expect(takings, 'once, and once more if it waited').toBe(2 * many - atOnce);
@@ -96,12 +102,35 @@ test.each([1, 2])(
   },
 );
 
+test('a callback that was called and finds its place taken is first again', async () => {
+  const waiting = () => redis.redis.zrange('oncebox:callbacks-held:slow', '0', '-1');
+  deliver();
+  await endMany();
+  await eventually(async () => expect(await waiting()).toHaveLength(many - atOnce));
+  const before = await waiting();
+  // As by another gateway, whose place is then taken by one that comes anew.
+  const [called = ''] = await redis.redis.zpopmin('oncebox:callbacks-held:slow');
+  await (await queue.getJob(called))?.promote();
+  await eventually(async () => expect(await waiting()).toHaveLength(many - atOnce));
+  expect(await waiting()).toEqual(before);
+});
+
 test('a turn that nobody called comes by itself', async () => {
+  // Nobody can be called: who waits cannot be written down there.
+  await redis.redis.set('oncebox:callbacks-held:slow', 'no sorted set');
+  deliver(1_000);
+  await endMany();
+  await eventually(() => expect(open).toHaveLength(atOnce));
+  await answerMany();
+  expect(taken.size).toBe(many);
+  expect(await redis.redis.get('oncebox:callbacks-held:slow')).toBe('no sorted set');
+});
+
+test('turns that nobody calls are minutes away, and not all of them come in one moment', async () => {
   deliver();
   await endMany();
   await eventually(async () => expect(await queue.getDelayedCount()).toBe(many - atOnce));
   const delays = (await queue.getDelayed()).map(({ delay }) => delay);
-  // Spread out: not all of them are taken in one moment.
   expect(Math.min(...delays)).toBeGreaterThan(60_000);
   expect(Math.max(...delays)).toBeLessThan(10 * 60_000);
   expect(Math.max(...delays) - Math.min(...delays)).toBeGreaterThan(60_000);

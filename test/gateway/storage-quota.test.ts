@@ -71,35 +71,57 @@ test('schedules count with their events, and one beyond the quota is refused', a
   expect(await usedBytes()).toBe(code);
 });
 
+async function letter(tenant: string, id: string, bytes = 30_000): Promise<void> {
+  const response = await gateway.postJson(
+    '/v1/run',
+    { runtime: 'node', code: '' },
+    { headers: { prefer: 'respond-async' } },
+  );
+  const { id: accepted } = (await response.json()) as { id: string };
+  const data = await redis.redis.hget(`oncebox:invocations:${accepted}`, 'data');
+  const job = { ...invocationJobSchema.parse(JSON.parse(data ?? '')), tenant };
+  const invocation = { ...forgotten(id), stdout: 'x'.repeat(bytes) };
+  const bounds = { kept: 100, keptMs: 60_000 };
+  await keepDeadLetter(redis.redis, { job, invocation, diedAtMs: Date.now(), attempts: 1 }, bounds);
+}
+const kept = async (tenant: string) =>
+  (await redis.redis.zrange(`oncebox:dead-of:${tenant}`, '0', '-1')).toSorted();
+
 test('dead letters count, and beyond the quota the oldest of that tenant give way', async () => {
-  const letter = async (tenant: string, id: string) => {
-    const response = await gateway.postJson(
-      '/v1/run',
-      { runtime: 'node', code: '' },
-      { headers: { prefer: 'respond-async' } },
-    );
-    const { id: accepted } = (await response.json()) as { id: string };
-    const data = await redis.redis.hget(`oncebox:invocations:${accepted}`, 'data');
-    const job = { ...invocationJobSchema.parse(JSON.parse(data ?? '')), tenant };
-    const invocation = { ...forgotten(id), stdout: 'x'.repeat(30_000) };
-    const bounds = {
-      kept: 100,
-      keptMs: 60_000,
-      makeFit: (of: string) => storage.fitDeadLetters(of, of === 'default' ? 100_000 : undefined),
-    };
-    await keepDeadLetter(redis.redis, { job, invocation, diedAtMs: Date.now(), attempts: 1 }, bounds);
-  };
   const { storage } = gateway.tenancy;
   await letter('other', 'inv_other');
   await letter('default', 'inv_0');
   expect(await usedBytes()).toBeGreaterThan(30_000);
   await allow(100_000);
-  for (const n of [1, 2, 3, 4]) await letter('default', `inv_${n}`);
-  const kept = async (tenant: string) =>
-    (await redis.redis.zrange(`oncebox:dead-of:${tenant}`, '0', '-1')).toSorted();
+  for (const n of [1, 2, 3, 4]) {
+    await letter('default', `inv_${n}`);
+    await storage.fitDeadLetters('default', 100_000, [`inv_${n}`]);
+  }
+  await storage.fitDeadLetters('other', undefined, ['inv_other']);
   expect(await kept('default')).toEqual(['inv_2', 'inv_3', 'inv_4']);
   expect(await usedBytes()).toBeLessThanOrEqual(100_000);
   expect(await kept('other')).toEqual(['inv_other']);
   expect(await redis.redis.zrange('oncebox:dead-at', '0', '-1')).toHaveLength(4);
   await expectRefused(await putSecret('A', 20_000));
+});
+
+test('no old dead letter goes where something else is too much; new ones are not kept', async () => {
+  const { storage } = gateway.tenancy;
+  await letter('default', 'inv_0');
+  await allow(150_000);
+  expect((await putSecret('A', 50_000)).status).toBe(201);
+  const makeFit = async (quota: number, ...newIds: string[]) => {
+    await storage.fitDeadLetters('default', quota, newIds);
+    return kept('default');
+  };
+  await letter('default', 'inv_1');
+  await letter('default', 'inv_2');
+  expect(await makeFit(40_000, 'inv_1', 'inv_2')).toEqual(['inv_0']);
+  expect(await makeFit(40_000)).toEqual(['inv_0']);
+  expect(await usedBytes()).toBeLessThan(120_000);
+  // One that is too large by itself pushes out none.
+  await letter('default', 'inv_3', 60_000);
+  expect(await makeFit(120_000, 'inv_3')).toEqual(['inv_0']);
+  await letter('default', 'inv_4', 60_000);
+  expect(await makeFit(150_000, 'inv_4')).toEqual(['inv_4']);
 });
