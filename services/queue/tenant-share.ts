@@ -1,6 +1,6 @@
 import type { Redis } from '../shared/redis.ts';
 import { fairTurn } from './fair-turn.ts';
-import { flowsKey, queueKey } from './job.ts';
+import { cancelledField, flowsKey, queueKey } from './job.ts';
 import { nodeKey, nodesKey } from './node-directory.ts';
 import { heldKey } from './slots.ts';
 
@@ -65,6 +65,8 @@ end
  */
 const holdScript = `${fairTurn}${holdForShare}${roomOf}
 if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[2] then return 'taken' end
+-- It ends at once; later, its worker would not know of it any more.
+if redis.call('HEXISTS', KEYS[1], '${cancelledField}') == 1 then return 'runs' end
 if roomOf(KEYS[2], KEYS[10], ARGV[5], ARGV[6], ARGV[3], ARGV[7], ARGV[1]) > 0 then return 'runs' end
 local job = redis.call('HMGET', KEYS[1], 'about', 'share')
 local priority = job[1] and cjson.decode(job[1]).priority

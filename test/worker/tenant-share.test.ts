@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
-import { cancelChannel } from '../../services/queue/job.ts';
+import { cancelChannel, cancelledField, queueKey } from '../../services/queue/job.ts';
 import { functionHashKey } from '../../services/registry/settings.ts';
 import { MemoryCapacity } from '../../services/worker/capacity.ts';
 import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
@@ -163,6 +163,18 @@ test('one that is held can be cancelled, and what it leaves is nothing', async (
     await vi.waitFor(async () => expect(await statusOf(id, 'a')).toBe('done'), patience);
   expect(worker.source.leased).toHaveLength(3);
   await vi.waitFor(nothingHeld, patience);
+});
+
+test('one that is cancelled while its worker takes it is not held, but ends', async () => {
+  const [, , , cancelled = ''] = await calls('a', 4);
+  await redis.redis.hset(queueKey(cancelled), cancelledField, 1);
+  const worker = await startWorker();
+  await settled(worker, 4, 0);
+  await redis.redis.publish(cancelChannel, cancelled);
+  await vi.waitFor(
+    async () => expect(await queue.get(cancelled, 'a')).toMatchObject({ outcome: { status: 'cancelled' } }),
+    patience,
+  );
 });
 
 test("what a tenant has held has the queue's bound, and takes no room of another's", async () => {
