@@ -36,8 +36,8 @@ end
 `;
 
 /**
- * `roomOf(active, nodes, jobs, node, tenant, own, id)`: how many more of the tenant may run, those that are active counted, but for `id`.
- * All but an eighth of all workers' places, or all but one; where workers have one place each, all.
+ * `roomOf(active, nodes, jobs, node, tenant, own, id)`: how many more of the tenant may run, those that are active counted, but for `id`;
+ * no more than none. All but an eighth of all workers' places, or all but one; where workers have one place each, all.
  */
 const roomOf = `
 local function roomOf(active, nodes, jobs, node, tenant, own, id)
@@ -49,6 +49,7 @@ local function roomOf(active, nodes, jobs, node, tenant, own, id)
   places = math.max(places, tonumber(own))
   local room = places > 1 and places - math.max(1, math.floor(places / 8)) or places
   for _, other in ipairs(redis.call('LRANGE', active, 0, -1)) do
+    if room <= 0 then return 0 end
     if other ~= id then
       local about = redis.call('HGET', jobs .. other, 'about')
       if about and cjson.decode(about).tenant == tenant then room = room - 1 end

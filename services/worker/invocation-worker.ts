@@ -82,7 +82,11 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     const tenant = tenantOf(job);
     const told = new Promise<void>((tell) => held.set(id, { token, tenant, tell }));
     try {
-      if (!(await mayRun(id, token, tenant))) throw new WaitingError();
+      if (!(await mayRun(id, token, tenant))) {
+        // Nobody is let in for one that is held itself.
+        held.delete(id);
+        throw new WaitingError();
+      }
       const taken = { id, data: job.data, enqueuedAt: job.timestamp, told, attempt: job.attemptsMade + 1 };
       const invocation = await processInvocation({ ...taken, mayStartLater: true }, deps).catch(
         (error: unknown) => startLater(job, token, error),

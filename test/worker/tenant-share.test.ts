@@ -4,10 +4,12 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
 import { cancelChannel, cancelledField, queueKey } from '../../services/queue/job.ts';
+import { sharedTenantsKey, shareHeldKey } from '../../services/queue/tenant-share.ts';
 import { functionHashKey } from '../../services/registry/settings.ts';
 import { MemoryCapacity } from '../../services/worker/capacity.ts';
 import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
 import { Runs } from '../../services/worker/runs.ts';
+import { createTenantShare } from '../../services/worker/tenant-share.ts';
 import { FakeSandbox } from '../pool/fake-sandbox.ts';
 import { useRedis } from '../support/redis.ts';
 import { snippetRequest } from '../support/snippet-request.ts';
@@ -134,6 +136,48 @@ test('one that ends lets the next in at once', async () => {
     worker.running()[0]?.end();
   }
   await settled(worker, 3, 0);
+});
+
+/** Scripts that let in who is held. */
+function letIns() {
+  const spy = vi.spyOn(redis.redis, 'eval');
+  undo.push(() => spy.mockRestore());
+  return () => spy.mock.calls.filter(([script]) => String(script).includes("'ZPOPMIN'")).length;
+}
+
+test('that one is held lets nobody in, and costs no question', async () => {
+  const asked = letIns();
+  const sweeps = vi.spyOn(redis.redis, 'smembers');
+  undo.push(() => sweeps.mockRestore());
+  const worker = await startWorker({ intervalMs: 600_000 });
+  await vi.waitFor(() => expect(sweeps).toHaveBeenCalledWith(sharedTenantsKey), patience);
+  await calls('a', 4);
+  await settled(worker, 3, 1);
+  worker.running()[0]?.end();
+  await settled(worker, 3, 0);
+  expect(asked()).toBe(1);
+});
+
+test('many that end at once let in as many, with two questions to Redis', async () => {
+  for (let at = 0; at < 13; at++) {
+    await redis.redis.hset(queueKey(`held-${at}`), 'about', JSON.stringify({ tenant: 'a' }));
+    for (const key of ['oncebox:held', shareHeldKey('a')]) await redis.redis.zadd(key, at, `held-${at}`);
+  }
+  await redis.redis.sadd(sharedTenantsKey, 'a');
+  let isShared = true;
+  const share = createTenantShare({
+    ...{ redis: redis.redis, places: 4, isShared: () => isShared, countOf: () => 4 },
+    onError: (error) => {
+      throw error;
+    },
+  });
+  await share.sweep();
+  expect(await held()).toBe(10);
+  isShared = false;
+  const asked = letIns();
+  for (let ended = 0; ended < 6; ended++) share.ended('a');
+  await vi.waitFor(async () => expect(await held()).toBe(4), patience);
+  expect(asked()).toBe(2);
 });
 
 test('what is held goes in the order of its priorities', async () => {
