@@ -221,12 +221,13 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         const wasAway = performance.now() - lookedAtMs > intervalMs + lockMs / 2;
         lookedAtMs = performance.now();
         if (!wasAway) await worker.backend.moveStalledJobsToWait();
-        await sweepSlots(redis);
-        await share.sweep();
-        await records.sweep();
       } catch (error) {
         complain(error);
       }
+      // One that fails again and again is not to keep the others from their turn.
+      await sweepSlots(redis).catch(complain);
+      await share.sweep().catch(complain);
+      await records.sweep().catch(complain);
       await delay(intervalMs, undefined, { signal: closing.signal, ref: false }).catch(() => {});
     }
   }

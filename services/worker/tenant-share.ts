@@ -97,7 +97,7 @@ export function createTenantShare(options: TenantShareOptions): TenantShare {
     async sweep() {
       for (const tenant of await tenantsHeld(redis)) {
         crowded.add(tenant);
-        await letIn(tenant);
+        await letIn(tenant).catch(onError);
       }
     },
   };

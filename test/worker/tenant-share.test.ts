@@ -333,6 +333,20 @@ test("where there is no other tenant all places are the one's, and who is held i
   await settled(worker, 4, 0);
 });
 
+test('what cannot be swept keeps nobody from being let in', async () => {
+  let isShared = true;
+  const worker = await startWorker({ isShared: () => isShared });
+  await calls('a', 4);
+  await settled(worker, 3, 1);
+  await redis.redis.sadd('oncebox:capped', 'b:f');
+  await redis.redis.set('oncebox:slots:b:f', 'no set');
+  const broken = Array.from({ length: 20 }, (_, at) => `broken-${at}`);
+  await redis.redis.sadd(sharedTenantsKey, ...broken);
+  for (const tenant of broken) await redis.redis.set(shareHeldKey(tenant), 'no set');
+  isShared = false;
+  await settled(worker, 4, 0);
+});
+
 test('one of a kind that this release does not know, or of an earlier one, is held as any other', async () => {
   const called = await calls('a', 6);
   for (const [at, id] of called.entries()) {
