@@ -103,9 +103,10 @@ while count > 0 do
   local id = redis.call('ZPOPMIN', KEYS[1])[1]
   if not id then break end
   redis.call('ZREM', KEYS[3], id)
-  local about = redis.call('HGET', ARGV[2] .. id, 'about')
-  if about then
-    local priority = cjson.decode(about).priority or 'normal'
+  if redis.call('EXISTS', ARGV[2] .. id) == 1 then
+    -- One of an older release may have none.
+    local about = redis.call('HGET', ARGV[2] .. id, 'about')
+    local priority = about and cjson.decode(about).priority or 'normal'
     local flow = ARGV[1] .. '/' .. priority
     local cost = priority == 'high' and 1 or priority == 'low' and 6 or 2
     local flows = redis.call('HMGET', KEYS[8], 'top', flow)

@@ -362,6 +362,18 @@ test('one of a kind that this release does not know, or of an earlier one, is he
     }, patience);
 });
 
+test('one of which its job does not say what lists tell, as of an older release, is let in too', async () => {
+  const [, , , called = ''] = await calls('a', 4);
+  await redis.redis.hdel(queueKey(called), 'about');
+  const worker = await startWorker();
+  await settled(worker, 3, 1);
+  worker.running()[0]?.end();
+  await settled(worker, 3, 0);
+  worker.running()[2]?.end();
+  await vi.waitFor(async () => expect(await statusOf(called, 'a')).toBe('done'), patience);
+  await vi.waitFor(nothingHeld, patience);
+});
+
 test('a worker with one place gives it to whoever comes', async () => {
   const worker = await startWorker({ concurrency: 1 });
   await calls('a', 2);
