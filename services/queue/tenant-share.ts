@@ -9,7 +9,7 @@ import { heldKey } from './slots.ts';
  * every place taken by programs that run for long. A worker that takes one too many puts it out of workers' sight, and
  * lets one in again when one of that tenant ends. What comes while some are held is held right away, behind them.
  *   oncebox:share-held:<tenant>    sorted set of ids, as the queue is: tenants' priorities count here too
- *   oncebox:share-flows:<tenant>   hash: the tags of its flows among these
+ *   oncebox:share-flows:<tenant>   hash: the tags of its flows among these, and `count`, how many have come
  *   oncebox:share-held             set of tenants that have some
  * All of them are in `oncebox:held` (slots.ts) too.
  */
@@ -18,18 +18,20 @@ export const shareFlowsKey = (tenant: string) => `oncebox:share-flows:${tenant}`
 export const sharedTenantsKey = 'oncebox:share-held';
 
 /**
- * For scripts, after `fairTurn`: `holdForShare(held, flows, counter, all, tenants, tenant, id, priority, now, isAgain)`. Who was let in and
+ * For scripts, after `fairTurn`: `holdForShare(held, flows, all, tenants, tenant, id, priority, now, isAgain)`. Who was let in and
  * found no place after all goes before all others.
  */
 export const holdForShare = `
 local costs = { high = 1, normal = 2, low = 6 }
-local function holdForShare(held, flows, counter, all, tenants, tenant, id, priority, now, isAgain)
+local function holdForShare(held, flows, all, tenants, tenant, id, priority, now, isAgain)
   local flow = tenant .. '/' .. priority
   local tags = redis.call('HMGET', flows, 'top', flow)
   local top, last = tonumber(tags[1]) or 0, tonumber(tags[2]) or 0
   local virtual = virtualTime(held, top)
   local tag = isAgain and math.max(0, virtual) or giveTag(flows, flow, costs[priority], virtual, last, top)
-  redis.call('ZADD', held, string.format('%.0f', tag * unit + redis.call('INCR', counter) % unit), id)
+  -- BullMQ's own counter begins anew whenever its queue is empty.
+  local count = redis.call('HINCRBY', flows, 'count', 1)
+  redis.call('ZADD', held, string.format('%.0f', tag * unit + count % unit), id)
   redis.call('ZADD', all, now, id)
   redis.call('SADD', tenants, tenant)
 end
@@ -61,14 +63,14 @@ end
 
 /**
  * Holds a job that its worker has just taken and not begun, if its tenant has its share, and gives its flow its turn back. No attempt of it is counted.
- * KEYS: job, active, stalled, flows, counter, held of the tenant, their flows, all held, tenants, nodes. ARGV: id, token,
+ * KEYS: job, active, stalled, flows, held of the tenant, their flows, all held, tenants, nodes. ARGV: id, token,
  * tenant, Unix time in ms, prefix of job keys, of nodes' keys, this worker's places. Returns `held`, `runs`, or `taken` when it is not the token's.
  */
 const holdScript = `${fairTurn}${holdForShare}${roomOf}
 if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[2] then return 'taken' end
 -- It ends at once; later, its worker would not know of it any more.
 if redis.call('HEXISTS', KEYS[1], '${cancelledField}') == 1 then return 'runs' end
-if roomOf(KEYS[2], KEYS[10], ARGV[5], ARGV[6], ARGV[3], ARGV[7], ARGV[1]) > 0 then return 'runs' end
+if roomOf(KEYS[2], KEYS[9], ARGV[5], ARGV[6], ARGV[3], ARGV[7], ARGV[1]) > 0 then return 'runs' end
 local job = redis.call('HMGET', KEYS[1], 'about', 'share')
 local priority = job[1] and cjson.decode(job[1]).priority
 -- A newer gateway may have others.
@@ -81,7 +83,7 @@ local flow = ARGV[3] .. '/' .. priority
 if (tonumber(redis.call('HGET', KEYS[4], flow)) or 0) > costs[priority] then
   redis.call('HINCRBY', KEYS[4], flow, -costs[priority])
 end
-holdForShare(KEYS[6], KEYS[7], KEYS[5], KEYS[8], KEYS[9], ARGV[3], ARGV[1], priority, ARGV[4], job[2])
+holdForShare(KEYS[5], KEYS[6], KEYS[7], KEYS[8], ARGV[3], ARGV[1], priority, ARGV[4], job[2])
 return 'held'`;
 
 /**
@@ -141,7 +143,6 @@ export async function holdIfCrowded(
   const keys = [
     ...[id, 'active', 'stalled'].map(queueKey),
     flowsKey,
-    queueKey('pc'),
     shareHeldKey(tenant),
     shareFlowsKey(tenant),
     heldKey,

@@ -195,6 +195,19 @@ test('what is held goes in the order of its priorities', async () => {
   expect(later.filter((name) => name === 'high').length).toBeGreaterThanOrEqual(5);
 });
 
+test('of two that are held and whose turn is the same, the first goes first, though the queue was empty in between', async () => {
+  const worker = await startWorker();
+  await calls('a', 4);
+  await settled(worker, 3, 1);
+  await redis.redis.set(queueKey('pc'), 1000);
+  const normal = await call('a');
+  await redis.redis.del(queueKey('pc'));
+  const high: string[] = [];
+  while (high.length < 3) high.push(await call('a', { priority: 'high' }));
+  const order = await redis.redis.zrange(shareHeldKey('a'), '1', '-1');
+  expect(order).toEqual([high[0], high[1], normal, high[2]]);
+});
+
 test('one that is held can be cancelled, and what it leaves is nothing', async () => {
   const worker = await startWorker();
   const called = await calls('a', 5);
