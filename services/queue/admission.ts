@@ -134,7 +134,7 @@ else
 end
 if cap and not isHeld then redis.call('HSET', KEYS[6], 'progress', 1) end
 if isCrowded then
-  holdForShare(KEYS[16], KEYS[17], KEYS[5], KEYS[14], KEYS[18], ARGV[14], id, ARGV[15], ARGV[8])
+  holdForShare(KEYS[16], KEYS[17], KEYS[14], KEYS[18], ARGV[14], id, ARGV[15], ARGV[8])
 end
 redis.call('ZADD', KEYS[10], ARGV[8], id)
 redis.call('ZREMRANGEBYRANK', KEYS[10], 0, -1 - ARGV[10])

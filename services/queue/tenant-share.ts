@@ -1,6 +1,6 @@
 import type { Redis } from '../shared/redis.ts';
 import { fairTurn } from './fair-turn.ts';
-import { flowsKey, queueKey } from './job.ts';
+import { cancelledField, flowsKey, queueKey } from './job.ts';
 import { nodeKey, nodesKey } from './node-directory.ts';
 import { heldKey } from './slots.ts';
 
@@ -9,7 +9,7 @@ import { heldKey } from './slots.ts';
  * every place taken by programs that run for long. A worker that takes one too many puts it out of workers' sight, and
  * lets one in again when one of that tenant ends. What comes while some are held is held right away, behind them.
  *   oncebox:share-held:<tenant>    sorted set of ids, as the queue is: tenants' priorities count here too
- *   oncebox:share-flows:<tenant>   hash: the tags of its flows among these
+ *   oncebox:share-flows:<tenant>   hash: the tags of its flows among these, and `count`, how many have come
  *   oncebox:share-held             set of tenants that have some
  * All of them are in `oncebox:held` (slots.ts) too.
  */
@@ -18,26 +18,28 @@ export const shareFlowsKey = (tenant: string) => `oncebox:share-flows:${tenant}`
 export const sharedTenantsKey = 'oncebox:share-held';
 
 /**
- * For scripts, after `fairTurn`: `holdForShare(held, flows, counter, all, tenants, tenant, id, priority, now, isAgain)`. Who was let in and
+ * For scripts, after `fairTurn`: `holdForShare(held, flows, all, tenants, tenant, id, priority, now, isAgain)`. Who was let in and
  * found no place after all goes before all others.
  */
 export const holdForShare = `
 local costs = { high = 1, normal = 2, low = 6 }
-local function holdForShare(held, flows, counter, all, tenants, tenant, id, priority, now, isAgain)
+local function holdForShare(held, flows, all, tenants, tenant, id, priority, now, isAgain)
   local flow = tenant .. '/' .. priority
   local tags = redis.call('HMGET', flows, 'top', flow)
   local top, last = tonumber(tags[1]) or 0, tonumber(tags[2]) or 0
   local virtual = virtualTime(held, top)
   local tag = isAgain and math.max(0, virtual) or giveTag(flows, flow, costs[priority], virtual, last, top)
-  redis.call('ZADD', held, string.format('%.0f', tag * unit + redis.call('INCR', counter) % unit), id)
+  -- BullMQ's own counter begins anew whenever its queue is empty.
+  local count = redis.call('HINCRBY', flows, 'count', 1)
+  redis.call('ZADD', held, string.format('%.0f', tag * unit + count % unit), id)
   redis.call('ZADD', all, now, id)
   redis.call('SADD', tenants, tenant)
 end
 `;
 
 /**
- * `roomOf(active, nodes, jobs, node, tenant, own, id)`: how many more of the tenant may run, those that are active counted, but for `id`.
- * All but an eighth of all workers' places, or all but one; where workers have one place each, all.
+ * `roomOf(active, nodes, jobs, node, tenant, own, id)`: how many more of the tenant may run, those that are active counted, but for `id`;
+ * no more than none. All but an eighth of all workers' places, or all but one; where workers have one place each, all.
  */
 const roomOf = `
 local function roomOf(active, nodes, jobs, node, tenant, own, id)
@@ -49,6 +51,7 @@ local function roomOf(active, nodes, jobs, node, tenant, own, id)
   places = math.max(places, tonumber(own))
   local room = places > 1 and places - math.max(1, math.floor(places / 8)) or places
   for _, other in ipairs(redis.call('LRANGE', active, 0, -1)) do
+    if room <= 0 then return 0 end
     if other ~= id then
       local about = redis.call('HGET', jobs .. other, 'about')
       if about and cjson.decode(about).tenant == tenant then room = room - 1 end
@@ -60,12 +63,14 @@ end
 
 /**
  * Holds a job that its worker has just taken and not begun, if its tenant has its share, and gives its flow its turn back. No attempt of it is counted.
- * KEYS: job, active, stalled, flows, counter, held of the tenant, their flows, all held, tenants, nodes. ARGV: id, token,
+ * KEYS: job, active, stalled, flows, held of the tenant, their flows, all held, tenants, nodes. ARGV: id, token,
  * tenant, Unix time in ms, prefix of job keys, of nodes' keys, this worker's places. Returns `held`, `runs`, or `taken` when it is not the token's.
  */
 const holdScript = `${fairTurn}${holdForShare}${roomOf}
 if redis.call('GET', KEYS[1] .. ':lock') ~= ARGV[2] then return 'taken' end
-if roomOf(KEYS[2], KEYS[10], ARGV[5], ARGV[6], ARGV[3], ARGV[7], ARGV[1]) > 0 then return 'runs' end
+-- It ends at once; later, its worker would not know of it any more.
+if redis.call('HEXISTS', KEYS[1], '${cancelledField}') == 1 then return 'runs' end
+if roomOf(KEYS[2], KEYS[9], ARGV[5], ARGV[6], ARGV[3], ARGV[7], ARGV[1]) > 0 then return 'runs' end
 local job = redis.call('HMGET', KEYS[1], 'about', 'share')
 local priority = job[1] and cjson.decode(job[1]).priority
 -- A newer gateway may have others.
@@ -78,7 +83,7 @@ local flow = ARGV[3] .. '/' .. priority
 if (tonumber(redis.call('HGET', KEYS[4], flow)) or 0) > costs[priority] then
   redis.call('HINCRBY', KEYS[4], flow, -costs[priority])
 end
-holdForShare(KEYS[6], KEYS[7], KEYS[5], KEYS[8], KEYS[9], ARGV[3], ARGV[1], priority, ARGV[4], job[2])
+holdForShare(KEYS[5], KEYS[6], KEYS[7], KEYS[8], ARGV[3], ARGV[1], priority, ARGV[4], job[2])
 return 'held'`;
 
 /**
@@ -100,9 +105,10 @@ while count > 0 do
   local id = redis.call('ZPOPMIN', KEYS[1])[1]
   if not id then break end
   redis.call('ZREM', KEYS[3], id)
-  local about = redis.call('HGET', ARGV[2] .. id, 'about')
-  if about then
-    local priority = cjson.decode(about).priority or 'normal'
+  if redis.call('EXISTS', ARGV[2] .. id) == 1 then
+    -- One of an older release may have none.
+    local about = redis.call('HGET', ARGV[2] .. id, 'about')
+    local priority = about and cjson.decode(about).priority or 'normal'
     local flow = ARGV[1] .. '/' .. priority
     local cost = priority == 'high' and 1 or priority == 'low' and 6 or 2
     local flows = redis.call('HMGET', KEYS[8], 'top', flow)
@@ -137,7 +143,6 @@ export async function holdIfCrowded(
   const keys = [
     ...[id, 'active', 'stalled'].map(queueKey),
     flowsKey,
-    queueKey('pc'),
     shareHeldKey(tenant),
     shareFlowsKey(tenant),
     heldKey,

@@ -83,7 +83,11 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
     const tenant = tenantOf(job);
     const told = new Promise<void>((tell) => held.set(id, { token, tenant, tell }));
     try {
-      if (!(await mayRun(id, token, tenant))) throw new WaitingError();
+      if (!(await mayRun(id, token, tenant))) {
+        // Nobody is let in for one that is held itself.
+        held.delete(id);
+        throw new WaitingError();
+      }
       const taken = { id, data: job.data, enqueuedAt: job.timestamp, told, attempt: job.attemptsMade + 1 };
       const invocation = await processInvocation({ ...taken, mayStartLater: true }, deps).catch(
         (error: unknown) => startLater(job, token, error),
@@ -220,12 +224,13 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
         const wasAway = performance.now() - lookedAtMs > intervalMs + lockMs / 2;
         lookedAtMs = performance.now();
         if (!wasAway) await worker.backend.moveStalledJobsToWait();
-        await sweepSlots(redis);
-        await share.sweep();
-        await records.sweep();
       } catch (error) {
         complain(error);
       }
+      // One that fails again and again is not to keep the others from their turn.
+      await sweepSlots(redis).catch(complain);
+      await share.sweep().catch(complain);
+      await records.sweep().catch(complain);
       await delay(intervalMs, undefined, { signal: closing.signal, ref: false }).catch(() => {});
     }
   }

@@ -3,11 +3,13 @@ import { once } from 'node:events';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
-import { cancelChannel } from '../../services/queue/job.ts';
+import { cancelChannel, cancelledField, queueKey } from '../../services/queue/job.ts';
+import { sharedTenantsKey, shareHeldKey } from '../../services/queue/tenant-share.ts';
 import { functionHashKey } from '../../services/registry/settings.ts';
 import { MemoryCapacity } from '../../services/worker/capacity.ts';
 import { createInvocationWorker } from '../../services/worker/invocation-worker.ts';
 import { Runs } from '../../services/worker/runs.ts';
+import { createTenantShare } from '../../services/worker/tenant-share.ts';
 import { FakeSandbox } from '../pool/fake-sandbox.ts';
 import { useRedis } from '../support/redis.ts';
 import { snippetRequest } from '../support/snippet-request.ts';
@@ -136,6 +138,48 @@ test('one that ends lets the next in at once', async () => {
   await settled(worker, 3, 0);
 });
 
+/** Scripts that let in who is held. */
+function letIns() {
+  const spy = vi.spyOn(redis.redis, 'eval');
+  undo.push(() => spy.mockRestore());
+  return () => spy.mock.calls.filter(([script]) => String(script).includes("'ZPOPMIN'")).length;
+}
+
+test('that one is held lets nobody in, and costs no question', async () => {
+  const asked = letIns();
+  const sweeps = vi.spyOn(redis.redis, 'smembers');
+  undo.push(() => sweeps.mockRestore());
+  const worker = await startWorker({ intervalMs: 600_000 });
+  await vi.waitFor(() => expect(sweeps).toHaveBeenCalledWith(sharedTenantsKey), patience);
+  await calls('a', 4);
+  await settled(worker, 3, 1);
+  worker.running()[0]?.end();
+  await settled(worker, 3, 0);
+  expect(asked()).toBe(1);
+});
+
+test('many that end at once let in as many, with two questions to Redis', async () => {
+  for (let at = 0; at < 13; at++) {
+    await redis.redis.hset(queueKey(`held-${at}`), 'about', JSON.stringify({ tenant: 'a' }));
+    for (const key of ['oncebox:held', shareHeldKey('a')]) await redis.redis.zadd(key, at, `held-${at}`);
+  }
+  await redis.redis.sadd(sharedTenantsKey, 'a');
+  let isShared = true;
+  const share = createTenantShare({
+    ...{ redis: redis.redis, places: 4, isShared: () => isShared, countOf: () => 4 },
+    onError: (error) => {
+      throw error;
+    },
+  });
+  await share.sweep();
+  expect(await held()).toBe(10);
+  isShared = false;
+  const asked = letIns();
+  for (let ended = 0; ended < 6; ended++) share.ended('a');
+  await vi.waitFor(async () => expect(await held()).toBe(4), patience);
+  expect(asked()).toBe(2);
+});
+
 test('what is held goes in the order of its priorities', async () => {
   const worker = await startWorker();
   await calls('a', 4);
@@ -151,6 +195,19 @@ test('what is held goes in the order of its priorities', async () => {
   expect(later.filter((name) => name === 'high').length).toBeGreaterThanOrEqual(5);
 });
 
+test('of two that are held and whose turn is the same, the first goes first, though the queue was empty in between', async () => {
+  const worker = await startWorker();
+  await calls('a', 4);
+  await settled(worker, 3, 1);
+  await redis.redis.set(queueKey('pc'), 1000);
+  const normal = await call('a');
+  await redis.redis.del(queueKey('pc'));
+  const high: string[] = [];
+  while (high.length < 3) high.push(await call('a', { priority: 'high' }));
+  const order = await redis.redis.zrange(shareHeldKey('a'), '1', '-1');
+  expect(order).toEqual([high[0], high[1], normal, high[2]]);
+});
+
 test('one that is held can be cancelled, and what it leaves is nothing', async () => {
   const worker = await startWorker();
   const called = await calls('a', 5);
@@ -163,6 +220,18 @@ test('one that is held can be cancelled, and what it leaves is nothing', async (
     await vi.waitFor(async () => expect(await statusOf(id, 'a')).toBe('done'), patience);
   expect(worker.source.leased).toHaveLength(3);
   await vi.waitFor(nothingHeld, patience);
+});
+
+test('one that is cancelled while its worker takes it is not held, but ends', async () => {
+  const [, , , cancelled = ''] = await calls('a', 4);
+  await redis.redis.hset(queueKey(cancelled), cancelledField, 1);
+  const worker = await startWorker();
+  await settled(worker, 4, 0);
+  await redis.redis.publish(cancelChannel, cancelled);
+  await vi.waitFor(
+    async () => expect(await queue.get(cancelled, 'a')).toMatchObject({ outcome: { status: 'cancelled' } }),
+    patience,
+  );
 });
 
 test("what a tenant has held has the queue's bound, and takes no room of another's", async () => {
@@ -277,6 +346,20 @@ test("where there is no other tenant all places are the one's, and who is held i
   await settled(worker, 4, 0);
 });
 
+test('what cannot be swept keeps nobody from being let in', async () => {
+  let isShared = true;
+  const worker = await startWorker({ isShared: () => isShared });
+  await calls('a', 4);
+  await settled(worker, 3, 1);
+  await redis.redis.sadd('oncebox:capped', 'b:f');
+  await redis.redis.set('oncebox:slots:b:f', 'no set');
+  const broken = Array.from({ length: 20 }, (_, at) => `broken-${at}`);
+  await redis.redis.sadd(sharedTenantsKey, ...broken);
+  for (const tenant of broken) await redis.redis.set(shareHeldKey(tenant), 'no set');
+  isShared = false;
+  await settled(worker, 4, 0);
+});
+
 test('one of a kind that this release does not know, or of an earlier one, is held as any other', async () => {
   const called = await calls('a', 6);
   for (const [at, id] of called.entries()) {
@@ -290,6 +373,18 @@ test('one of a kind that this release does not know, or of an earlier one, is he
       worker.running()[0]?.end();
       expect(await statusOf(id, 'a')).toBe('done');
     }, patience);
+});
+
+test('one of which its job does not say what lists tell, as of an older release, is let in too', async () => {
+  const [, , , called = ''] = await calls('a', 4);
+  await redis.redis.hdel(queueKey(called), 'about');
+  const worker = await startWorker();
+  await settled(worker, 3, 1);
+  worker.running()[0]?.end();
+  await settled(worker, 3, 0);
+  worker.running()[2]?.end();
+  await vi.waitFor(async () => expect(await statusOf(called, 'a')).toBe('done'), patience);
+  await vi.waitFor(nothingHeld, patience);
 });
 
 test('a worker with one place gives it to whoever comes', async () => {
