@@ -1,9 +1,11 @@
 import { type Context, Hono } from 'hono';
 import { deadLetterQuerySchema } from '../../../sdk/contract/dead-letter.ts';
+import type { Invocation } from '../../../sdk/contract/invocation.ts';
 import { deadLetterOf, type StoredDeadLetter } from '../../queue/dead-letters.ts';
 import { redriveOnce } from '../../queue/idempotency.ts';
 import { isInvocationId, newInvocationId } from '../../queue/invocation-id.ts';
 import type { InvocationRequest } from '../../queue/invocation-queue.ts';
+import { unfinishedInvocation } from '../../queue/record.ts';
 import { PlatformError } from '../../shared/platform-error.ts';
 import { accept } from '../accept.ts';
 import type { GatewayDeps, GatewayEnv } from '../deps.ts';
@@ -31,9 +33,9 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     return { ...again, tenant, callback, priority, redriveOf: invocation.id };
   }
 
-  async function accepted(c: Context<GatewayEnv>, id: string): Promise<Response> {
-    const invocation = await queue.get(id, c.get('tenant'));
+  function accepted(c: Context<GatewayEnv>, invocation: Invocation | undefined): Response {
     if (!invocation) throw noDeadLetter();
+    const { id } = invocation;
     const headers = { location: `/v1/invocations/${id}`, 'oncebox-invocation-id': id };
     return c.json(invocation, 202, headers);
   }
@@ -58,7 +60,7 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
       const once = redriveOnce(tenant, deadId);
       // Asked for a second time, the dead letter is gone, and what runs in its place is known.
       const before = isInvocationId(deadId) ? await queue.knownTo(once) : undefined;
-      if (before !== undefined) return accepted(c, before);
+      if (before !== undefined) return accepted(c, await queue.get(before, tenant));
       const letter = await known(tenant, deadId);
       const id = newInvocationId();
       const origin = { requestId: c.get('requestId'), trace: c.get('span').context };
@@ -66,7 +68,12 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
       // Who was to be told of the first one's end is told of this one's.
       const acceptedId = await accept(deps, id, job, once);
       await deadLetters.remove(tenant, deadId);
-      return accepted(c, acceptedId);
+      // As it was when it was accepted; one that was redriven by another request may have got on.
+      const isOurs = acceptedId === id;
+      return accepted(
+        c,
+        isOurs ? unfinishedInvocation(id, job, 'queued') : await queue.get(acceptedId, tenant),
+      );
     });
 }
 
