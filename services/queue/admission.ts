@@ -1,8 +1,8 @@
 import { Job, Queue } from 'bullmq';
 import type { Invocation } from '../../sdk/contract/invocation.ts';
-import { defaultPriority, type Priority } from '../../sdk/contract/invocation-options.ts';
+import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
 import type { Redis } from '../shared/redis.ts';
-import { fairTurn } from './fair-turn.ts';
+import { costs, fairTurn } from './fair-turn.ts';
 import { type Idempotency, idempotencyIndexKey, idempotencyTtlMs } from './idempotency.ts';
 import { tenantListKey } from './invocation-list.ts';
 import {
@@ -22,8 +22,6 @@ import { holdForShare, sharedTenantsKey, shareFlowsKey, shareHeldKey } from './t
  * is later, and the cost. So a flow that has nothing waiting comes right behind the next one, however many others have.
  */
 
-/** What one turn costs a flow: of two that always wait, one gets as many turns more as it pays less. */
-export const costs: Record<Priority, number> = { high: 1, normal: 2, low: 6 };
 /** BullMQ's greatest; ours is never in the way of a head, for the script that follows gives the tag. */
 const untagged = 2_097_151;
 

@@ -1,7 +1,8 @@
 import type { Invocation } from '../../sdk/contract/invocation.ts';
 import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
 import type { Redis } from '../shared/redis.ts';
-import { costs, flowOf } from './admission.ts';
+import { flowOf } from './admission.ts';
+import { costs } from './fair-turn.ts';
 import {
   cancelledField,
   cancelledIndexKey,

@@ -1,7 +1,7 @@
 import { defaultPriority } from '../../sdk/contract/invocation-options.ts';
 import type { Redis } from '../shared/redis.ts';
-import { costs, flowOf } from './admission.ts';
-import { fairTurn } from './fair-turn.ts';
+import { flowOf } from './admission.ts';
+import { costs, fairTurn } from './fair-turn.ts';
 import { cancelledField, flowsKey, type InvocationJob, queueKey } from './job.ts';
 
 /**

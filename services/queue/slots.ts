@@ -1,6 +1,6 @@
 import { functionHashKey } from '../registry/settings.ts';
 import type { Redis } from '../shared/redis.ts';
-import { fairTurn } from './fair-turn.ts';
+import { fairTurn, letOneIn } from './fair-turn.ts';
 import { flowsKey, type InvocationJob, queueKey } from './job.ts';
 
 /*
@@ -47,7 +47,7 @@ end`;
  * KEYS: hash with the settings, slots, held of the function, all held, capped, flows, prioritized, marker, priority counter.
  * ARGV: name among the capped, prefix of job keys, tenant, Unix time in ms, id that is over, or empty: then all are looked at.
  */
-const letInScript = `${capOf}${fairTurn}
+const letInScript = `${capOf}${fairTurn}${letOneIn}
 if ARGV[5] ~= '' then
   if redis.call('ZREM', KEYS[2], ARGV[5]) == 0 then return 0 end
 else
@@ -63,18 +63,9 @@ while count < free and count < 100 do
   local id = redis.call('ZPOPMIN', KEYS[3])[1]
   if not id then break end
   redis.call('ZREM', KEYS[4], id)
-  local about = redis.call('HGET', ARGV[2] .. id, 'about')
-  if about then
-    local priority = cjson.decode(about).priority or 'normal'
-    local flow = ARGV[3] .. '/' .. priority
-    local cost = priority == 'high' and 1 or priority == 'low' and 6 or 2
-    local flows = redis.call('HMGET', KEYS[6], 'top', flow)
-    local top, last = tonumber(flows[1]) or 0, tonumber(flows[2]) or 0
-    local tag = giveTag(KEYS[6], flow, cost, virtualTime(KEYS[7], top), last, top)
-    redis.call('HSET', ARGV[2] .. id, 'priority', tag, 'progress', 1)
+  if letOneIn(ARGV[2] .. id, id, ARGV[3], KEYS[6], KEYS[7], KEYS[9], KEYS[8]) then
+    redis.call('HSET', ARGV[2] .. id, 'progress', 1)
     redis.call('ZADD', KEYS[2], ARGV[4], id)
-    redis.call('ZADD', KEYS[7], string.format('%.0f', tag * unit + redis.call('INCR', KEYS[9]) % unit), id)
-    redis.call('ZADD', KEYS[8], 0, '0')
     count = count + 1
   end
 end

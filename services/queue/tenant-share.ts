@@ -1,5 +1,5 @@
 import type { Redis } from '../shared/redis.ts';
-import { fairTurn } from './fair-turn.ts';
+import { fairTurn, letOneIn } from './fair-turn.ts';
 import { cancelledField, flowsKey, queueKey } from './job.ts';
 import { nodeKey, nodesKey } from './node-directory.ts';
 import { heldKey } from './slots.ts';
@@ -22,7 +22,6 @@ export const sharedTenantsKey = 'oncebox:share-held';
  * found no place after all goes before all others.
  */
 export const holdForShare = `
-local costs = { high = 1, normal = 2, low = 6 }
 local function holdForShare(held, flows, all, tenants, tenant, id, priority, now, isAgain)
   local flow = tenant .. '/' .. priority
   local tags = redis.call('HMGET', flows, 'top', flow)
@@ -91,7 +90,7 @@ return 'held'`;
  * KEYS: held of the tenant, their flows, all held, tenants, active, nodes, prioritized, flows, counter, marker. ARGV: tenant,
  * prefix of job keys, of nodes' keys, this worker's places, how many at most, 1 where nobody shares: then all may. Returns how many are still held.
  */
-const letInScript = `${fairTurn}${roomOf}
+const letInScript = `${fairTurn}${letOneIn}${roomOf}
 local count = tonumber(ARGV[5])
 if ARGV[6] ~= '1' and redis.call('EXISTS', KEYS[1]) == 1 then
   local room = roomOf(KEYS[5], KEYS[6], ARGV[2], ARGV[3], ARGV[1], ARGV[4], '')
@@ -105,18 +104,8 @@ while count > 0 do
   local id = redis.call('ZPOPMIN', KEYS[1])[1]
   if not id then break end
   redis.call('ZREM', KEYS[3], id)
-  if redis.call('EXISTS', ARGV[2] .. id) == 1 then
-    -- One of an older release may have none.
-    local about = redis.call('HGET', ARGV[2] .. id, 'about')
-    local priority = about and cjson.decode(about).priority or 'normal'
-    local flow = ARGV[1] .. '/' .. priority
-    local cost = priority == 'high' and 1 or priority == 'low' and 6 or 2
-    local flows = redis.call('HMGET', KEYS[8], 'top', flow)
-    local top, last = tonumber(flows[1]) or 0, tonumber(flows[2]) or 0
-    local tag = giveTag(KEYS[8], flow, cost, virtualTime(KEYS[7], top), last, top)
-    redis.call('HSET', ARGV[2] .. id, 'priority', tag, 'share', ARGV[1])
-    redis.call('ZADD', KEYS[7], string.format('%.0f', tag * unit + redis.call('INCR', KEYS[9]) % unit), id)
-    redis.call('ZADD', KEYS[10], 0, '0')
+  if letOneIn(ARGV[2] .. id, id, ARGV[1], KEYS[8], KEYS[7], KEYS[9], KEYS[10]) then
+    redis.call('HSET', ARGV[2] .. id, 'share', ARGV[1])
     count = count - 1
   end
 end

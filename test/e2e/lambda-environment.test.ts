@@ -1,42 +1,16 @@
-import {
-  CreateFunctionCommand,
-  CreateFunctionUrlConfigCommand,
-  InvokeCommand,
-  LambdaClient,
-} from '@aws-sdk/client-lambda';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { CreateFunctionUrlConfigCommand, InvokeCommand } from '@aws-sdk/client-lambda';
+import { beforeAll, describe, expect, test, vi } from 'vitest';
+import { useLambda } from '../support/lambda-sdk.ts';
 import { usePlatform } from '../support/use-platform.ts';
-import { zipOf } from '../support/zip.ts';
 
 // What functions see that an unmodified client of AWS has made.
 const running = usePlatform();
 const patience = { timeout: 60_000, interval: 50 };
-let lambda: LambdaClient;
-
-beforeAll(() => {
-  lambda = new LambdaClient({
-    endpoint: running.platform.url,
-    region: 'eu-central-1',
-    credentials: { accessKeyId: 'any', secretAccessKey: 'any' },
-  });
-});
-afterAll(() => lambda?.destroy());
-
-async function create(FunctionName: string, files: Record<string, string>, options: object) {
-  const Role = 'arn:aws:iam::000000000000:role/any';
-  await lambda.send(
-    new CreateFunctionCommand({
-      FunctionName,
-      Role,
-      Timeout: 20,
-      Code: { ZipFile: zipOf(files) },
-      ...options,
-    }),
-  );
-}
+const lambda = useLambda(running);
+const { create } = lambda;
 
 async function call(FunctionName: string, payload: unknown = null, Qualifier?: string) {
-  const reply = await lambda.send(
+  const reply = await lambda.client.send(
     new InvokeCommand({ FunctionName, Qualifier, LogType: 'Tail', Payload: JSON.stringify(payload) }),
   );
   const log = Buffer.from(reply.LogResult ?? '', 'base64').toString();
@@ -135,7 +109,7 @@ describe.each(['node', 'python'] as const)("a %s function from an archive, made 
       expect(value.stream).toContain(`/[${version}]`);
       expect(log).toContain(`Version: ${version}\n`);
     }
-    const made = await lambda.send(
+    const made = await lambda.client.send(
       new CreateFunctionUrlConfigCommand({ FunctionName: name, AuthType: 'NONE' }),
     );
     expect(await (await fetch(made.FunctionUrl ?? '')).json()).toMatchObject({ version: '$LATEST' });

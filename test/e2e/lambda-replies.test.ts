@@ -1,42 +1,19 @@
 import {
-  CreateFunctionCommand,
   CreateFunctionUrlConfigCommand,
   InvokeCommand,
   InvokeWithResponseStreamCommand,
-  LambdaClient,
 } from '@aws-sdk/client-lambda';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
+import { useLambda } from '../support/lambda-sdk.ts';
 import { usePlatform } from '../support/use-platform.ts';
-import { zipOf } from '../support/zip.ts';
 
 // What a call is answered with, as an unmodified client of AWS has it.
 const running = usePlatform();
-let lambda: LambdaClient;
-
-beforeAll(() => {
-  lambda = new LambdaClient({
-    endpoint: running.platform.url,
-    region: 'eu-central-1',
-    credentials: { accessKeyId: 'any', secretAccessKey: 'any' },
-  });
-});
-afterAll(() => lambda?.destroy());
-
-async function create(FunctionName: string, files: Record<string, string>, options: object) {
-  const Role = 'arn:aws:iam::000000000000:role/any';
-  await lambda.send(
-    new CreateFunctionCommand({
-      FunctionName,
-      Role,
-      Timeout: 20,
-      Code: { ZipFile: zipOf(files) },
-      ...options,
-    }),
-  );
-}
+const lambda = useLambda(running);
+const { create } = lambda;
 
 async function textOf(FunctionName: string, Payload: string): Promise<string> {
-  const reply = await lambda.send(new InvokeCommand({ FunctionName, Payload }));
+  const reply = await lambda.client.send(new InvokeCommand({ FunctionName, Payload }));
   return reply.Payload?.transformToString() ?? '';
 }
 
@@ -124,7 +101,9 @@ test('integers of any length come back as the handler gave them', async () => {
   const event = '{"id": 12345678901234567890, "ids": [-9007199254740993]}';
   for (const FunctionName of ['echoes', 'echoes-image']) {
     expect(await textOf(FunctionName, event), FunctionName).toBe(event);
-    const reply = await lambda.send(new InvokeWithResponseStreamCommand({ FunctionName, Payload: event }));
+    const reply = await lambda.client.send(
+      new InvokeWithResponseStreamCommand({ FunctionName, Payload: event }),
+    );
     const chunks: Uint8Array[] = [];
     for await (const { PayloadChunk } of reply.EventStream ?? [])
       if (PayloadChunk?.Payload) chunks.push(PayloadChunk.Payload);
@@ -137,6 +116,6 @@ test('integers of any length come back as the handler gave them', async () => {
   const source = 'def handler(event, context):\n    return {"id": 12345678901234567890}\n';
   await create('site', { 'app.py': source }, { Runtime: 'python3.12', Handler: 'app.handler' });
   const url = new CreateFunctionUrlConfigCommand({ FunctionName: 'site', AuthType: 'NONE' });
-  const { FunctionUrl = '' } = await lambda.send(url);
+  const { FunctionUrl = '' } = await lambda.client.send(url);
   expect(await (await fetch(FunctionUrl)).text()).toBe('{"id": 12345678901234567890}');
 });
