@@ -122,12 +122,15 @@ test('what cannot be shared is said once in the log, and answers all the same', 
     const fd = fs.openSync('/function/index.mjs');
     export const handler = () => fs.readSync(fd, Buffer.alloc(10));`;
   await deploy('opens', 'node', 0, { files: [{ path: 'index.mjs', content }] });
-  for (let calls = 0; calls < 6; calls++) expect((await call('opens')).value).toBe(10);
-  await vi.waitFor(
-    () => expect(lines.join('\n')).toContain('left a file open: /function/index.mjs'),
-    patience,
-  );
-  expect(lines.filter((line) => line.includes('without a zygote'))).toHaveLength(1);
+  // Waited for by the worker's own words: the zone's last ones, of the same reason, come by another pipe and may be first.
+  const said = () => lines.filter((line) => line.includes('without a zygote'));
+  await vi.waitFor(async () => {
+    expect((await call('opens')).value).toBe(10);
+    expect(said()).toHaveLength(1);
+  }, patience);
+  expect(said()[0]).toContain('left a file open: /function/index.mjs');
+  for (let calls = 0; calls < 3; calls++) expect((await call('opens')).value).toBe(10);
+  expect(said()).toHaveLength(1);
 });
 
 test('under load a zone that dies costs no answer that had not begun', async () => {
