@@ -19,12 +19,33 @@ const soakMinSeconds = 300;
 export function ratiosOf(measured: Measured): Ratio[] {
   return [
     ...loadRuntimes.flatMap((runtime) => [
+      ...confinementRatios(measured, runtime),
       ...latencyRatios(measured, runtime),
       ...throughputRatios(measured, runtime),
       ...densityRatios(measured, runtime),
     ]),
     ...soakRatios(measured),
   ];
+}
+
+/** What our seccomp filters add to a sandbox: to load them for each, and to ask them at every call. */
+function confinementRatios({ floors }: Measured, runtime: LoadRuntime): Ratio[] {
+  const filtered = floors.find(({ name }) => name === `sandbox ${runtime}`);
+  const unfiltered = floors.find(({ name }) => name === `sandbox ${runtime}, no seccomp`);
+  if (!filtered || !unfiltered) return [];
+  const sides = { of: filtered.name, to: unfiltered.name };
+  const ratios = [
+    {
+      name: `${runtime}: p50 with seccomp to without`,
+      value: filtered.latencyMs.p50 / unfiltered.latencyMs.p50,
+      ...sides,
+    },
+  ];
+  if (filtered.ratePerSecond && unfiltered.ratePerSecond) {
+    const value = filtered.ratePerSecond / unfiltered.ratePerSecond;
+    ratios.push({ name: `${runtime}: rate with seccomp to without`, value, ...sides });
+  }
+  return ratios;
 }
 
 function latencyRatios({ floors, controls, series }: Measured, runtime: LoadRuntime): Ratio[] {

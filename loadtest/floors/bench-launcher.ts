@@ -9,20 +9,23 @@ export interface BenchLauncher {
   stop(): Promise<void>;
 }
 
+let started = 0;
+
 /** A launcher of the benchmark's own, with its socket in `directory`. Resolves when it takes requests. */
 export async function startLauncher(options: {
-  nativeDir: string;
+  /** Of native code: runtime/native/build. */
+  buildDir: string;
   layersDir: string;
   directory: string;
 }): Promise<BenchLauncher> {
-  const { nativeDir, layersDir, directory } = options;
-  const socket = join(directory, 'launcher.sock');
-  const instance = `bench-${process.pid}`;
+  const { buildDir, layersDir, directory } = options;
+  const instance = `bench-${process.pid}-${++started}`;
+  const socket = join(directory, `${instance}.sock`);
   const launcher = spawn(
-    join(nativeDir, 'build/oncebox-launcher'),
+    join(buildDir, 'oncebox-launcher'),
     [
       ...['--socket', socket, '--layers', layersDir],
-      ...['--platform', join(nativeDir, 'build/platform'), '--worker-uid', '0'],
+      ...['--platform', join(buildDir, 'platform'), '--worker-uid', '0'],
       ...['--instance', instance],
     ],
     // Its stdin is a pipe: closing tells it that we have gone.

@@ -1,19 +1,23 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { openStore } from '../../runtime/image/store.ts';
 import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
-import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
+import { scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
+import { createUndoStack } from '../../services/shared/shutdown.ts';
 import type { Floor } from '../report/schema.ts';
 import { spreadOf } from '../report/statistics.ts';
 import { type LoadRuntime, leastProgram, loadRuntimes } from '../workloads/snippets.ts';
 import { startLauncher } from './bench-launcher.ts';
 import { rateWithin, serialLatency } from './timing.ts';
+import { buildUnfiltered } from './unfiltered-build.ts';
 
 interface Options {
   nativeDir: string;
   storeDir: string;
-  /** For the launcher's socket. */
+  /** For sockets, and what is built for the measurement. */
   directory: string;
   serialCount: number;
   rateCount: number;
@@ -24,62 +28,102 @@ interface Options {
 const warmUpCount = 10;
 const inFlight = 8;
 const rateMaxMs = 20_000;
+/** With filters and without in turns, so that a noisy second hits both alike. */
+const rounds = 5;
 
 /**
- * Full sandboxes without HTTP, queue and pool: created, run, and gone. From a launcher of our own, which is gone when
- * this settles.
+ * Full sandboxes without HTTP, queue and pool: created, run, and gone; and the same by native code that loads no seccomp
+ * filter. From launchers of our own, which are gone when this settles.
  */
 export async function measureSandboxes(options: Options): Promise<Floor[]> {
-  const { nativeDir, storeDir, directory } = options;
-  const store = openStore(storeDir);
-  const launcher = await startLauncher({ nativeDir, layersDir: store.layersDir, directory });
+  const { nativeDir, storeDir, directory, onProgress } = options;
+  const { layersDir, resolve } = openStore(storeDir);
+  const undo = createUndoStack();
+  async function start(buildDir: string): Promise<string> {
+    const launcher = await startLauncher({ buildDir, layersDir, directory });
+    undo.push(() => launcher.stop());
+    return launcher.socket;
+  }
   try {
+    const unfilteredDir = join(directory, 'unfiltered');
+    await mkdir(unfilteredDir);
+    await buildUnfiltered(nativeDir, unfilteredDir);
+    const filtered = await start(join(nativeDir, 'build'));
+    const unfiltered = await start(unfilteredDir);
     const floors: Floor[] = [];
     for (const runtime of loadRuntimes) {
-      options.onProgress(`sandbox ${runtime}`);
-      floors.push(await measure(runtime));
+      onProgress(`sandbox ${runtime}`);
+      const { layers } = await resolve(runtime);
+      const both = [
+        await openTimed(`sandbox ${runtime}`, filtered, runtime, layers, options.signal),
+        await openTimed(`sandbox ${runtime}, no seccomp`, unfiltered, runtime, layers, options.signal),
+      ];
+      await timeInTurns(both, options);
+      for (const timed of both) {
+        await timed.zone.close();
+        floors.push(floorOf(timed));
+      }
     }
     return floors;
   } finally {
-    await launcher.stop();
+    await undo.run();
   }
+}
 
-  async function measure(runtime: LoadRuntime): Promise<Floor> {
-    const { layers } = await store.resolve(runtime);
-    const zone = await openZone({
-      launcherSocket: launcher.socket,
-      interpreter: runtime,
-      layers,
-      searchPath: defaultSearchPath,
-      isTrusted: true,
-    });
-    const { program, stdout } = leastProgram(runtime);
-    const limits = defaultLimits();
+interface Timed {
+  name: string;
+  zone: Zone;
+  once: () => Promise<void>;
+  /** Milliseconds. */
+  samples: number[];
+  /** A second, of each round. */
+  rates: number[];
+}
 
-    async function once() {
-      options.signal.throwIfAborted();
-      const sandbox = await zone.create(scratchSpec(layers));
-      const report = await sandbox.run({ program, limits, stdin: new Uint8Array() });
-      // The report may come before all of it is gone, and what is left to do then is a part of its price.
-      await sandbox.dead;
-      const outcome = outcomeOf(report, program, limits);
-      const text = Buffer.from(report.stdout).toString();
-      if (outcome.status !== 'ok' || text !== stdout) {
-        throw new Error(
-          `cannot measure ${runtime}: ${JSON.stringify(outcome)}, stdout ${JSON.stringify(text)}`,
-        );
-      }
+async function openTimed(
+  name: string,
+  launcherSocket: string,
+  runtime: LoadRuntime,
+  layers: readonly string[],
+  signal: AbortSignal,
+): Promise<Timed> {
+  const zone = await openZone({
+    launcherSocket,
+    interpreter: runtime,
+    layers,
+    searchPath: defaultSearchPath,
+    isTrusted: true,
+  });
+  const { program, stdout } = leastProgram(runtime);
+  const limits = defaultLimits();
+
+  async function once() {
+    signal.throwIfAborted();
+    const sandbox = await zone.create(scratchSpec(layers));
+    const report = await sandbox.run({ program, limits, stdin: new Uint8Array() });
+    // The report may come before all of it is gone, and what is left to do then is a part of its price.
+    await sandbox.dead;
+    const outcome = outcomeOf(report, program, limits);
+    const text = Buffer.from(report.stdout).toString();
+    if (outcome.status !== 'ok' || text !== stdout) {
+      throw new Error(`cannot measure ${name}: ${JSON.stringify(outcome)}, stdout ${JSON.stringify(text)}`);
     }
-
-    for (let i = 0; i < warmUpCount; i++) await once();
-    const samples = await serialLatency(options.serialCount, once);
-    const ratePerSecond = await rateWithin({ inFlight, maxCount: options.rateCount, maxMs: rateMaxMs }, once);
-    await zone.close();
-    return {
-      name: `sandbox ${runtime}`,
-      latencyMs: spreadOf(samples),
-      ratePerSecond,
-      concurrency: inFlight,
-    };
   }
+
+  for (let i = 0; i < warmUpCount; i++) await once();
+  return { name, zone, once, samples: [], rates: [] };
+}
+
+async function timeInTurns(all: readonly Timed[], options: Options): Promise<void> {
+  const count = Math.ceil(options.serialCount / rounds);
+  const bounds = { inFlight, maxCount: Math.ceil(options.rateCount / rounds), maxMs: rateMaxMs / rounds };
+  for (let round = 0; round < rounds; round++) {
+    for (const { once, samples } of all) samples.push(...(await serialLatency(count, once)));
+    for (const { once, rates } of all) rates.push(await rateWithin(bounds, once));
+  }
+}
+
+function floorOf({ name, samples, rates }: Timed): Floor {
+  const ratePerSecond = rates.reduce((sum, rate) => sum + rate, 0) / rates.length;
+  return { name, latencyMs: spreadOf(samples), ratePerSecond, concurrency: inFlight };
 }

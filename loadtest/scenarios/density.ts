@@ -34,7 +34,7 @@ async function measureDensity(runtime: LoadRuntime, context: ScenarioContext): P
   const directory = await mkdtemp(join(tmpdir(), 'oncebox-density-'));
   try {
     const layersDir = join(storeDir, 'layers');
-    const launcher = await startLauncher({ nativeDir, layersDir, directory });
+    const launcher = await startLauncher({ buildDir: join(nativeDir, 'build'), layersDir, directory });
     try {
       const population = await ParkedPopulation.open({
         runtime,

@@ -60,7 +60,11 @@ export async function measureSharing(options: Options): Promise<SharingSeries> {
   };
   await evict(layers.directory);
 
-  const launcher = await startLauncher({ nativeDir, layersDir: layers.directory, directory });
+  const launcher = await startLauncher({
+    buildDir: join(nativeDir, 'build'),
+    layersDir: layers.directory,
+    directory,
+  });
   try {
     const zone = await openZone({
       launcherSocket: launcher.socket,

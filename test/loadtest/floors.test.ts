@@ -1,9 +1,16 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { startLauncher } from '../../loadtest/floors/bench-launcher.ts';
 import { measureFloors } from '../../loadtest/floors/measure.ts';
 import { rateWithin, serialLatency } from '../../loadtest/floors/timing.ts';
+import { buildUnfiltered } from '../../loadtest/floors/unfiltered-build.ts';
+import { openStore } from '../../runtime/image/store.ts';
+import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
+import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
+import { openZone } from '../../runtime/zygote/zone.ts';
+import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { loadConfig } from '../../services/shared/config.ts';
 import { createUndoStack } from '../../services/shared/shutdown.ts';
 import { descendants, onceboxCgroups } from '../support/host.ts';
@@ -41,19 +48,55 @@ test('the floors are measured, from clone to queue, and nothing of them is left'
     ...optionsIn(directory),
     onProgress: (name) => progress.push(name),
   });
-  const names = ['clone + wait', 'sandbox node', 'sandbox python', 'BullMQ round trip'];
-  expect(floors.map(({ name }) => name)).toEqual(names);
-  expect(progress).toEqual(names);
+  expect(floors.map(({ name }) => name)).toEqual([
+    'clone + wait',
+    'sandbox node',
+    'sandbox node, no seccomp',
+    'sandbox python',
+    'sandbox python, no seccomp',
+    'BullMQ round trip',
+  ]);
+  expect(progress).toEqual(['clone + wait', 'sandbox node', 'sandbox python', 'BullMQ round trip']);
   for (const { latencyMs, ratePerSecond } of floors) {
     expect(latencyMs.count).toBeGreaterThanOrEqual(50);
     expect(latencyMs.min).toBeGreaterThan(0);
     expect(latencyMs.max).toBeLessThan(10_000);
     expect(ratePerSecond ?? 1).toBeGreaterThan(0);
   }
-  expect(floors.map(({ concurrency }) => concurrency)).toEqual([undefined, 8, 8, 16]);
+  expect(floors.map(({ concurrency }) => concurrency)).toEqual([undefined, 8, 8, 8, 8, 16]);
   // Clone is below a sandbox whatever the machine.
   expect(floors[0]?.latencyMs.p50).toBeLessThan(floors[1]?.latencyMs.p50 ?? 0);
   expect(await takeTraces()).toEqual(before);
+});
+
+test('what is built without seccomp loads no filter; the platform as it is has two on every program', async () => {
+  const directory = useDirectory();
+  const unfilteredDir = join(directory, 'unfiltered');
+  mkdirSync(unfilteredDir);
+  const { nativeDir } = optionsIn(directory);
+  await buildUnfiltered(nativeDir, unfilteredDir);
+  const { layersDir, resolve: find } = openStore(storeDir);
+  const { layers } = await find('python');
+  const seen = [];
+  for (const buildDir of [join(nativeDir, 'build'), unfilteredDir]) {
+    const launcher = await startLauncher({ buildDir, layersDir, directory });
+    onTestFinished(() => launcher.stop());
+    const zone = await openZone({
+      launcherSocket: launcher.socket,
+      interpreter: 'python',
+      layers,
+      searchPath: defaultSearchPath,
+      isTrusted: true,
+    });
+    const sandbox = await zone.create(scratchSpec(layers));
+    const content = 'print(*[line for line in open("/proc/self/status") if line.startswith("Seccomp")])';
+    const files = [{ path: 'main.py', content, encoding: 'utf8' as const }];
+    const program = { kind: 'snippet' as const, files, entry: 'main.py', env: {}, args: [] };
+    const report = await sandbox.run({ program, limits: defaultLimits(), stdin: new Uint8Array() });
+    seen.push(Buffer.from(report.stdout).toString().replace(/\s+/g, ' '));
+    await zone.close();
+  }
+  expect(seen).toEqual(['Seccomp: 2 Seccomp_filters: 2 ', 'Seccomp: 0 Seccomp_filters: 0 ']);
 });
 
 test('an interrupt ends the measurement of the floors, and nothing of them is left', async () => {

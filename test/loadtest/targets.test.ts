@@ -32,6 +32,19 @@ test('warm latency is judged by the queue that was measured in the same run', ()
   expect(ratioNamed(measured, 'node, warm: p99 to p50')).toMatchObject({ value: 6, met: false });
 });
 
+test('what seccomp costs is said of bare sandboxes with it and without it', () => {
+  const measured = {
+    ...nothing,
+    floors: [
+      { name: 'sandbox node', latencyMs: spreadOf([6]), ratePerSecond: 150 },
+      { name: 'sandbox node, no seccomp', latencyMs: spreadOf([5]), ratePerSecond: 200 },
+    ],
+  };
+  expect(ratioNamed(measured, 'node: p50 with seccomp to without')?.value).toBeCloseTo(1.2);
+  expect(ratioNamed(measured, 'node: rate with seccomp to without')?.value).toBe(0.75);
+  expect(ratiosOf({ ...measured, floors: measured.floors.slice(0, 1) })).toEqual([]);
+});
+
 test('a load with a failed request meets no target', () => {
   const measured = { ...nothing, series: [series('warm node', [5], { failures: 1, requests: 2 })] };
   expect(ratioNamed(measured, 'node, warm: p99 to p50')).toMatchObject({ value: 1, met: false });
