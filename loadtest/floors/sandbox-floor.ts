@@ -1,5 +1,6 @@
-import { mkdir } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { openStore } from '../../runtime/image/store.ts';
 import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
@@ -12,12 +13,11 @@ import { spreadOf } from '../report/statistics.ts';
 import { type LoadRuntime, leastProgram, loadRuntimes } from '../workloads/snippets.ts';
 import { startLauncher } from './bench-launcher.ts';
 import { rateWithin, serialLatency } from './timing.ts';
-import { buildUnfiltered } from './unfiltered-build.ts';
 
 interface Options {
   nativeDir: string;
   storeDir: string;
-  /** For sockets, and what is built for the measurement. */
+  /** For the launchers' sockets. */
   directory: string;
   serialCount: number;
   rateCount: number;
@@ -45,11 +45,9 @@ export async function measureSandboxes(options: Options): Promise<Floor[]> {
     return launcher.socket;
   }
   try {
-    const unfilteredDir = join(directory, 'unfiltered');
-    await mkdir(unfilteredDir);
-    await buildUnfiltered(nativeDir, unfilteredDir);
     const filtered = await start(join(nativeDir, 'build'));
-    const unfiltered = await start(unfilteredDir);
+    await promisify(execFile)('make', ['-s', '-C', nativeDir, 'unfiltered']);
+    const unfiltered = await start(join(nativeDir, 'build-unfiltered'));
     const floors: Floor[] = [];
     for (const runtime of loadRuntimes) {
       onProgress(`sandbox ${runtime}`);

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { newestMs } from './newest.mjs';
 import { runCommand } from './progress.mjs';
 
-const made = ['native/build', 'native/build-asan', 'native/build-fuzz'];
+const made = ['native/build', 'native/build-asan', 'native/build-unfiltered', 'native/build-fuzz'];
 /** Whatever make reads: C, the interpreters' own code, and (by the lockfile) the Node-API headers. */
 const sources = ['runtime/native', 'runtime/interpreters', 'package-lock.json'];
 

@@ -1,11 +1,12 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { startLauncher } from '../../loadtest/floors/bench-launcher.ts';
 import { measureFloors } from '../../loadtest/floors/measure.ts';
 import { rateWithin, serialLatency } from '../../loadtest/floors/timing.ts';
-import { buildUnfiltered } from '../../loadtest/floors/unfiltered-build.ts';
 import { openStore } from '../../runtime/image/store.ts';
 import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
@@ -71,14 +72,13 @@ test('the floors are measured, from clone to queue, and nothing of them is left'
 
 test('what is built without seccomp loads no filter; the platform as it is has two on every program', async () => {
   const directory = useDirectory();
-  const unfilteredDir = join(directory, 'unfiltered');
-  mkdirSync(unfilteredDir);
   const { nativeDir } = optionsIn(directory);
-  await buildUnfiltered(nativeDir, unfilteredDir);
+  await promisify(execFile)('make', ['-s', '-C', nativeDir, 'unfiltered']);
   const { layersDir, resolve: find } = openStore(storeDir);
   const { layers } = await find('python');
   const seen = [];
-  for (const buildDir of [join(nativeDir, 'build'), unfilteredDir]) {
+  for (const build of ['build', 'build-unfiltered']) {
+    const buildDir = join(nativeDir, build);
     const launcher = await startLauncher({ buildDir, layersDir, directory });
     onTestFinished(() => launcher.stop());
     const zone = await openZone({
