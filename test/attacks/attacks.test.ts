@@ -15,7 +15,7 @@ beforeAll(async () => {
   ground = await startGround({ signal: new AbortController().signal });
   const onRow = (row: AttackRow) => void rows.set(row.id, row);
   await runAttacks({ ground, only, onRow });
-}, 600_000);
+}, 3_600_000);
 afterAll(async () => {
   console.log(attackTable([...rows.values()]));
   await ground?.close();

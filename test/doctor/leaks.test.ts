@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access, mkdir, mkdtemp, rm, rmdir, utimes, writeFile } from 'node:fs/promises';
+import { access, mkdir, mkdtemp, readFile, rm, rmdir, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -8,13 +8,16 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { sandboxIdBase, serviceId } from '../../runtime/image/ids.ts';
 import { createClient } from '../../sdk/client.ts';
-import { type AuditOptions, auditNode, type Leak } from '../../services/doctor/leaks/audit-node.ts';
+import { type AuditOptions, auditNode } from '../../services/doctor/leaks/audit-node.ts';
 import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
 import { ownStoreConfig } from '../support/platform.ts';
 
 const sleeper = ['setpriv', '--pdeathsig', 'KILL'];
+const patience = { timeout: 90_000, interval: 50 };
+/** Long enough for what others on this machine leave for a while; where there is nothing, nothing is waited for. */
+const longMs = 60_000;
 let config: Config;
 let platform: Platform;
 let scope: AuditOptions;
@@ -37,7 +40,7 @@ afterAll(async () => {
 });
 
 test('a platform at rest has nothing left over, and was looked at', async () => {
-  const { leaks, looked, unseen } = await auditNode(scope);
+  const { leaks, looked, unseen } = await auditNode({ ...scope, settleMs: longMs });
   expect(leaks).toEqual([]);
   expect(unseen).toEqual([]);
   expect(looked.compared).toEqual([config.instance]);
@@ -52,7 +55,7 @@ test('in the middle of load nothing is taken for left over', async () => {
     ['node', 'console.log(1)'],
     ['python', 'import time; time.sleep(0.1)'],
   ] as const;
-  let ran = 0;
+  let [ran, ended] = [0, 0];
   const caller = async (at: number) => {
     while (!isOver) {
       const [runtime, code] = codes[(at + ran++) % codes.length] as (typeof codes)[number];
@@ -61,38 +64,40 @@ test('in the middle of load nothing is taken for left over', async () => {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ runtime, code }),
       }).then((response) => response.json());
+      ended += 1;
     }
   };
   const callers = Array.from({ length: 6 }, (_, at) => caller(at));
-  for (let audits = 0; audits < 5; audits++) expect((await auditNode(scope)).leaks).toEqual([]);
-  isOver = true;
-  await Promise.all(callers);
-  expect(ran).toBeGreaterThan(10);
+  try {
+    for (let audits = 0; audits < 5 || ended < 12; audits++)
+      expect((await auditNode({ ...scope, settleMs: longMs })).leaks).toEqual([]);
+  } finally {
+    isOver = true;
+    await Promise.all(callers);
+  }
 });
 
 test('a process under an id of sandboxes is found', async () => {
   const pid = await plantProcess('--reuid', `${sandboxIdBase + 70_000}`, '--clear-groups');
-  expect(await leaks()).toEqual([expect.objectContaining({ kind: 'stray process', pid })]);
+  await untilLeaks([expect.objectContaining({ kind: 'stray process', pid })]);
 });
 
 test('a service is one of ours with a parent, and found when its supervisor is gone', async () => {
   const id = `${serviceId}`;
   await plantProcess('--reuid', id, '--regid', id, '--clear-groups');
-  expect(await leaks(), 'with a parent').toEqual([]);
-  const script = `setpriv --reuid ${id} --regid ${id} --clear-groups sleep 60 & echo $!`;
+  expect((await auditNode({ ...scope, settleMs: longMs })).leaks, 'with a parent').toEqual([]);
+  const script = `setpriv --reuid ${id} --regid ${id} --clear-groups sleep 3600 & echo $!`;
   const shell = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] });
   const pid = Number(String((await once(shell.stdout, 'data'))[0]));
   onTestFinished(() => void process.kill(pid, 'SIGKILL'));
-  expect(await leaks()).toEqual([expect.objectContaining({ kind: 'orphan service', pid })]);
+  await untilLeaks([expect.objectContaining({ kind: 'orphan service', pid })]);
 });
 
 test('a process in a cgroup of ours that descends from no launcher is found', async () => {
   const pid = await plantProcess();
   const zone = await someZone();
   await writeFile(join(zone, 'agent/cgroup.procs'), `${pid}`);
-  expect(await leaks()).toEqual([
-    expect.objectContaining({ kind: 'orphan agent', pid, instance: config.instance }),
-  ]);
+  await untilLeaks([expect.objectContaining({ kind: 'orphan agent', pid, instance: config.instance })]);
 });
 
 test('cgroups of an instance, of a zone and of a sandbox that are gone are found', async () => {
@@ -100,14 +105,16 @@ test('cgroups of an instance, of a zone and of a sandbox that are gone are found
   const ours = zone.replace(/\/[^/]*$/, '');
   await plantDirectory(join(zone, 's999999999'));
   await plantDirectory(join(ours, 'zone99'));
-  expect((await leaks()).map(({ kind, path }) => [kind, path])).toEqual([
-    ['empty sandbox cgroup', join(zone, 's999999999')],
-    ['cgroup of no zone', join(ours, 'zone99')],
+  await untilLeaks([
+    expect.objectContaining({ kind: 'empty sandbox cgroup', path: join(zone, 's999999999') }),
+    expect.objectContaining({ kind: 'cgroup of no zone', path: join(ours, 'zone99') }),
   ]);
   const other = join(ours, '../planted');
   await plantDirectory(other);
-  const audit = await auditNode({ ...scope, instance: 'planted' });
-  expect(audit.leaks).toMatchObject([{ kind: 'cgroup of no instance', path: other, instance: 'planted' }]);
+  await untilLeaks(
+    [expect.objectContaining({ kind: 'cgroup of no instance', path: other, instance: 'planted' })],
+    { instance: 'planted' },
+  );
 });
 
 test('a sandbox that the kernel has and its worker does not know is found, and the reverse', async () => {
@@ -116,7 +123,10 @@ test('a sandbox that the kernel has and its worker does not know is found, and t
   onTestFinished(() => rmdir(leaf).catch(() => {}));
   const pid = await plantProcess();
   await writeFile(join(leaf, 'cgroup.procs'), `${pid}`);
-  expect((await leaks()).map(({ kind }) => kind)).toEqual(['stray process', 'sandbox unknown to its worker']);
+  await untilLeaks([
+    expect.objectContaining({ kind: 'stray process' }),
+    expect.objectContaining({ kind: 'sandbox unknown to its worker' }),
+  ]);
 
   // A platform that lists one more than it has.
   const { nodes, sandboxes } = createClient(platform.url);
@@ -130,25 +140,30 @@ test('a sandbox that the kernel has and its worker does not know is found, and t
   onTestFinished(() => void liar.close());
   await once(liar, 'listening');
   process.kill(pid, 'SIGKILL');
-  await vi.waitFor(() => rmdir(leaf));
+  await vi.waitFor(() => rmdir(leaf), patience);
   const { port } = liar.address() as AddressInfo;
-  const audit = await auditNode({ ...scope, url: `http://127.0.0.1:${port}` });
   const missing = `s${Number.parseInt('zzzzz', 36)}`;
-  expect(audit.leaks).toMatchObject([
-    { kind: 'sandbox unknown to the kernel', what: expect.stringContaining(missing) },
-  ]);
+  await untilLeaks(
+    [
+      expect.objectContaining({
+        kind: 'sandbox unknown to the kernel',
+        what: expect.stringContaining(missing),
+      }),
+    ],
+    { url: `http://127.0.0.1:${port}` },
+  );
 });
 
 test('a mount of the layers that somebody else holds is found', async () => {
   const place = join(config.ONCEBOX_DATA_DIR, 'place');
   await mkdir(place);
-  const script = `mount --bind ${config.storeDir}/layers ${place} && echo mounted && exec sleep 60`;
+  const script = `mount --bind ${config.storeDir}/layers ${place} && echo mounted && exec sleep 3600`;
   const child = spawn('unshare', ['--mount', '--propagation', 'private', 'sh', '-c', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   onTestFinished(() => end(child.pid));
   await once(child.stdout, 'data');
-  expect(await leaks()).toEqual([expect.objectContaining({ kind: 'mount', pid: child.pid, path: place })]);
+  await untilLeaks([expect.objectContaining({ kind: 'mount', pid: child.pid, path: place })]);
 });
 
 test('half-done files and a socket on which nobody listens are found', async () => {
@@ -165,7 +180,11 @@ test('half-done files and a socket on which nobody listens are found', async () 
   for (const path of [...planted, kept]) await plantDirectory(path);
   const socket = join(config.runDir, 'left.sock');
   await leaveSocket(socket);
-  expect(new Set((await leaks()).map(({ path }) => path))).toEqual(new Set([...planted, socket]));
+  const paths = async () => (await auditNode(scope)).leaks.map(({ path }) => path);
+  await vi.waitFor(
+    async () => expect(new Set(await paths())).toEqual(new Set([...planted, socket])),
+    patience,
+  );
 });
 
 test('the directory of a platform of its own that was killed is found, once it is not young', async () => {
@@ -177,16 +196,24 @@ test('the directory of a platform of its own that was killed is found, once it i
   expect(await isFound()).toBe(true);
 });
 
-async function leaks(): Promise<Leak[]> {
-  return (await auditNode(scope)).leaks;
+/** All that is found is this, once what is being made or taken away besides is there or gone. */
+async function untilLeaks(expected: unknown[], more: Partial<AuditOptions> = {}): Promise<void> {
+  await vi.waitFor(
+    async () => expect((await auditNode({ ...scope, ...more })).leaks).toEqual(expected),
+    patience,
+  );
 }
 
 async function plantProcess(...identity: string[]): Promise<number> {
-  const child = spawn(sleeper[0] as string, [...sleeper.slice(1), ...identity, 'sleep', '60'], {
+  const child = spawn(sleeper[0] as string, [...sleeper.slice(1), ...identity, 'sleep', '3600'], {
     stdio: 'ignore',
   });
   onTestFinished(() => end(child.pid));
-  await once(child, 'spawn');
+  // By then it is who it is to be.
+  await vi.waitFor(
+    async () => expect(await readFile(`/proc/${child.pid}/comm`, 'utf8')).toBe('sleep\n'),
+    patience,
+  );
   return child.pid as number;
 }
 

@@ -45,7 +45,7 @@ export interface FaultReport extends Audit {
 
 const MiB = 1024 * 1024;
 /** Longer than anything takes that the platform has under way when the load ends: a frozen agent's zone, for one. */
-const settledWithinMs = 90_000;
+const settledWithinMs = 180_000;
 
 /** A load, faults at random moments of it, and the accounts. The seed decides on requests, faults and moments. */
 export async function runFaults(settings: FaultSettings): Promise<FaultReport> {
@@ -60,17 +60,29 @@ export async function runFaults(settings: FaultSettings): Promise<FaultReport> {
 
     const struck: StruckFault[] = [];
     const strikes: Promise<void>[] = [];
+    let lastGoodSentAtMs = 0;
+    let lastStrikeAtMs = performance.now();
     let nextNews = 0;
-    const onAnswer = (_: Answer, taken: number) => {
+    // Some of the load is to be left once all has been struck, however long that took.
+    const isEnough = () =>
+      plan.length === 0 &&
+      ((struck.length === strikes.length && struck.every(({ atMs }) => lastGoodSentAtMs >= atMs)) ||
+        performance.now() - lastStrikeAtMs > settledWithinMs);
+    const onAnswer = (answer: Answer, taken: number) => {
+      if (isGood(answer)) lastGoodSentAtMs = Math.max(lastGoodSentAtMs, answer.sentAtMs);
       while (plan[0] && plan[0].after <= taken) {
         const { fault, number } = plan.shift() as PlannedFault;
+        lastStrikeAtMs = performance.now();
         strikes.push(strike(fault, platform, seededRandom(seed + 2 + number), struck, say));
       }
       if (taken < nextNews) return;
       say(`${taken} of ${invocations}`);
       nextNews = taken + invocations / 10;
     };
-    const load = driveLoad({ url: platform.url, random, clients, count: invocations, onAnswer });
+    const load = driveLoad({
+      ...{ url: platform.url, random, clients, count: invocations },
+      ...{ isEnough, onAnswer },
+    });
     const answers = await Promise.race([load, aborted(signal)]);
     await Promise.race([Promise.all(strikes), aborted(signal)]);
     say('the load is over');
@@ -150,12 +162,12 @@ async function strike(
 }
 
 function recoveryOf({ atMs }: StruckFault, answers: readonly Answer[]): number | undefined {
-  const good = answers.filter(
-    ({ sentAtMs, end, outcome, expected }) => sentAtMs >= atMs && end === 'finished' && outcome === expected,
-  );
+  const good = answers.filter((answer) => answer.sentAtMs >= atMs && isGood(answer));
   if (good.length === 0) return undefined;
   return Math.min(...good.map(({ answeredAtMs }) => answeredAtMs)) - atMs;
 }
+
+const isGood = ({ end, outcome, expected }: Answer) => end === 'finished' && outcome === expected;
 
 /** Waits until nothing waits or runs, and all that runs is answered for. What is not so at the end, in sentences. */
 async function settle(platform: FaultyPlatform, say: (text: string) => void): Promise<string[]> {

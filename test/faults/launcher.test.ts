@@ -1,6 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { zoneProcesses } from '../../loadtest/machine/instance.ts';
-import { useFaultyPlatform } from './use-platform.ts';
+import { netMs, useFaultyPlatform } from './use-platform.ts';
 
 const used = useFaultyPlatform();
 type Processes = Awaited<ReturnType<typeof zoneProcesses>>;
@@ -11,17 +11,27 @@ async function untilGone(processes: Processes): Promise<void> {
       const now = new Set((await zoneProcesses(used.platform.config.instance)).map(({ pid }) => pid));
       expect(processes.filter(({ pid }) => now.has(pid))).toEqual([]);
     },
-    { timeout: 10_000, interval: 10 },
+    { timeout: netMs, interval: 10 },
   );
 }
 
-const forever = { runtime: 'python', code: 'while True: pass', limits: { wallMs: 60_000 } } as const;
+const limits = { wallMs: 600_000, cpuMs: 600_000 };
+const forever = { runtime: 'python', code: 'while True: pass', limits } as const;
+
+/** False where it has gone. */
+function stop(pid: number): boolean {
+  try {
+    return process.kill(pid, 'SIGSTOP');
+  } catch {
+    return false;
+  }
+}
 
 test('with the launcher its zones end, what ran in them is lost, and the next one serves', async () => {
   const id = await used.start(forever);
   const zones = await zoneProcesses(used.platform.config.instance);
   used.kill('launcher');
-  expect(await used.finished(id, 10_000)).toMatchObject({
+  expect(await used.finished(id)).toMatchObject({
     outcome: { status: 'lost', reason: 'the zone is gone' },
   });
   await untilGone(zones);
@@ -40,7 +50,9 @@ test('what comes while there is no launcher waits for it', async () => {
 
 test('an agent that stands still when its launcher is killed is ended all the same', async () => {
   const agents = (await zoneProcesses(used.platform.config.instance)).filter(({ name }) => name === 'agent');
-  for (const { pid } of agents) process.kill(pid, 'SIGSTOP');
+  // Some are forks that end by themselves: what sandboxes are made by.
+  const stopped = agents.filter(({ pid }) => stop(pid));
+  expect(stopped.length).toBeGreaterThan(0);
   used.kill('launcher');
   await untilGone(agents);
   await used.serves();

@@ -20,8 +20,10 @@ export interface LoadOptions {
   url: string;
   random: Random;
   clients: number;
-  /** Requests that are answered with an outcome. */
+  /** Requests that are answered with an outcome, at least. */
   count: number;
+  /** Asked once there are so many: whether that is enough. */
+  isEnough: () => boolean;
   onAnswer: (answer: Answer, finished: number) => void;
 }
 
@@ -29,8 +31,9 @@ export interface LoadOptions {
 const patienceMs = 100_000;
 const afterRefusalMs = 200;
 
-/** So many clients, each with one request at a time, until `count` were told an outcome. Never rejects. */
-export async function driveLoad({ url, random, clients, count, onAnswer }: LoadOptions): Promise<Answer[]> {
+/** So many clients, each with one request at a time, until `count` were told an outcome and that is enough. Never rejects. */
+export async function driveLoad(options: LoadOptions): Promise<Answer[]> {
+  const { url, random, clients, count, isEnough, onAnswer } = options;
   const answers: Answer[] = [];
   const agent = new Agent({ headersTimeout: patienceMs, bodyTimeout: patienceMs, connections: clients });
   let number = 0;
@@ -38,7 +41,7 @@ export async function driveLoad({ url, random, clients, count, onAnswer }: LoadO
   let underWay = 0;
 
   async function client() {
-    while (taken + underWay < count) {
+    while (taken + underWay < count || !isEnough()) {
       underWay += 1;
       const answer = await ask(url, agent, nextRequest(number++, random));
       underWay -= 1;

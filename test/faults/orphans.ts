@@ -47,7 +47,7 @@ export async function orphansOfStopped(config: Config): Promise<string[]> {
   ];
 }
 
-async function parentOf(pid: number): Promise<number | undefined> {
+export async function parentOf(pid: number): Promise<number | undefined> {
   try {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
     return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);

@@ -5,12 +5,15 @@ import { isBuiltIn } from '../../services/languages/installed-languages.ts';
 import type { Language } from '../../services/languages/language.ts';
 import { faults } from './faults.ts';
 
+/** For who is to end by himself, on a machine however busy. */
+const patient = { wallMs: 60_000, cpuMs: 60_000 };
+
 /** What a program in any language of the catalogue can come to. The language is installed before, and removed behind. */
 export function languageCases(clientOf: () => Client, language: Language): void {
   const { name, fileName } = language;
   const fault = faults[name];
   if (!fault) throw new Error(`${name} has no programs that fail`);
-  const run = (content: string, stdin = fault.stdin ?? '', limits: Partial<Limits> = {}) =>
+  const run = (content: string, stdin = fault.stdin ?? '', limits: Partial<Limits> = patient) =>
     clientOf().run({ language: name, files: [{ path: fileName, content }], stdin, limits });
 
   beforeAll(
@@ -51,8 +54,7 @@ export function languageCases(clientOf: () => Client, language: Language): void 
   });
 
   test('is ended when its memory is used up', async () => {
-    const limits = { wallMs: 60_000, cpuMs: 60_000 };
-    const { outcome, compile, stderr } = await run(fault.greedy, undefined, limits);
+    const { outcome, compile, stderr } = await run(fault.greedy);
     const status = fault.greedyStatus ?? 'oom_killed';
     expect(outcome, compile?.stderr || stderr.slice(0, 1000)).toMatchObject({ status });
   });

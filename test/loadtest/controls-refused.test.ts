@@ -8,7 +8,7 @@ import type { Peer } from '../../loadtest/controls/peer.ts';
 import { openStore } from '../../runtime/image/store.ts';
 import { peerOptions, useDirectory, useSearchPath } from './use-controls.ts';
 
-const bounds = { serialCount: 3, rateMaxCount: 6, rateMaxMs: 5_000, inFlight: 2 };
+const bounds = { serialCount: 3, rateMaxCount: 6, rateMaxMs: 60_000, inFlight: 2 };
 
 function madeUp(changes: Partial<Peer>) {
   return {

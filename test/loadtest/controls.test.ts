@@ -1,5 +1,6 @@
-import { readdirSync, watch } from 'node:fs';
+import { readdirSync, watch, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, type TestContext, test } from 'vitest';
 import { bubblewrap } from '../../loadtest/controls/bubblewrap.ts';
 import { childProcess } from '../../loadtest/controls/child-process.ts';
@@ -11,7 +12,7 @@ import { createUndoStack } from '../../services/shared/shutdown.ts';
 import { storeDir } from '../support/zones.ts';
 import { peerOptions, takeTraces, useDirectory, useSearchPath } from './use-controls.ts';
 
-const bounds = { serialCount: 3, rateMaxCount: 6, rateMaxMs: 5_000, inFlight: 2 };
+const bounds = { serialCount: 3, rateMaxCount: 6, rateMaxMs: 60_000, inFlight: 2 };
 
 const real: [name: string, make: (options: PeerOptions) => Peer][] = [
   ['child process', childProcess],
@@ -60,7 +61,8 @@ test('measuring ends on an interrupt, and nothing of it is left', async () => {
   const directory = useDirectory();
   const before = await takeTraces(directory);
   const started = useDirectory();
-  const slow = `[ "$1" = --version ] && echo 1.0 && exit; : >"${started}/$$"; sleep 0.3; echo 2`;
+  const gate = join(useDirectory(), 'open');
+  const slow = `[ "$1" = --version ] && echo 1.0 && exit; : >"${started}/$$"; until [ -e "${gate}" ]; do sleep 0.05; done; echo 2`;
   useSearchPath({ bwrap: slow, runc: 'exit 1', crun: 'exit 1', docker: 'exit 1' }, process.env.PATH);
   const undo = createUndoStack();
   const running = new Promise<void>((resolve) => {
@@ -74,7 +76,10 @@ test('measuring ends on an interrupt, and nothing of it is left', async () => {
   const refused = expect(measuring).rejects.toThrow('interrupted');
   await running;
   expect(await takeTraces(directory)).not.toEqual(before);
-  await undo.run();
+  const undone = undo.run();
+  // What runs is left to end.
+  writeFileSync(gate, '');
+  await undone;
   await refused;
   expect(await takeTraces(directory)).toEqual(before);
   expect(readdirSync(directory)).toEqual([]);

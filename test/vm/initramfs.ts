@@ -84,7 +84,7 @@ for place in dev proc sys; do $b mount --move /$place /host/$place; done
 $b cp /bin/busybox /host/run/busybox
 $b cat > /host/run/guest.sh <<'END'
 ${command}
-/run/busybox sleep 1 # for the console to drain
+/run/busybox sleep 5 # for the console to drain
 echo o > /proc/sysrq-trigger
 /run/busybox sleep 60
 END

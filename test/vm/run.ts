@@ -12,10 +12,10 @@ import { busybox, installTools, qemu, unpackKernel } from './debian.ts';
 import { buildInitramfs, mountTag } from './initramfs.ts';
 
 const cacheDir = '/var/cache/oncebox-vm';
-/** All attacks take half an hour, emulated. */
-const bootAndChecksMs = 2_700_000;
+/** A net: all attacks take half an hour, emulated, and more where others are at work beside. */
+const bootAndChecksMs = 7_200_000;
 /** To power off, once all is counted: a guest that stands still in that has nothing more to say. */
-const powerOffMs = 30_000;
+const powerOffMs = 60_000;
 const repository = fileURLToPath(new URL('../..', import.meta.url));
 const programs = join(repository, 'build/vm');
 

@@ -85,7 +85,8 @@ const zygote: Attack = {
         { path: runtime === 'node' ? 'index.mjs' : 'index.py', content: functions[runtime] },
         ...evil,
       ];
-      await ground.client.deploy(name, { runtime, handler: 'index.handler', files, env: hostile });
+      const limits = ground.patientLimits;
+      await ground.client.deploy(name, { runtime, handler: 'index.handler', files, env: hostile, limits });
       const { body } = await callUntilShared(ground, name);
       must(JSON.stringify(body) === '[true,true]', `${runtime} says otherwise`, body);
       await ground.client.deleteFunction(name);
@@ -165,7 +166,7 @@ const headers: Attack = {
           socket.write(
             `GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: ${value}\r\nConnection: close\r\n\r\n`,
           ),
-        ground.ms(8_000),
+        ground.netMs,
       );
       must(
         status === 400 && !text.toLowerCase().includes('set-cookie'),
@@ -179,6 +180,7 @@ const headers: Attack = {
       runtime: 'node',
       handler: 'index.handler',
       files: [{ path: 'index.mjs', content }],
+      limits: ground.patientLimits,
     });
     const { headers: replied, status } = await callFunction(ground, 'crlf');
     must(status === 500 && replied.get('set-cookie') === null, 'what a function throws', status);

@@ -13,9 +13,9 @@ export interface Called {
   record: Invocation;
 }
 
-/** Deploys a program of `programs/` as a function, which its extension says the runtime of. */
+/** Deploys a program of `programs/` as a function, which its extension says the runtime of; with patient limits unless given. */
 export async function deployProgram(
-  { client }: Ground,
+  { client, patientLimits: limits }: Ground,
   name: string,
   program: string,
   more: Partial<DeployRequest> = {},
@@ -23,7 +23,8 @@ export async function deployProgram(
   const runtime = program.endsWith('.py') ? 'python' : 'node';
   const path = runtime === 'python' ? 'index.py' : 'index.mjs';
   const content = await readProgram(program);
-  await client.deploy(name, { runtime, handler: 'index.handler', files: [{ path, content }], ...more });
+  const files = [{ path, content }];
+  await client.deploy(name, { runtime, handler: 'index.handler', files, limits, ...more });
 }
 
 /** Calls a function and reads the record of the call. */
@@ -46,8 +47,11 @@ export async function callFunction(ground: Ground, name: string, event: unknown 
   };
 }
 
-/** A boot that never ends is given half a minute, and the next may have to wait for others like it, milliseconds. */
-export const decidedWithinMs = 120_000;
+/**
+ * A boot that never ends is given half a minute, and the next may have to wait for others like it. One that a busy machine
+ * kept from its time is tried again, each time after twice as long. Milliseconds.
+ */
+export const decidedWithinMs = 300_000;
 
 /** Calls until its initialisation is shared, which is when it has a zygote of its own. */
 export async function callUntilShared(ground: Ground, name: string): Promise<Called> {

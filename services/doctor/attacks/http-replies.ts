@@ -12,12 +12,11 @@ type Headers = [string, string][];
 async function replyOf(ground: Ground, how: (typeof ways)[number], headers: Headers): Promise<RawReply> {
   const query = new URLSearchParams({ how, headers: JSON.stringify(headers) });
   const head = `GET /fn/forge-response/?${query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`;
-  return rawExchange(ground, (socket) => socket.write(head), ground.ms(15_000));
+  return rawExchange(ground, (socket) => socket.write(head), 2 * ground.netMs);
 }
 
 function deploy(ground: Ground): Promise<void> {
-  const limits = { wallMs: ground.ms(8_000), cpuMs: ground.ms(8_000) };
-  return deployProgram(ground, 'forge-response', program, { limits });
+  return deployProgram(ground, 'forge-response', program);
 }
 
 /** What can be said is said, by each way: so the ways are there. */

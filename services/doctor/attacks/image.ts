@@ -253,11 +253,17 @@ function badLayer(what: string, index: number): Attack {
 
 /** Whiteouts, which are devices 0:0, aside. */
 async function devicesBelow(directory: string): Promise<string[]> {
-  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
-  const devices = entries.filter((entry) => entry.isBlockDevice() || entry.isCharacterDevice());
-  const paths = devices.map(({ parentPath, name }) => join(parentPath, name));
-  const numbers = await Promise.all(paths.map(async (path) => (await lstat(path)).rdev));
-  return paths.filter((_, index) => numbers[index] !== 0);
+  // What is being taken away meanwhile has gone; a recursive `readdir` would fail.
+  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
+  const found: string[] = [];
+  for (const entry of entries) {
+    const path = join(directory, entry.name);
+    if (entry.isDirectory()) found.push(...(await devicesBelow(path)));
+    if (!entry.isBlockDevice() && !entry.isCharacterDevice()) continue;
+    const status = await lstat(path).catch(() => undefined);
+    if (status && status.rdev !== 0) found.push(path);
+  }
+  return found;
 }
 
 export const imageAttacks: readonly Attack[] = [

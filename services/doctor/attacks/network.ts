@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Attack } from './attack.ts';
 import { type Ground, saidBy } from './ground.ts';
 import { must } from './verdict.ts';
@@ -29,15 +30,13 @@ function reached(found: Found): string[] {
 }
 
 async function tryAll(ground: Ground, targets: object): Promise<Found> {
-  const limits = { wallMs: ground.ms(60_000) };
-  return saidBy<Found>(await ground.program(program, { args: [JSON.stringify(targets)], limits }));
+  return saidBy<Found>(await ground.program(program, { args: [JSON.stringify(targets)] }));
 }
 
 async function tryOutside({ outside }: Ground, targets: object): Promise<Found> {
   const ran = await outside.python(program, {
     args: [JSON.stringify(targets)],
     isApart: false,
-    withinMs: 60_000,
   });
   return saidBy<Found>(ran.stdout);
 }
@@ -79,8 +78,12 @@ const listening: Attack = {
   async control(ground) {
     await withListeners(async (targets, visitors) => {
       const found = await tryOutside(ground, targets);
-      const all = targets.tcp.length + targets.abstract.length;
-      must(reached(found).length === all && visitors() >= all, 'not reached from the host', found);
+      const all = stillThere(targets.tcp).length + targets.abstract.length;
+      must(reached(found).length >= all, 'not reached from the host', found);
+      // Who was let in by the kernel is seen a moment later.
+      const deadline = performance.now() + ground.netMs;
+      while (visitors() < all && performance.now() < deadline) await delay(20);
+      must(visitors() >= all, 'nobody came', visitors());
     });
   },
 };
@@ -88,6 +91,11 @@ const listening: Attack = {
 interface Listeners {
   tcp: [string, number][];
   abstract: string[];
+}
+
+/** Others on this machine have networks of their own, which come and go. */
+function stillThere(tcp: Listeners['tcp']): Listeners['tcp'] {
+  return tcp.filter(([host]) => hostAddresses().includes(host));
 }
 
 async function withListeners(
@@ -146,7 +154,7 @@ const metadata: Attack = {
   async control(ground) {
     await withListeners(async ({ tcp }) => {
       const found = await tryOutside(ground, { tcp, names: ['localhost'] });
-      must(reached(found).length === tcp.length + 1, 'not reached from the host', found);
+      must(reached(found).length >= stillThere(tcp).length + 1, 'not reached from the host', found);
     });
   },
 };

@@ -10,8 +10,10 @@ export interface OutsideOptions {
   args?: readonly string[];
   stdin?: string;
   env?: Record<string, string>;
-  /** Killed after so long. */
+  /** Killed after so long: a net, unless it never ends by itself. */
   withinMs?: number;
+  /** Killed so long after its first word on stdout: for what never ends by itself, however long its start takes. */
+  goesOnMs?: number;
   /** A command that ends by executing what follows it, such as `setpriv`. */
   prefix?: readonly string[];
   /** Without it the program shares the host's namespaces, and must be one that changes nothing there. */
@@ -61,7 +63,7 @@ export class Outside {
   /** Rejects with `NotHere` where there is no such command. In a directory of its own, which is removed. */
   async run(command: readonly string[], options: OutsideOptions = {}): Promise<RanOutside> {
     const { args = [], stdin = '', env = {}, prefix = [], isApart = true } = options;
-    const withinMs = (options.withinMs ?? 20_000) * this.#patience;
+    const withinMs = (options.withinMs ?? 120_000) * this.#patience;
     const [file, ...rest] = [...(isApart ? apart : []), ...prefix, ...command, ...args] as [
       string,
       ...string[],
@@ -78,16 +80,23 @@ export class Outside {
         const output: Buffer[] = [];
         let stderr = '';
         let isLate = false;
-        child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
+        const end = () => {
+          isLate = true;
+          killGroup(child.pid);
+        };
+        let timer = setTimeout(end, withinMs);
+        child.stdout.on('data', (chunk: Buffer) => {
+          if (options.goesOnMs !== undefined && output.length === 0) {
+            clearTimeout(timer);
+            timer = setTimeout(end, options.goesOnMs);
+          }
+          output.push(chunk);
+        });
         child.stderr.on('data', (chunk: Buffer) => {
           stderr = (stderr + chunk).slice(-4096);
         });
         child.stdin.on('error', () => {}); // it need not read
         child.stdin.end(stdin);
-        const timer = setTimeout(() => {
-          isLate = true;
-          killGroup(child.pid);
-        }, withinMs);
         child.once('error', (error: NodeJS.ErrnoException) => {
           clearTimeout(timer);
           reject(error.code === 'ENOENT' ? new NotHere(`this machine has no ${file}`) : error);

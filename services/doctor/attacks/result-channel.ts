@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import type { Attack } from './attack.ts';
-import { callFunction, deployProgram } from './functions.ts';
+import { endedByWall } from './ended-by-wall.ts';
+import { type Called, callFunction, deployProgram } from './functions.ts';
 import type { Ground } from './ground.ts';
 import { programPath } from './programs.ts';
 import { must } from './verdict.ts';
@@ -53,15 +54,12 @@ function channel(what: string, { title, ends, values = [] }: Act): Attack {
     must: 'a clear outcome, and no other invocation hears of it; no file of the host read or changed',
     async attack(ground) {
       const shadow = await stateOfShadow();
-      await deployProgram(ground, 'result-channel', program, {
-        zygote: false,
-        limits: { wallMs: ground.ms(what === 'never' ? 500 : 8_000), cpuMs: ground.ms(8_000) },
-      });
+      await deployProgram(ground, 'result-channel', program, { zygote: false });
       const marks = [1, 2, 3].map((n) => `mark-${what}-${n}`);
       const others = () =>
         marks.map((mark) => callFunction(ground, 'result-channel', { what: 'echo', mark }));
       const [called, ...echoes] = await Promise.all([
-        callFunction(ground, 'result-channel', { what }),
+        what === 'never' ? callNever(ground) : callFunction(ground, 'result-channel', { what }),
         ...others(),
       ]);
       const { outcome } = called.record;
@@ -79,6 +77,21 @@ function channel(what: string, { title, ends, values = [] }: Act): Attack {
     },
     control: findsItsChannel,
   };
+}
+
+/** Ended by its wall time, and by one that is long enough for it to have written what it would. */
+async function callNever(ground: Ground): Promise<Called> {
+  const { ran } = await endedByWall(
+    ground,
+    async (wallMs) => {
+      const limits = { ...ground.patientLimits, wallMs };
+      await deployProgram(ground, 'result-channel-never', program, { zygote: false, limits });
+      return callFunction(ground, 'result-channel-never', { what: 'never' });
+    },
+    ({ record }) => record.stdout !== '',
+  );
+  must(ran.record.stdout === 'written\n', 'it has not written its half', ran.record);
+  return ran;
 }
 
 /** Outside, with a pipe of ours as its channel: what the program writes there is what we read. */
@@ -145,7 +158,7 @@ const other: Attack = {
   must: 'it is the result of who wrote it; the other has its own',
   async attack(ground) {
     await deployProgram(ground, 'result-channel', program, { zygote: false });
-    const limits = { wallMs: ground.ms(8_000) };
+    const limits = { wallMs: ground.netMs };
     const victim = await ground.client.runAsync({ runtime: 'bash', code: 'sleep 1; echo honest', limits });
     const { record } = await callFunction(ground, 'result-channel', {
       what: 'forge-other',

@@ -13,13 +13,23 @@ const run = promisify(execFile);
  */
 export async function copyStore(source: string, target: string): Promise<void> {
   await mkdir(target, { recursive: true });
-  await run('cp', ['-al', `${source}/.`, target]).catch(async () => {
+  await copy('-al', source, target).catch(async () => {
     await run('rm', ['-rf', target]);
     await mkdir(target, { recursive: true });
-    await run('cp', ['-a', '--reflink=auto', `${source}/.`, target]);
+    await copy('-a', source, target);
   });
   for (const name of ['', 'layers', 'layer-info', 'scratch', 'oci', 'oci/blobs', 'oci/blobs/sha256']) {
     await mkdir(join(target, name), { recursive: true });
     await chown(join(target, name), serviceId, serviceId);
   }
+}
+
+/** Who serves from the source goes on meanwhile: what is under way there has another name by then, or is gone. */
+async function copy(how: '-al' | '-a', source: string, target: string): Promise<void> {
+  const env = { ...process.env, LC_ALL: 'C' };
+  const maxBuffer = 64 * 1024 * 1024;
+  await run('cp', [how, '--reflink=auto', `${source}/.`, target], { env, maxBuffer }).catch((error) => {
+    const complaints = String(error.stderr).trimEnd().split('\n');
+    if (!complaints.every((line) => line.endsWith(': No such file or directory'))) throw error;
+  });
 }

@@ -9,7 +9,11 @@ const group = 'tenants';
 /** What is asked for, with its body. */
 type Request = readonly [method: string, path: string, body?: unknown];
 
+/** For who is to end by himself, on a machine however busy. */
+const limits = { wallMs: 300_000, cpuMs: 300_000 };
+
 const code = (text: string) => ({
+  limits,
   runtime: 'node' as const,
   handler: 'index.handler',
   files: [{ path: 'index.mjs', content: `export const handler = () => ${JSON.stringify(text)};` }],
@@ -87,8 +91,11 @@ const invocations: Attack = {
     const { owner, thief } = keyed;
     // Until it is told to end.
     const code = 'echo hush; until [ -e /work/never ]; do sleep 0.1; done';
-    const limits = { wallMs: ground.ms(60_000) };
-    const { id } = await owner.client.runAsync({ runtime: 'bash', code, limits, diff: 'archive' });
+    const untilCancelled = { wallMs: 600_000, cpuMs: 600_000 };
+    const { id } = await owner.client.runAsync({
+      ...{ runtime: 'bash', code, diff: 'archive' },
+      limits: untilCancelled,
+    });
     try {
       await untilRunning(ground, owner, id);
       await refusesAll(invocationRequests(id), keyed);
@@ -127,7 +134,7 @@ function invocationRequests(id: string): Request[] {
 }
 
 async function untilRunning(ground: Ground, { client }: Caller, id: string): Promise<void> {
-  const deadline = performance.now() + ground.ms(20_000);
+  const deadline = performance.now() + ground.netMs;
   while ((await client.invocation(id)).status !== 'running') {
     must(performance.now() < deadline, 'it does not run', await client.invocation(id));
     await delay(20, undefined, { signal: ground.signal });
@@ -135,6 +142,7 @@ async function untilRunning(ground: Ground, { client }: Caller, id: string): Pro
 }
 
 const readsSecret = {
+  limits,
   runtime: 'node' as const,
   handler: 'index.handler',
   files: [
@@ -234,6 +242,6 @@ const idempotency: Attack = {
   },
 };
 
-const draws = { runtime: 'python' as const, code: 'import secrets; print(secrets.token_hex(16))' };
+const draws = { runtime: 'python' as const, code: 'import secrets; print(secrets.token_hex(16))', limits };
 
 export const tenantAttacks: readonly Attack[] = [functions, invocations, secrets, schedules, idempotency];

@@ -7,7 +7,11 @@ export const freezeAgent: Fault = {
   name: 'freeze an agent',
   async strike(platform, random) {
     const { pid, zone } = await inZone(platform, 'agent', random());
-    process.kill(pid, 'SIGSTOP');
+    try {
+      process.kill(pid, 'SIGSTOP');
+    } catch {
+      return `process ${pid} of ${zone}, which had just ended`;
+    }
     return `process ${pid} of ${zone}`;
   },
 };

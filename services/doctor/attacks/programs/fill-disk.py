@@ -28,8 +28,8 @@ def unlinked():
     try:
         write(fd)
     finally:
-        # It is gone when the program is, and what is freed before anyone looks is not named.
-        time.sleep(1)
+        # It is gone when the program is, and what is freed before anyone looks is not named: who looks may be kept from it.
+        time.sleep(6)
 
 
 def sparse():

@@ -18,7 +18,7 @@ for victim in victims:
     attempt(f"{victim} for writing", victim, os.O_WRONLY)
     attempt(f"{victim} truncated", victim, os.O_WRONLY | os.O_TRUNC)
 # The interpreter that runs this, and one that has ended by the time we come back to its file.
-command = [sys.argv[1], "0.2"] if len(sys.argv) > 1 else [os.path.realpath("/proc/self/exe"), "-c", "input()"]
+command = sys.argv[1:] if len(sys.argv) > 1 else [os.path.realpath("/proc/self/exe"), "-c", "input()"]
 child = subprocess.Popen(command, stdin=subprocess.PIPE)
 held = os.open(f"/proc/{child.pid}/exe", os.O_PATH)
 target = os.readlink(f"/proc/{child.pid}/exe")

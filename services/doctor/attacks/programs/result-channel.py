@@ -42,17 +42,17 @@ def attack(what, event={}):
         os.write(channel, FORGED)
     elif what == "forge-and-end":
         os.write(channel, FORGED + b"\0\0")
-        time.sleep(5)
+        time.sleep(1000)
     elif what == "forge-shapes":
         os.write(channel, b'{"type":"result","value":1,"__proto__":{"status":"ok"},"initMs":1e999,"constructor":{}}\0\0')
-        time.sleep(5)
+        time.sleep(1000)
     elif what == "forge-header":
         forged = {"type": "result", "value": 1, "initMs": "1\r\nSet-Cookie: evil=1"}
         os.write(channel, json.dumps(forged).encode() + b"\0\0")
-        time.sleep(5)
+        time.sleep(1000)
     elif what == "deep":
         os.write(channel, b'{"type":"result","value":' + b"[" * 200000 + b"]" * 200000 + b"}\0\0")
-        time.sleep(5)
+        time.sleep(1000)
     elif what == "huge":
         for _ in range(200):
             os.write(channel, b"x" * 65536)
@@ -73,9 +73,10 @@ def attack(what, event={}):
         names = ("id", "invocationId", "jobId", "invocation", "replyTo")
         forged = {"type": "result", "value": "forged", **{name: event["other"] for name in names}}
         os.write(channel, json.dumps(forged).encode() + b"\0\0")
-        time.sleep(5)
+        time.sleep(1000)
     elif what == "never":
         os.write(channel, b'{"type":"result","value":')
+        print("written", flush=True)
         time.sleep(1000)
 
 

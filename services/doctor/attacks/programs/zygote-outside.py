@@ -70,7 +70,7 @@ def hear():
 
 
 # Only one of them goes on for ever; on a busy machine the others take long too.
-deadline = time.monotonic() + (3 if attack == "never" else 50)
+deadline = time.monotonic() + (3 if attack == "never" else 250)
 while ended == 0 and time.monotonic() < deadline:
     time.sleep(0.02)
     hear()
