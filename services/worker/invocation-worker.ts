@@ -217,13 +217,16 @@ export function createInvocationWorker(options: InvocationWorkerOptions): Worker
   async function lookForStalled() {
     const intervalMs = options.stalled?.intervalMs ?? stalledIntervalMs;
     let lookedAtMs = performance.now();
+    const retakeAll = () =>
+      Promise.all([...held].map(([id, { token }]) => retakeLock(redis, id, token, lockMs)));
     while (!worker.closing) {
       try {
-        await Promise.all([...held].map(([id, { token }]) => retakeLock(redis, id, token, lockMs)));
+        await retakeAll();
         // Was Redis away, the other nodes have a round's time to take their locks again.
         const wasAway = performance.now() - lookedAtMs > intervalMs + lockMs / 2;
         lookedAtMs = performance.now();
-        if (!wasAway) await worker.backend.moveStalledJobsToWait();
+        // Sent together: were we, or Redis, to stand still between an answer and the check, the locks could expire again.
+        if (!wasAway) await Promise.all([retakeAll(), worker.backend.moveStalledJobsToWait()]);
       } catch (error) {
         complain(error);
       }

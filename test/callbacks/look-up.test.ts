@@ -74,7 +74,7 @@ function lookUp(name: string, hosts = ''): Promise<LookupAddress[]> {
 
 test('names whose servers are slow delay no other', async () => {
   const slow = Array.from({ length: 64 }, (_, n) => lookUp(`name-${n}.slow`));
-  await vi.waitFor(() => expect(asked.size).toBe(64), { timeout: 10_000 });
+  await vi.waitFor(() => expect(asked.size).toBe(64), { timeout: 60_000 });
   expect(await lookUp('one.answers')).toEqual([{ address: '192.0.2.7', family: 4 }]);
   answerSlow();
   await Promise.allSettled(slow);

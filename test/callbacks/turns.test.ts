@@ -75,7 +75,7 @@ async function answerMany(): Promise<void> {
   await eventually(async () => expect(await callbacks.pending()).toBe(0));
 }
 const eventually = (expectation: () => Promise<void> | void) =>
-  vi.waitFor(expectation, { timeout: 60_000, interval: 20 });
+  vi.waitFor(expectation, { timeout: 150_000, interval: 20 });
 
 test.each([1, 2])(
   'with %i gateways, callbacks that wait for others of their tenant are taken for a turn and not to be looked at',

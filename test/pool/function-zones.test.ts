@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import {
   openSandboxSource,
   type SandboxRequest,
@@ -9,9 +9,14 @@ import { SandboxLostError, scratchSpec } from '../../runtime/sandbox/sandbox.ts'
 import { FakeZone } from './fake-sandbox.ts';
 
 const MiB = 2 ** 20;
+const patience = { timeout: 30_000 };
 const base = { digest: 'sha256:base', layers: ['base'], searchPath: '/bin' };
 const foreign = { digest: 'sha256:foreign', layers: ['ground'], searchPath: '/opt/bin' };
 
+/** No call comes after a pause, and nothing is idle or boots for long, before a test says so. */
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+});
 afterEach(() => {
   vi.useRealTimers();
 });
@@ -113,7 +118,6 @@ test('a function whose initialisation costs gets a zygote, and nobody waits for 
 });
 
 test('initialisation that costs little is rented long; after a pause the account begins anew', async () => {
-  vi.useFakeTimers({ toFake: ['performance'] });
   const { call, boots } = await useSource();
   for (let calls = 0; calls < 10; calls++) await call(version(), 10);
   expect(boots).toHaveLength(0);
@@ -132,7 +136,6 @@ test('a version that opted out, and one that is called without a function, never
 });
 
 test('an unfit function runs on, its reason is told once, and it is not tried again soon', async () => {
-  vi.useFakeTimers({ toFake: ['performance'] });
   const { call, boots, unfit } = await useSource({
     boot: async () => {
       throw new SandboxLostError('initialisation left a file open');
@@ -165,7 +168,7 @@ test('when memory runs out the zygote that was used longest ago goes, and none i
   });
   const warm = async (name: string) => {
     for (let calls = 0; calls < 2; calls++) await call(version(1, { name }), 500);
-    await vi.waitFor(async () => expect((await call(version(1, { name }))).sharedInitMs).toBe(0));
+    await vi.waitFor(async () => expect((await call(version(1, { name }))).sharedInitMs).toBe(0), patience);
   };
   const zoneOf = (name: string) => booted.find(({ request }) => request.layers[0] === `${name}1`)?.zone;
   await warm('a');
@@ -190,7 +193,6 @@ test('a zygote that goes by itself is not waited for: calls go the ordinary way'
 });
 
 test('a zygote closes when it is not used, and not while a sandbox of it runs', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const { call, source, booted } = await useSource();
   for (let calls = 0; calls < 2; calls++) await call(version(), 500);
   const lease = await source.lease(version());
@@ -204,7 +206,6 @@ test('a zygote closes when it is not used, and not while a sandbox of it runs', 
 });
 
 test('a boot that takes longer than a zygote lives unused goes on, and its end is told', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   let fail: (error: Error) => void = () => {};
   const boot = () => new Promise<FakeZone>((_, reject) => (fail = reject));
   const { call, boots, unfit } = await useSource({ boot });
@@ -258,7 +259,6 @@ test('no more than two boot at once', async () => {
 });
 
 test('a zygote that has grown serves no more, and what runs of it goes on', async () => {
-  vi.useFakeTimers({ toFake: ['performance'] });
   const { call, source, booted, unfit } = await useSource();
   for (let calls = 0; calls < 2; calls++) await call(version(), 500);
   const running = await source.lease(version());
@@ -349,7 +349,7 @@ test('what is parked of functions may have as much memory as their zygotes, if e
   for (const name of ['a', 'b', 'c']) for (let n = 0; n < 3; n++) await call(version(1, { name }), 500);
   const parked = () =>
     source.list().filter(({ sandbox, pool }) => pool === 'parked' && sandbox.layers[0] !== 'base');
-  await vi.waitFor(async () => expect((await source.stats()).groups.function.parked).toBe(3));
+  await vi.waitFor(async () => expect((await source.stats()).groups.function.parked).toBe(3), patience);
   for (const name of ['a', 'b', 'c'])
     for (let n = 0; n < 5; n++) expect((await call(version(1, { name }))).sharedInitMs).toBe(0);
   expect((await source.stats()).groups.function.parked).toBeLessThanOrEqual(3);

@@ -1,5 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { openSandboxSource, type ZoneRequest } from '../../runtime/pool/sandbox-source.ts';
 import { SandboxLostError, type SandboxSpec, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
@@ -8,6 +8,10 @@ import { FakeZone } from './fake-sandbox.ts';
 const base = { digest: 'sha256:base', layers: ['base'], searchPath: '/bin' };
 const foreign = { digest: 'sha256:foreign', layers: ['top', 'ground'], searchPath: '/opt/bin' };
 
+/** Nothing is idle for too long before a test says so. */
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
 afterEach(() => {
   vi.useRealTimers();
 });
@@ -127,7 +131,6 @@ test('a zone of an image that goes by itself is opened again by the next lease a
 });
 
 test('a zone of an image is closed once nobody uses it, and not while a sandbox runs', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const { source, zones } = await useSource();
   const { sandbox } = await source.lease(on('node'));
   await nextTurn();

@@ -8,6 +8,7 @@ const base = { digest: 'sha256:base', layers: ['base'], searchPath: '/bin' };
 const foreign = { digest: 'sha256:foreign', layers: ['ground'], searchPath: '/opt/bin' };
 const snippet = { runtime: 'node' as const, image: base, spec: scratchSpec(['base']) };
 const onForeign = { runtime: 'node' as const, image: foreign, spec: scratchSpec(['ground']) };
+const patience = { timeout: 30_000 };
 
 beforeEach(() => {
   vi.spyOn(Math, 'random').mockReturnValue(0); // no jitter
@@ -65,16 +66,16 @@ const madeBy = (zone: FakeZone | undefined, { sandbox }: { sandbox: unknown }) =
 test('after so many forks a new zone makes the sandboxes, and the old one goes with what it has parked', async () => {
   const { call, source, zones, stats } = await useSource({ forksMax: 5 });
   for (let calls = 0; calls < 4; calls++) expect((await call()).start).toBe('warm');
-  await vi.waitFor(async () => expect(await isClosed(zones[0])).toBe(true));
+  await vi.waitFor(async () => expect(await isClosed(zones[0])).toBe(true), patience);
   await vi.waitFor(() => {
     const parked = source.list();
     expect(parked.length).toBeGreaterThan(1);
     expect(parked.every((listed) => madeBy(zones.at(-1), listed))).toBe(true);
-  });
+  }, patience);
   const lease = await call();
   expect(lease.start).not.toBe('cold');
   expect(madeBy(zones[0], lease)).toBe(false);
-  await vi.waitFor(async () => expect(await stats()).toMatchObject({ zones: 1, zonesRetired: 0 }));
+  await vi.waitFor(async () => expect(await stats()).toMatchObject({ zones: 1, zonesRetired: 0 }), patience);
   const { zoneRotations, zoneBoots, coldLeases } = await stats();
   expect(zoneRotations).toBeGreaterThan(0);
   expect([zoneBoots, coldLeases]).toEqual([zoneRotations + 1, 0]);
@@ -82,7 +83,7 @@ test('after so many forks a new zone makes the sandboxes, and the old one goes w
 
 test('pools that park more than one zygote may fork come to rest', async () => {
   const { stats } = await useSource({ forksMax: 3, target: 20 });
-  await vi.waitFor(async () => expect((await stats()).parked).toBe(20));
+  await vi.waitFor(async () => expect((await stats()).parked).toBe(20), patience);
   const { zoneRotations } = await stats();
   expect(zoneRotations).toBeLessThanOrEqual(5);
   for (let turn = 0; turn < 200; turn++) await nextTurn();
@@ -105,13 +106,13 @@ test('what runs when its zone is replaced runs to its end', async () => {
   const { source, call, zones, stats } = await useSource({ forksMax: 3 });
   const running = await source.lease(snippet);
   for (let calls = 0; calls < 2; calls++) await call();
-  await vi.waitFor(async () => expect((await stats()).zoneRotations).toBeGreaterThan(0));
+  await vi.waitFor(async () => expect((await stats()).zoneRotations).toBeGreaterThan(0), patience);
   expect(running.sandbox.state).toBe('created');
   expect(await isClosed(zones[0])).toBe(false);
   expect(await stats()).toMatchObject({ zones: 2, zonesRetired: 1 });
   expect(source.list()).toContainEqual(expect.objectContaining({ sandbox: running.sandbox, pool: 'leased' }));
   await running.sandbox.kill();
-  await vi.waitFor(async () => expect(await isClosed(zones[0])).toBe(true));
+  await vi.waitFor(async () => expect(await isClosed(zones[0])).toBe(true), patience);
 });
 
 test('a sandbox that its zone was making when that was replaced is parked nowhere', async () => {
@@ -123,9 +124,9 @@ test('a sandbox that its zone was making when that was replaced is parked nowher
     return create(spec);
   };
   void call();
-  await vi.waitFor(() => expect(late).toHaveLength(1));
+  await vi.waitFor(() => expect(late).toHaveLength(1), patience);
   const waiting = [source.lease(snippet), source.lease(snippet)];
-  await vi.waitFor(() => expect(zones).toHaveLength(2));
+  await vi.waitFor(() => expect(zones).toHaveLength(2), patience);
   await nextTurn();
   for (const make of late) make();
   for (const lease of await Promise.all(waiting)) expect(lease.start).toBe('fork');
@@ -133,7 +134,7 @@ test('a sandbox that its zone was making when that was replaced is parked nowher
     const parked = source.list().filter(({ pool }) => pool === 'parked');
     expect(parked.length).toBeGreaterThan(0);
     expect(parked.every((listed) => madeBy(zones[1], listed))).toBe(true);
-  });
+  }, patience);
 });
 
 test('a successor that does not boot leaves the old zygote serving, with the reason, and is tried again', async () => {
@@ -155,8 +156,8 @@ test('a successor that does not boot leaves the old zygote serving, with the rea
   expect(await stats()).toMatchObject({ zoneFailures: 1, zoneRotations: 0 });
   isBroken = false;
   await vi.advanceTimersByTimeAsync(30_001);
-  await vi.waitFor(() => expect(zones).toHaveLength(2));
-  await vi.waitFor(async () => expect(await isClosed(zones[0])).toBe(true));
+  await vi.waitFor(() => expect(zones).toHaveLength(2), patience);
+  await vi.waitFor(async () => expect(await isClosed(zones[0])).toBe(true), patience);
 });
 
 test('nobody waits for a successor that boots slowly', async () => {
@@ -178,7 +179,7 @@ test('no more than two zones of a runtime are on their way out; the third waits 
   expect(zones).toHaveLength(3);
   expect(await stats()).toMatchObject({ zonesRetired: 2, zoneRotations: 2 });
   await Promise.all(long.filter((lease) => madeBy(zones[0], lease)).map(({ sandbox }) => sandbox.kill()));
-  await vi.waitFor(() => expect(zones).toHaveLength(4));
+  await vi.waitFor(() => expect(zones).toHaveLength(4), patience);
   expect(await isClosed(zones[0])).toBe(true);
   expect(await isClosed(zones[1])).toBe(false);
 });
@@ -189,7 +190,7 @@ test('a zone that goes by itself takes no run of its predecessor with it', async
   await vi.waitFor(async () => {
     await call();
     expect((await stats()).zoneRotations).toBe(1);
-  });
+  }, patience);
   zones[1]?.crash();
   expect((await call()).start).toBe('cold');
   expect(running.sandbox.state).toBe('created');
@@ -198,12 +199,14 @@ test('a zone that goes by itself takes no run of its predecessor with it', async
 });
 
 test("an image's zone that goes by itself takes no run of its predecessor with it either, and that is listed", async () => {
+  // It is not opened again before its back-off is over.
+  vi.useFakeTimers({ toFake: ['performance'] });
   const { source, call, zones } = await useSource({ forksMax: 3, target: 0 });
   const running = await source.lease(onForeign);
   await vi.waitFor(async () => {
     await call(onForeign);
     expect((await source.stats()).groups.image.zoneRotations).toBeGreaterThan(0);
-  });
+  }, patience);
   for (let turn = 0; turn < 20; turn++) await nextTurn();
   zones.at(-1)?.crash();
   for (let turn = 0; turn < 5; turn++) await nextTurn();
@@ -229,7 +232,7 @@ test('closing ends what runs in the predecessor of a zone that went by itself', 
   await vi.waitFor(async () => {
     await call(onForeign);
     expect((await source.stats()).groups.image.zoneRotations).toBeGreaterThan(0);
-  });
+  }, patience);
   for (let turn = 0; turn < 20; turn++) await nextTurn();
   zones.at(-1)?.crash();
   await nextTurn();
@@ -252,7 +255,7 @@ test('a zone that goes by itself while its successor boots is opened again, and 
   });
   for (let calls = 0; calls < 3; calls++) await call();
   zones[0]?.crash();
-  await vi.waitFor(() => expect(zones).toHaveLength(2));
+  await vi.waitFor(() => expect(zones).toHaveLength(2), patience);
   await call();
   const unwanted = new FakeZone();
   finish(unwanted);
@@ -264,7 +267,7 @@ test("an image's own zygote is replaced too, and goes with its image", async () 
   const { source, call, zones } = await useSource({ forksMax: 3, target: 0 });
   expect((await call(onForeign)).start).toBe('cold');
   for (let calls = 0; calls < 6; calls++) expect((await call(onForeign)).start).not.toBe('cold');
-  await vi.waitFor(async () => expect(await isClosed(zones[1])).toBe(true));
+  await vi.waitFor(async () => expect(await isClosed(zones[1])).toBe(true), patience);
   expect((await source.stats()).groups.image.zoneRotations).toBeGreaterThan(0);
   await source.drain(foreign.digest);
   for (const zone of zones.slice(1)) await zone.closed;
@@ -344,7 +347,7 @@ test('closing ends the boot of a zone that is opened anew', async () => {
     onError: () => {},
   });
   node?.crash();
-  await vi.waitFor(() => expect(signal).toBeDefined());
+  await vi.waitFor(() => expect(signal).toBeDefined(), patience);
   const waiting = source.lease(snippet);
   waiting.catch(() => {});
   await source.close();

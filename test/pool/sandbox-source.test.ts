@@ -90,7 +90,7 @@ test('a zone that crashes is opened again, and whoever waits for that starts col
 test('after a crash the pool fills again from the new zone', async () => {
   const { source, node, zones } = await useSource({ target: 2 });
   node.crash();
-  await vi.waitFor(() => expect(zones[3]?.sandboxes).toHaveLength(2));
+  await vi.waitFor(() => expect(zones[3]?.sandboxes).toHaveLength(2), { timeout: 30_000 });
   expect(source.list().map(({ sandbox }) => sandbox)).toEqual(zones[3]?.sandboxes);
 });
 

@@ -1,11 +1,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { afterEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { RefillGate } from '../../runtime/pool/refill-gate.ts';
 import { WarmPool } from '../../runtime/pool/warm-pool.ts';
 import type { Sandbox } from '../../runtime/sandbox/sandbox.ts';
 import { FakeSandbox } from './fake-sandbox.ts';
 import { poissonArrivals, randomFrom } from './poisson-arrivals.ts';
 
+/** Timers fire when a test says so: none does behind its back, however long a turn of the event loop takes. */
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+});
 afterEach(() => {
   vi.useRealTimers();
 });
@@ -164,6 +168,7 @@ test('a parked sandbox that dies is removed and replaced', async () => {
   made[0]?.lose();
   await nextTurn();
   expect(pool.parked).toBe(1);
+  vi.advanceTimersByTime(100);
   await pool.full();
   expect(made).toHaveLength(3);
   expect((await pool.lease()).sandbox).toBe(made[1]);
@@ -176,7 +181,6 @@ test('a parked sandbox whose death has not been noticed yet is not leased', asyn
 });
 
 test('refills that fail are reported and tried again ever more slowly, one at a time', async () => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   const { pool, pending, errors, fails, made } = usePool(2);
   await fails();
   await fails();

@@ -8,6 +8,7 @@ import { snippetRequest } from '../support/snippet-request.ts';
 
 const redis = useRedis();
 const id = 'inv_followed';
+const patience = { timeout: 30_000 };
 
 function openFeed(readFinal: () => Promise<Invocation | undefined>) {
   return createEventFeed({
@@ -36,7 +37,7 @@ test('who stops and asks for nothing more leaves no subscription', async () => {
   expect((await events.next()).value).toMatchObject({ event: { type: 'stdout', text: 'one' } });
   expect(await subscriptions()).toBe(1);
   stop.abort();
-  await vi.waitFor(async () => expect(await subscriptions()).toBe(0));
+  await vi.waitFor(async () => expect(await subscriptions()).toBe(0), patience);
   expect((await events.next()).done).toBe(true);
   await feed.close();
 });
@@ -46,6 +47,6 @@ test('who hears of the end leaves no subscription, without asking for what is be
   const feed = openFeed(async () => record);
   const events = feed.follow(id);
   expect((await events.next()).value).toMatchObject({ event: { type: 'end', invocation: { id } } });
-  await vi.waitFor(async () => expect(await subscriptions()).toBe(0));
+  await vi.waitFor(async () => expect(await subscriptions()).toBe(0), patience);
   await feed.close();
 });

@@ -10,7 +10,7 @@ import {
 import { useRedis } from '../support/redis.ts';
 
 const redis = useRedis();
-const patience = { timeout: 20_000, interval: 10 };
+const patience = { timeout: 60_000, interval: 10 };
 const KiB = 1024;
 
 function feed() {

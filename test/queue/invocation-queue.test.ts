@@ -20,7 +20,7 @@ test('many invocations at once each get their own result', async () => {
   await gateway.startWorker(async (job) => finished(job, { stdout: job.data.stdin }));
   const stdouts = await Promise.all(
     Array.from({ length: 200 }, async (_, index) => {
-      const options = { timeoutMs: 10_000 };
+      const options = { timeoutMs: 120_000 };
       const asked = { ...snippetRequest, stdin: String(index) };
       return (await gateway.queue.enqueueAndWait(newInvocationId(), asked, options)).stdout;
     }),
@@ -47,7 +47,7 @@ test('a cancel and a worker never both get an invocation', async () => {
   const ids = Array.from({ length: 100 }, newInvocationId);
   await Promise.all(
     ids.map(async (id) => {
-      const result = gateway.queue.enqueueAndWait(id, snippetRequest, { timeoutMs: 10_000 });
+      const result = gateway.queue.enqueueAndWait(id, snippetRequest, { timeoutMs: 120_000 });
       const cancelled = await gateway.queue.cancel(id);
       const wasCancelled = (await result).outcome?.status === 'cancelled';
       expect(wasCancelled).toBe(!ran.has(id));

@@ -39,10 +39,10 @@ test('a lock that expired is taken again by who had it, unless the job was given
   const [id = ''] = ids;
   const token = `${worker.id}:0`;
   const lock = `${queuePrefix}:${invocationQueueName}:${id}:lock`;
-  expect(await retakeLock(redis.redis, id, token, 5_000)).toBe('ours');
+  expect(await retakeLock(redis.redis, id, token, 60_000)).toBe('ours');
   await redis.redis.del(lock);
-  expect(await retakeLock(redis.redis, id, 'another:0', 5_000)).toBe('ours');
-  expect(await retakeLock(redis.redis, id, token, 5_000)).toBe('taken');
+  expect(await retakeLock(redis.redis, id, 'another:0', 60_000)).toBe('ours');
+  expect(await retakeLock(redis.redis, id, token, 60_000)).toBe('taken');
   await redis.redis.del(lock);
   // A start on any node says nothing of whose job it is; the next regular check does.
   expect(await succeedWorker(redis.redis, 'here', 'the-next')).toBe(0);
@@ -50,6 +50,6 @@ test('a lock that expired is taken again by who had it, unless the job was given
   await redis.redis.del(`${stalled}-check`);
   await redis.redis.sadd(stalled, id);
   expect(await worker.backend.moveStalledJobsToWait()).toEqual([id]);
-  expect(await retakeLock(redis.redis, id, token, 5_000)).toBe('taken');
+  expect(await retakeLock(redis.redis, id, token, 60_000)).toBe('taken');
   await close();
 });

@@ -21,7 +21,7 @@ afterEach(() => redis.redis.config('SET', 'maxmemory', '0'));
 async function runsOne() {
   await gateway.startWorker(async (job) => finished(job));
   const id = newInvocationId();
-  const { outcome } = await gateway.queue.enqueueAndWait(id, snippetRequest, { timeoutMs: 10_000 });
+  const { outcome } = await gateway.queue.enqueueAndWait(id, snippetRequest, { timeoutMs: 120_000 });
   expect(outcome).toEqual({ status: 'ok' });
 }
 

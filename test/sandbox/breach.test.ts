@@ -24,6 +24,8 @@ let zone: Zone;
 let id: number;
 
 beforeEach(async () => {
+  // The zone does not ask whether its agent is there: this one would not answer.
+  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   id = 0;
   directory = await mkdtemp(join(tmpdir(), 'oncebox-test-breach-'));
   server.listen(join(directory, 'launcher.sock'));
@@ -187,7 +189,7 @@ test.each(['sandbox', 'zone'])(
     const said = `no\nlevel:30 \u001b[2J\u202e${'é\0'.repeat(2 * 1024 * 1024)}`;
     const creating = ask();
     creating.catch(() => {});
-    await vi.waitFor(() => expect(id).not.toBe(0));
+    await vi.waitFor(() => expect(id).not.toBe(0), { timeout: 30_000 });
     send(frameType.FAILED, who === 'zone' ? 0 : id, Buffer.from(said));
     const error = await creating.then(
       () => undefined,

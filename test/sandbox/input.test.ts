@@ -8,26 +8,25 @@ import { useZones } from '../support/zones.ts';
 
 // Input that comes while a program runs, over real zones.
 const zones = useZones();
-const waitMs = 20_000;
+const waitMs = 60_000;
 
 /** A program that runs, its input, and what it has said so far. */
 async function start(runtime: RuntimeName, code: string, stdin = '', wallMs = 60_000) {
   const sandbox: Sandbox = await zones.park(runtime);
   const input = new OpenInput();
-  let said = '';
+  const said: Uint8Array[] = [];
+  const text = () => Buffer.concat(said).toString();
   const report = sandbox.run({
     program: snippetOf(runtime, code),
     limits: { ...defaultLimits(), wallMs },
     stdin: Buffer.from(stdin),
     input,
-    onOutput: (_, bytes) => {
-      said += Buffer.from(bytes);
-    },
+    onOutput: (_, bytes) => void said.push(bytes),
   });
   report.catch(() => {});
-  const says = (text: string) => expect.poll(() => said, { timeout: waitMs }).toContain(text);
-  const write = (text: string) => input.write(Buffer.from(text));
-  return { sandbox, input, report, says, write, said: () => said };
+  const says = (words: string) => expect.poll(text, { timeout: waitMs }).toContain(words);
+  const write = (words: string) => input.write(Buffer.from(words));
+  return { sandbox, input, report, says, write, said: text };
 }
 
 test('a program gets its stdin piece by piece, and its end when that is said', async () => {
@@ -65,7 +64,7 @@ test('python asks and is answered, and node reads lines as they come', async () 
 test('a signal reaches a handler in python and in node, and ends what has none', async () => {
   const python = await start(
     'python',
-    'import time\nprint("up", flush=True)\ntry:\n  time.sleep(60)\nexcept KeyboardInterrupt:\n  print("interrupted")',
+    'import time\ntry:\n  print("up", flush=True)\n  time.sleep(60)\nexcept KeyboardInterrupt:\n  print("interrupted")',
   );
   await python.says('up');
   await python.input.signal(2);
@@ -131,7 +130,7 @@ test('all of a long stdin arrives, in its order, at the pace of a slow reader', 
 test('a program that closes its stdin goes on, and what is written to it is dropped', async () => {
   const deaf = await start(
     'bash',
-    'exec 0<&-; echo closed; trap "exit 3" TERM; while :; do sleep 0.05; done',
+    'trap "exit 3" TERM; exec 0<&-; echo closed; while :; do sleep 0.05; done',
   );
   await deaf.says('closed');
   for (let i = 0; i < 40; i++) await deaf.input.write(Buffer.alloc(65_536));

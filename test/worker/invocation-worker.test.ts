@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -17,10 +15,12 @@ import { Runs } from '../../services/worker/runs.ts';
 import { FakeSandbox, report } from '../pool/fake-sandbox.ts';
 import { useRedis } from '../support/redis.ts';
 import { FakeSource, prepareAsIs } from './fake-source.ts';
+import { startDoomedWorker } from './start-doomed-worker.ts';
 
 const MiB = 1024 * 1024;
 const redis = useRedis();
 const undo: (() => unknown)[] = [];
+const patience = { timeout: 60_000, interval: 20 };
 let queue: InvocationQueue;
 let source: FakeSource;
 let runs: Runs;
@@ -95,7 +95,7 @@ const snippet: Omit<InvocationJob, 'replyTo'> = {
 let ids = 0;
 function invoke(request: Omit<InvocationJob, 'replyTo'> = snippet) {
   const id = `test-${++ids}`;
-  return { id, finished: queue.enqueueAndWait(id, request, { timeoutMs: 20_000 }) };
+  return { id, finished: queue.enqueueAndWait(id, request, { timeoutMs: 120_000 }) };
 }
 
 test('an invocation runs in a leased sandbox and its record says how that went', async () => {
@@ -135,6 +135,7 @@ test('whoever is woken by the result and reads the record finds it finished', as
 test('a handler sees a deadline that counts from its start', async () => {
   await startWorker();
   const running = source.running();
+  const beforeMs = Date.now();
   const { finished } = invoke({
     ...snippet,
     program: {
@@ -147,7 +148,9 @@ test('a handler sees a deadline that counts from its start', async () => {
   });
   const sandbox = await running;
   const program = sandbox.runs[0]?.program;
-  expect(program?.kind === 'handler' && program.context.deadlineMs).toBeGreaterThan(Date.now());
+  const startMs = program?.kind === 'handler' && program.context.deadlineMs - snippet.limits.wallMs;
+  expect(startMs).toBeGreaterThanOrEqual(beforeMs);
+  expect(startMs).toBeLessThanOrEqual(Date.now());
   sandbox.end(report({ result: Buffer.from('{"type":"result","value":7}') }));
   expect((await finished).outcome).toEqual({ status: 'ok', result: 7 });
 });
@@ -295,13 +298,11 @@ test('a worker that stops gives back what it has not started and reports what it
 });
 
 test('the invocation of a worker that is killed is lost, once, and nobody runs it again', async () => {
-  const script = new URL('doomed-worker.ts', import.meta.url).pathname;
-  const doomed = spawn(process.execPath, ['--import', 'tsx', script, redis.url], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const doomed = startDoomedWorker(redis.url);
+  undo.push(doomed.kill);
   const { id, finished } = invoke();
-  await once(doomed.stdout, 'data');
-  doomed.kill('SIGKILL');
+  await doomed.running();
+  await doomed.kill();
   await startWorker();
   expect(await finished).toMatchObject({ id, status: 'failed', outcome: { status: 'lost' } });
   expect(await queue.get(id)).toMatchObject({ status: 'failed', outcome: { status: 'lost' } });
@@ -320,7 +321,7 @@ test('a result that Redis refuses is kept until Redis takes it, also past the en
     sandbox.end();
     await refused;
     const lock = `oncebox:invocations:${id}:lock`;
-    await vi.waitFor(async () => expect(await redis.redis.exists(lock)).toBe(0));
+    await vi.waitFor(async () => expect(await redis.redis.exists(lock)).toBe(0), patience);
   } finally {
     await redis.redis.config('SET', 'min-replicas-to-write', '0');
   }
@@ -346,18 +347,18 @@ test('jobs that run on while Redis stands still for longer than a lock end as th
 });
 
 test('a job whose taking never reached the worker is run after all', async () => {
-  await startWorker({ stalled: { lockDurationMs: 10_000, intervalMs: 100 } });
+  await startWorker({ stalled: { lockDurationMs: 60_000, intervalMs: 100 } });
   // As many as it runs at once, so that it does not take the next one itself.
   const others = Array.from({ length: 8 }, () => ({ running: source.running(), ...invoke() }));
   const sandboxes = await Promise.all(others.map(({ running }) => running));
   const { id, finished } = invoke();
-  await vi.waitFor(async () => expect((await queue.get(id))?.status).toBe('queued'));
+  await vi.waitFor(async () => expect((await queue.get(id))?.status).toBe('queued'), patience);
   // Redis has given it to this worker, and the reply was lost with the connection.
   await worker.backend.moveToActive(`${worker.id}:lost`);
   expect((await queue.get(id))?.status).toBe('running');
   const running = source.running();
   redis.redis.disconnect(true);
-  await vi.waitFor(async () => expect((await queue.get(id))?.status).toBe('queued'), { timeout: 10_000 });
+  await vi.waitFor(async () => expect((await queue.get(id))?.status).toBe('queued'), patience);
   for (const sandbox of sandboxes) sandbox.end();
   (await running).end();
   expect((await finished).outcome).toEqual({ status: 'ok' });

@@ -13,7 +13,7 @@ import { FakeSource, prepareAsIs } from './fake-source.ts';
 
 const redis = useRedis();
 const undo: (() => unknown)[] = [];
-const patience = { timeout: 30_000, interval: 20 };
+const patience = { timeout: 60_000, interval: 20 };
 let queue: InvocationQueue;
 
 afterEach(async () => {
@@ -60,7 +60,7 @@ function startWorker({ intervalMs = 50, ms = 3_600_000 } = {}) {
 
 async function run(tenant: string): Promise<string> {
   const id = newInvocationId();
-  const finished = await queue.enqueueAndWait(id, { ...snippetRequest, tenant }, { timeoutMs: 60_000 });
+  const finished = await queue.enqueueAndWait(id, { ...snippetRequest, tenant }, { timeoutMs: 170_000 });
   expect(finished.outcome?.status).toBe('ok');
   return id;
 }

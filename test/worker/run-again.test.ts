@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { FunctionSettings } from '../../sdk/contract/function-settings.ts';
@@ -21,9 +19,11 @@ import { Runs } from '../../services/worker/runs.ts';
 import { report } from '../pool/fake-sandbox.ts';
 import { useRedis } from '../support/redis.ts';
 import { FakeSource, prepareAsIs } from './fake-source.ts';
+import { startDoomedWorker } from './start-doomed-worker.ts';
 
 const redis = useRedis();
 const undo: (() => unknown)[] = [];
+const patience = { timeout: 60_000 };
 let queue: InvocationQueue;
 let source: FakeSource;
 const onError = (error: unknown) => {
@@ -96,8 +96,7 @@ const retry = { attempts: 3, on: ['exited' as const], backoffMs: 10, backoffMaxM
 async function exitNext() {
   (await source.running()).end(report({ exitCode: 3, result: Buffer.alloc(0) }));
 }
-const settled = (id: string) =>
-  expect.poll(async () => (await queue.get(id))?.outcome?.status, { timeout: 10_000 });
+const settled = (id: string) => expect.poll(async () => (await queue.get(id))?.outcome?.status, patience);
 
 test('an asynchronous invocation is run again after an outcome that its function names', async () => {
   await set({ retry });
@@ -119,7 +118,7 @@ test('between two runs the record is queued and says which run it waits for, and
   const first = exitNext();
   await queue.enqueue(id, request);
   await first;
-  await expect.poll(() => queue.get(id)).toMatchObject({ status: 'queued', attempt: 2 });
+  await expect.poll(() => queue.get(id), patience).toMatchObject({ status: 'queued', attempt: 2 });
   expect(await queue.waiting()).toBe(1);
   expect(await queue.cancel(id)).toMatchObject({ outcome: { status: 'cancelled' } });
   expect(await queue.waiting()).toBe(0);
@@ -172,7 +171,7 @@ test('after the last run the outcome is the record, and the invocation a dead le
 
 test('who ends lets in who is held, before anybody sweeps, and costs nothing where there is no cap', async () => {
   await set({ concurrency: 1 });
-  startWorker({ intervalMs: 60_000 });
+  startWorker({ intervalMs: 600_000 });
   const ids = [newInvocationId(), newInvocationId(), newInvocationId()];
   const ok = () => report({ result: Buffer.from('{"type":"result","value":7}') });
   let running = source.running();
@@ -183,7 +182,7 @@ test('who ends lets in who is held, before anybody sweeps, and costs nothing whe
     sandbox.end(ok());
     await settled(id).toBe('ok');
   }
-  expect(await redis.redis.keys('oncebox:slots:*')).toEqual([]);
+  await expect.poll(() => redis.redis.keys('oncebox:slots:*'), patience).toEqual([]);
 
   const scripts = async () => /cmdstat_eval:calls=(\d+)/.exec(await redis.redis.info('commandstats'))?.[1];
   await set({});
@@ -217,7 +216,7 @@ test('a caller who waits gets the first outcome, and it is no dead letter', asyn
   await set({ retry });
   startWorker();
   const first = exitNext();
-  const finished = queue.enqueueAndWait(newInvocationId(), request, { timeoutMs: 10_000 });
+  const finished = queue.enqueueAndWait(newInvocationId(), request, { timeoutMs: 120_000 });
   await first;
   expect(await finished).toMatchObject({ attempt: 1, outcome: { status: 'exited' } });
   expect(await queue.deadLetters.list('default', { limit: 10 })).toEqual([]);
@@ -236,28 +235,26 @@ test('other outcomes are not run again, and no dead letter is kept where the fun
 });
 
 test('what could not be started is tried again, and runs once it can be', async () => {
+  const lease = source.lease.bind(source);
+  source.lease = async () => {
+    source.lease = lease;
+    throw new Error('no room in the pool');
+  };
   startWorker();
-  source.failure = new Error('no room in the pool');
-  const finished = queue.enqueueAndWait(newInvocationId(), request, { timeoutMs: 20_000 });
-  await expect.poll(() => redis.redis.zcard('oncebox:invocations:delayed')).toBe(1);
-  source.failure = undefined;
-  (await source.running()).end(report({ result: Buffer.from('{"type":"result","value":1}') }));
+  const running = source.running();
+  const finished = queue.enqueueAndWait(newInvocationId(), request, { timeoutMs: 120_000 });
+  (await running).end(report({ result: Buffer.from('{"type":"result","value":1}') }));
   expect(await finished).toMatchObject({ attempt: 1, outcome: { status: 'ok' } });
 });
 
 /** Enqueues it, and kills its worker while it runs. */
 async function killWorkerOf(id: string, asked: InvocationRequest, beforehand = async () => {}) {
-  const doomed = spawn(
-    process.execPath,
-    ['--import', 'tsx', new URL('./doomed-worker.ts', import.meta.url).pathname, redis.url],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  );
-  undo.push(() => doomed.kill('SIGKILL'));
+  const doomed = startDoomedWorker(redis.url);
+  undo.push(doomed.kill);
   await queue.enqueue(id, asked);
-  await once(doomed.stdout, 'data');
+  await doomed.running();
   await beforehand();
-  doomed.kill('SIGKILL');
-  await once(doomed, 'exit');
+  await doomed.kill();
 }
 
 test('an invocation that was cancelled, and its worker killed, is not run again, and its end is told once', async () => {
@@ -313,5 +310,5 @@ test('what was sent to an interactive invocation goes with it, though its progra
   expect(await redis.redis.keys(`oncebox:input*${id}*`)).not.toEqual([]);
   startWorker();
   await settled(id).toBe('lost');
-  await expect.poll(() => redis.redis.keys(`oncebox:input*${id}*`), { timeout: 10_000 }).toEqual([]);
+  await expect.poll(() => redis.redis.keys(`oncebox:input*${id}*`), patience).toEqual([]);
 });

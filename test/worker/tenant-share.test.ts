@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createInvocationQueue, type InvocationQueue } from '../../services/queue/invocation-queue.ts';
@@ -14,10 +12,11 @@ import { FakeSandbox } from '../pool/fake-sandbox.ts';
 import { useRedis } from '../support/redis.ts';
 import { snippetRequest } from '../support/snippet-request.ts';
 import { FakeSource, prepareAsIs } from './fake-source.ts';
+import { startDoomedWorker } from './start-doomed-worker.ts';
 
 const redis = useRedis();
 const undo: (() => unknown)[] = [];
-const patience = { timeout: 30_000, interval: 20 };
+const patience = { timeout: 60_000, interval: 20 };
 const queueMax = 40;
 let queue: InvocationQueue;
 
@@ -65,7 +64,7 @@ async function startWorker({
       capacity: new MemoryCapacity(2 ** 40),
       logger: pino({ level: 'silent' }),
     },
-    stalled: { lockDurationMs: 2_000, intervalMs },
+    stalled: { lockDurationMs: 30_000, intervalMs },
   });
   void worker.run();
   undo.push(async () => {
@@ -266,19 +265,16 @@ test("a function's cap and its tenant's share hold together", async () => {
     }, patience);
   }
   await vi.waitFor(nothingHeld, patience);
-  expect(await redis.redis.keys('oncebox:slots:*')).toEqual([]);
+  await vi.waitFor(async () => expect(await redis.redis.keys('oncebox:slots:*')).toEqual([]), patience);
 });
 
 test('who is held when the worker is killed runs on the next one', async () => {
-  const script = new URL('doomed-worker.ts', import.meta.url).pathname;
-  const doomed = spawn(process.execPath, ['--import', 'tsx', script, redis.url, '4'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const doomed = startDoomedWorker(redis.url, 4);
+  undo.push(doomed.kill);
   const called = await calls('a', 7);
-  await once(doomed.stdout, 'data');
+  await doomed.running();
   await vi.waitFor(async () => expect(await held()).toBe(4), patience);
-  doomed.kill('SIGKILL');
-  await once(doomed, 'exit');
+  await doomed.kill();
   const worker = await startWorker();
   await settled(worker, 3, 1);
   for (let ended = 0; ended < 4; ended++) {
