@@ -11,7 +11,10 @@ export function languageCases(clientOf: () => Client, language: Language): void 
   const fault = faults[name];
   if (!fault) throw new Error(`${name} has no programs that fail`);
   const run = (content: string, stdin = fault.stdin ?? '', limits: Partial<Limits> = {}) =>
-    clientOf().run({ language: name, files: [{ path: fileName, content }], stdin, limits });
+    clientOf().run({
+      ...{ language: name, files: [{ path: fileName, content }], stdin },
+      limits: { wallMs: 60_000, ...limits },
+    });
 
   beforeAll(
     () =>
@@ -51,7 +54,7 @@ export function languageCases(clientOf: () => Client, language: Language): void 
   });
 
   test('is ended when its memory is used up', async () => {
-    const limits = { wallMs: 60_000, cpuMs: 60_000 };
+    const limits = { cpuMs: 60_000 };
     const { outcome, compile, stderr } = await run(fault.greedy, undefined, limits);
     const status = fault.greedyStatus ?? 'oom_killed';
     expect(outcome, compile?.stderr || stderr.slice(0, 1000)).toMatchObject({ status });
