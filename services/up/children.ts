@@ -100,7 +100,7 @@ export function launcherChild(config: Config, wiring: Wiring<void>): ChildSpec<v
     }),
     ready: (child) => new Promise((resolve) => child.stdout?.once('data', () => resolve())),
     pulse: whileStopped,
-    stopTimeoutMs: 5_000,
+    stopTimeoutMs: 10_000,
   };
 }
 

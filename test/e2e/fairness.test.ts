@@ -1,12 +1,23 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { createClient } from '../../sdk/client.ts';
 import { usePlatform } from '../support/use-platform.ts';
 
-const running = usePlatform(() => ({ ONCEBOX_CONCURRENCY: '4' }));
+const concurrency = 4;
+/** By the worker's log, Unix time in ms: when the tenant's calls ended, and when invocations were given a sandbox. */
+const endedAtMs: number[] = [];
+const leasedAtMs = new Map<string, number>();
+const running = usePlatform(
+  () => ({ ONCEBOX_CONCURRENCY: `${concurrency}`, ONCEBOX_LOG_LEVEL: 'debug' }),
+  (line) => {
+    const said = line.startsWith('{') ? JSON.parse(line) : {};
+    if (said.msg === 'invocation' && said.function === 'slow') endedAtMs.push(said.time);
+    if (said.msg === 'program handed over') leasedAtMs.set(said.invocationId, said.time);
+  },
+);
 const waitingMany = 5_000;
 const batchMax = 1_000;
 
-test("with a tenant's 5,000 calls waiting for sandboxes, another's call waits less than a second", async () => {
+test("with a tenant's 5,000 calls waiting for sandboxes, another's call is the next to have one", async () => {
   const busy = createClient(running.platform.url, { headers: { 'oncebox-tenant': 'busy' } });
   await busy.deploy('slow', {
     runtime: 'node',
@@ -14,7 +25,7 @@ test("with a tenant's 5,000 calls waiting for sandboxes, another's call waits le
     files: [
       {
         path: 'index.mjs',
-        content: 'export const handler = () => new Promise((resolve) => setTimeout(resolve, 50));',
+        content: 'export const handler = () => new Promise((resolve) => setTimeout(resolve, 200));',
       },
     ],
   });
@@ -25,14 +36,18 @@ test("with a tenant's 5,000 calls waiting for sandboxes, another's call waits le
     );
     expect(accepted.filter((item) => 'error' in item)).toEqual([]);
   }
-  const waits: number[] = [];
+  const passedBy: number[] = [];
   for (let call = 0; call < 3; call++) {
-    const { stdout, timings } = await running.client.run({ runtime: 'bash', code: 'echo mine' });
+    const { id, stdout, timings } = await running.client.run({ runtime: 'bash', code: 'echo mine' });
     expect(stdout).toBe('mine\n');
-    waits.push(timings?.queueMs ?? Number.NaN);
+    await vi.waitFor(() => expect(leasedAtMs.has(id)).toBe(true), 60_000);
+    const { queueMs = 0, admitMs = 0, prepareMs = 0, leaseMs = 0 } = timings ?? {};
+    const takenAtMs = (leasedAtMs.get(id) ?? 0) - admitMs - prepareMs - leaseMs;
+    passedBy.push(endedAtMs.filter((atMs) => atMs > takenAtMs - queueMs && atMs < takenAtMs).length);
   }
-  // The best of three: what else the machine does is not the queue's.
-  expect(Math.min(...waits)).toBeLessThan(1_000);
+  // Those that had a place already, and those that were given theirs meanwhile. The best of three: the gateway may stand still
+  // between noting the time and enqueuing.
+  expect(Math.min(...passedBy), `${passedBy}`).toBeLessThanOrEqual(2 * concurrency);
   // It would have been the last of all.
   const metrics = await (await fetch(`${running.platform.url}/metrics`)).text();
   const waiting = Number(/^oncebox_queue_waiting (\d+)$/m.exec(metrics)?.[1]);

@@ -6,7 +6,7 @@ import { type Platform, startPlatform } from '../../services/up/platform.ts';
 import { descendants } from '../support/host.ts';
 import { leftovers, mountCount, testConfig } from '../support/platform.ts';
 
-const patience = { timeout: 20_000, interval: 25 };
+const patience = { timeout: 60_000, interval: 25 };
 const lines: string[] = [];
 let mounts: number;
 let config: Config;
@@ -88,7 +88,7 @@ test.each(['node', 'python'] as const)(
     const first = await call(name);
     expect(first.record.init).toMatchObject({ shared: false });
     expect(first.record.init?.ms).toBeGreaterThanOrEqual(500);
-    expect(first.timing).toMatch(/init;dur=5/);
+    expect(first.timing).toContain(`init;dur=${first.record.init?.ms.toFixed(3)}`);
     await untilShared(name, 1);
     const shared = [];
     for (let calls = 0; calls < 5; calls++) shared.push(await call(name));
@@ -137,7 +137,7 @@ test('under load a zone that dies costs no answer that had not begun', async () 
   await deploy('dies', 'node', 4);
   await untilShared('dies', 4);
   const launcher = platform.pids().launcher as number;
-  const zygotes = [];
+  const zygotes: number[] = [];
   for (const pid of await descendants(launcher)) {
     const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
     const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
@@ -150,7 +150,8 @@ test('under load a zone that dies costs no answer that had not begun', async () 
   for (const pid of zygotes) process.kill(pid, 'SIGKILL');
   const outcomes = (await Promise.all(calls)).map(({ record }) => record.outcome?.status);
   expect(outcomes.filter((status) => status !== 'ok' && status !== 'lost')).toEqual([]);
-  expect((await call('dies')).value).toEqual([4, 1]);
+  // Until all is gone that stood in their zones, and begins nothing more.
+  await vi.waitFor(async () => expect((await call('dies')).value).toEqual([4, 1]), patience);
 });
 
 test('nothing is left when it closes', async () => {

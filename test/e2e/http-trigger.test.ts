@@ -1,12 +1,20 @@
 import { expect, test, vi } from 'vitest';
+import type { Limits } from '../../sdk/contract/limits.ts';
 import { usePlatform } from '../support/use-platform.ts';
 
 const running = usePlatform();
-const patience = { timeout: 20_000, interval: 25 };
+const patience = { timeout: 60_000, interval: 25 };
+/** For what is ended by its client. */
+const endless = { wallMs: 600_000 };
 
-async function deploy(runtime: 'node' | 'python', handler: string, content: string): Promise<string> {
+async function deploy(
+  runtime: 'node' | 'python',
+  handler: string,
+  content: string,
+  limits: Partial<Limits> = {},
+): Promise<string> {
   const path = runtime === 'node' ? 'index.mjs' : 'main.py';
-  await running.client.deploy('web', { runtime, handler, files: [{ path, content }] });
+  await running.client.deploy('web', { runtime, handler, files: [{ path, content }], limits });
   return `${running.platform.url}/fn/web`;
 }
 
@@ -103,7 +111,7 @@ test.each([
     'node',
     'index.default',
     `export default { fetch() {
-       const wait = () => new Promise((done) => setTimeout(done, 25_000));
+       const wait = () => new Promise((done) => setTimeout(done, 500_000));
        const body = async function* () { yield 'data: 1\\n\\n'; await wait(); yield 'data: 2\\n\\n' };
        const encode = new TextEncoderStream();
        return new Response(ReadableStream.from(body()).pipeThrough(encode), { headers: { 'content-type': 'text/event-stream' } }) } }`,
@@ -115,11 +123,11 @@ test.each([
 def app(environ, start_response):
     start_response("200 OK", [("content-type", "text/event-stream")])
     yield b"data: 1\\n\\n"
-    time.sleep(25)
+    time.sleep(500)
     yield b"data: 2\\n\\n"`,
   ],
 ] as const)('a body that takes its time is sent as it comes: %s', async (runtime, handler, content) => {
-  const url = await deploy(runtime, handler, content);
+  const url = await deploy(runtime, handler, content, endless);
   const response = await fetch(url, { headers: { accept: 'text/event-stream' } });
   expect(response.headers.get('content-type')).toBe('text/event-stream');
   const reader = response.body?.getReader();
@@ -206,13 +214,22 @@ test('a client that leaves has its invocation cancelled, and its sandbox gone', 
     'node',
     'index.default',
     'export default { fetch: () => new Promise(() => setInterval(() => {}, 1000)) }',
+    endless,
   );
   const hangUp = new AbortController();
+  const busy = async () => {
+    const { sandboxes, silentNodes } = await running.client.sandboxes();
+    expect(silentNodes).toEqual([]);
+    return sandboxes.flatMap(({ invocationId = [] }) => invocationId);
+  };
+  // Those of the clients before have left, too.
+  await vi.waitFor(async () => expect(await busy()).toEqual([]), patience);
   const asked = fetch(url, { signal: hangUp.signal }).catch(() => {});
-  const busy = async () =>
-    (await running.client.sandboxes()).sandboxes.filter(({ invocationId }) => invocationId !== undefined);
-  await vi.waitFor(async () => expect(await busy()).toHaveLength(1), patience);
-  const id = (await busy())[0]?.invocationId ?? '';
+  const id = await vi.waitFor(async () => {
+    const ids = await busy();
+    expect(ids).toHaveLength(1);
+    return ids[0] ?? '';
+  }, patience);
   hangUp.abort();
   await asked;
   await vi.waitFor(async () => {

@@ -10,12 +10,15 @@ import { type Client, createClient } from '../../sdk/client.ts';
 import type { ImageEvent } from '../../sdk/contract/image.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
+import { gate } from '../support/gateway.ts';
+import { heard } from '../support/heard.ts';
 import { muslImageArchive, muslImageUser } from '../support/musl-image.ts';
 import { muslNodeArchive, whyNoMuslNode } from '../support/musl-node-image.ts';
 import { leftovers, mountCount, ownStoreConfig } from '../support/platform.ts';
 import { useRegistry } from '../support/registry.ts';
 
 const registry = useRegistry();
+const patience = { timeout: 60_000 };
 const configs: Config[] = [];
 const platforms: Platform[] = [];
 let mounts: number;
@@ -102,12 +105,14 @@ describe('an image from a registry', () => {
     const { id } = await elsewhere.runAsync({
       image: 'mine:1',
       args: ['/bin/sleep', '1000'],
-      limits: { wallMs: 60_000 },
+      limits: { wallMs: 600_000 },
     });
-    const mine = async () =>
-      (await elsewhere.sandboxes()).sandboxes.find(({ invocationId }) => invocationId === id);
-    await vi.waitFor(async () => expect(await mine()).toBeDefined(), { timeout: 10_000 });
-    const { virtualBytes = 0, writableBytes = 0, image } = (await mine()) ?? {};
+    const { virtualBytes, writableBytes, image } = await vi.waitFor(async () => {
+      const { sandboxes } = await elsewhere.sandboxes();
+      const mine = sandboxes.find(({ invocationId }) => invocationId === id);
+      if (!mine) throw new Error('it does not run yet');
+      return mine;
+    }, patience);
     expect(virtualBytes - writableBytes).toBe((await elsewhere.inspectImage('mine:1')).sizeBytes);
     expect(image?.digest).toBe(digest);
     await elsewhere.cancel(id);
@@ -130,18 +135,36 @@ test('an image that sandboxes stand on is removed by force only, once they are g
 
   const run = (code: string) => client.run({ image: nameOf('made:1'), runtime: 'node', code });
   expect((await run('console.log(process.env.MADE)')).stdout).toBe('here\n');
-  await expect(client.removeImage(digest)).rejects.toMatchObject({ status: 409, code: 'image_in_use' });
-  const slow = run('setTimeout(() => console.log("done"), 1500)');
+  const { opened, open } = gate();
+  async function* told() {
+    await opened;
+    yield 'end';
+  }
+  const slow = await client.runInteractive(
+    {
+      ...{ image: nameOf('made:1'), runtime: 'node', limits: { wallMs: 600_000 } },
+      code: 'process.stdin.resume().on("end", () => console.log("done"))',
+    },
+    { stdin: told() },
+  );
+  const ended = (async () => {
+    for await (const event of slow.events) if (event.type === 'end') return event.invocation.stdout;
+    return undefined;
+  })();
   await vi.waitFor(
     async () =>
       expect((await client.sandboxes()).sandboxes).toContainEqual(
-        expect.objectContaining({ state: 'running', image: expect.objectContaining({ digest }) }),
+        expect.objectContaining({ invocationId: slow.id, state: 'running' }),
       ),
-    { timeout: 10_000 },
+    patience,
   );
-  const removed = await client.removeImage(digest, { force: true });
-  expect(removed.deleted).toEqual([digest]);
-  expect((await slow).stdout, 'what ran was waited for').toBe('done\n');
+  await expect(client.removeImage(digest)).rejects.toMatchObject({ status: 409, code: 'image_in_use' });
+  const removing = client.removeImage(digest, { force: true });
+  // What comes meanwhile is refused.
+  await vi.waitFor(async () => expect((await run('1')).outcome?.status).toBe('lost'), patience);
+  open();
+  expect((await removing).deleted).toEqual([digest]);
+  expect(await ended, 'what ran was waited for').toBe('done\n');
   await expect(run('1')).rejects.toMatchObject({ status: 404, code: 'image_not_found' });
   expect((await client.run({ runtime: 'node', code: 'console.log(1)' })).stdout, 'its base stays').toBe(
     '1\n',
@@ -180,7 +203,7 @@ test.runIf(noNode === undefined || process.env.ONCEBOX_MUST_WORK === '1')(
     const first = await run();
     expect(first).toMatchObject({ outcome: { status: 'ok' }, start: 'cold', stderr: '' });
     expect(first.stdout).toMatch(/^v\d+\.\d+\.\d+ undefined\n$/);
-    await vi.waitFor(async () => expect((await run()).start).toBe('warm'), { timeout: 10_000 });
+    await vi.waitFor(async () => expect((await run()).start).toBe('warm'), patience);
     const { digest } = await client.inspectImage('node:musl');
     await client.removeImage(digest, { force: true });
     expect((await client.sandboxes()).sandboxes.filter(({ image }) => image.digest === digest)).toEqual([]);
@@ -193,17 +216,19 @@ test('an image is built from a context, tells what its steps print, and runs', {
   const context = await mkdtemp(join(tmpdir(), 'oncebox-context-'));
   onTestFinished(() => rm(context, { recursive: true }));
   const dockerfile = [
-    'FROM localhost/bash',
+    'FROM localhost/python',
     'ARG WORD',
     'COPY greet.sh /opt/greet.sh',
+    'COPY heard.py /opt/heard.py',
     // Buildah may not read what a RUN printed right before its end (see untilHeard in test/image/builds.ts).
-    'RUN echo "step says $WORD" && echo "$WORD" > /opt/word && sleep 1',
+    'RUN echo "step says $WORD" && echo "$WORD" > /opt/word && python3 /opt/heard.py',
     'WORKDIR /opt',
-    'ENTRYPOINT ["/bin/bash", "/opt/greet.sh"]',
+    'ENTRYPOINT ["/bin/sh", "/opt/greet.sh"]',
     'CMD ["world"]',
   ];
   await writeFile(join(context, 'Dockerfile'), `${dockerfile.join('\n')}\n`);
   await writeFile(join(context, 'greet.sh'), 'echo "$(cat word) $1"\n');
+  await writeFile(join(context, 'heard.py'), `${heard}heard(1)\n`);
   const lines: string[] = [];
   const built = await client.buildImage(Readable.from(create({ cwd: context }, ['.'])), {
     reference: 'greet:1',

@@ -24,7 +24,14 @@ afterAll(async () => {
 test.each(walls)(
   'a snippet behind %s is the same over HTTP, and the record says which wall it was',
   async (isolation) => {
-    const request = { runtime: 'bash', code: 'uname -r; cat; exit 3', stdin: 'in', isolation } as const;
+    const limits = { wallMs: 60_000 };
+    const request = {
+      runtime: 'bash',
+      code: 'uname -r; cat; exit 3',
+      stdin: 'in',
+      isolation,
+      limits,
+    } as const;
     const invocation = await client.run(request);
     expect(invocation).toMatchObject({ isolation, outcome: { status: 'exited', exitCode: 3 } });
     expect(invocation.stdout).toMatch(/^\S+\nin$/);
@@ -36,7 +43,12 @@ test.each(walls)(
 );
 
 test.each(walls)("an image's command runs behind %s", async (isolation) => {
-  const invocation = await client.run({ image: 'bash', args: ['bash', '-c', 'id -u; pwd'], isolation });
+  const invocation = await client.run({
+    image: 'bash',
+    args: ['bash', '-c', 'id -u; pwd'],
+    isolation,
+    limits: { wallMs: 60_000 },
+  });
   expect(invocation).toMatchObject({ isolation, outcome: { status: 'ok' }, stdout: '0\n/work\n' });
 });
 
@@ -49,6 +61,7 @@ test.each(walls)('a function that is deployed behind %s is called there', async 
       runtime: 'python',
       handler: 'index.handler',
       isolation,
+      limits: { wallMs: 60_000 },
       files: [{ path: 'index.py', content: 'def handler(event, context): return event * 2' }],
     }),
   });
@@ -60,11 +73,11 @@ test.each(walls)('a function that is deployed behind %s is called there', async 
 });
 
 test('a run behind gVisor is listed while it runs, and can be cancelled', async () => {
-  const code = 'sleep 100';
+  const code = 'sleep 500';
   const accepted = await fetch(`${platform.url}/v1/run`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', prefer: 'respond-async' },
-    body: JSON.stringify({ runtime: 'bash', code, isolation: 'gvisor', limits: { wallMs: 60_000 } }),
+    body: JSON.stringify({ runtime: 'bash', code, isolation: 'gvisor', limits: { wallMs: 600_000 } }),
   });
   const { id } = (await accepted.json()) as { id: string };
   const listed = async () => {
@@ -73,10 +86,10 @@ test('a run behind gVisor is listed while it runs, and can be cancelled', async 
     };
     return sandboxes.find(({ invocationId }) => invocationId === id);
   };
-  await expect.poll(listed, { timeout: 20_000 }).toMatchObject({ start: 'cold' });
+  await expect.poll(listed, { timeout: 60_000 }).toMatchObject({ start: 'cold' });
   await fetch(`${platform.url}/v1/invocations/${id}`, { method: 'DELETE' });
   await expect
-    .poll(async () => (await client.invocation(id)).outcome, { timeout: 20_000 })
+    .poll(async () => (await client.invocation(id)).outcome, { timeout: 60_000 })
     .toEqual({ status: 'cancelled' });
   expect(await listed()).toBeUndefined();
 });

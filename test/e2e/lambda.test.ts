@@ -44,7 +44,7 @@ import { zipOf } from '../support/zip.ts';
 
 // The unmodified client of AWS against a whole platform.
 const running = usePlatform();
-const patience = { timeout: 20_000, interval: 50 };
+const patience = { timeout: 60_000, interval: 50 };
 const Role = 'arn:aws:iam::000000000000:role/any';
 let lambda: LambdaClient;
 let names: string[];
@@ -72,7 +72,7 @@ async function create(name: string, source: string, options: object = {}) {
   names.push(name);
   return lambda.send(
     new CreateFunctionCommand({
-      ...{ FunctionName: name, Role, Runtime: 'nodejs22.x', Handler: 'index.handler' },
+      ...{ FunctionName: name, Role, Runtime: 'nodejs22.x', Handler: 'index.handler', Timeout: 60 },
       Code: { ZipFile: zipOf({ 'index.mjs': source }) },
       ...options,
     }),
@@ -104,18 +104,18 @@ const echo = 'export const handler = async (event) => ({ event });';
 
 test('a function is created, waited for, called, shown, changed and deleted', async () => {
   const made = await create('Echo_1', echo, {
-    ...{ Description: 'says it again', Timeout: 7, MemorySize: 256, EphemeralStorage: { Size: 600 } },
+    ...{ Description: 'says it again', Timeout: 70, MemorySize: 256, EphemeralStorage: { Size: 600 } },
     Environment: { Variables: { GREETING: 'hello' } },
     Tags: { team: 'blue' },
   });
   expect(made).toMatchObject({
     ...{ FunctionName: 'Echo_1', Version: '$LATEST', State: 'Active', LastUpdateStatus: 'Successful', Role },
     ...{ Runtime: 'nodejs22.x', Handler: 'index.handler', PackageType: 'Zip', Description: 'says it again' },
-    ...{ Timeout: 7, MemorySize: 256, EphemeralStorage: { Size: 600 } },
+    ...{ Timeout: 70, MemorySize: 256, EphemeralStorage: { Size: 600 } },
     FunctionArn: 'arn:aws:lambda:eu-central-1:000000000000:function:Echo_1',
     Environment: { Variables: { GREETING: 'hello' } },
   });
-  const waiting = { client: lambda, maxWaitTime: 20 };
+  const waiting = { client: lambda, maxWaitTime: 60 };
   const FunctionName = 'Echo_1';
   await waitUntilFunctionExists(waiting, { FunctionName });
   await waitUntilFunctionActiveV2(waiting, { FunctionName });
@@ -133,11 +133,11 @@ test('a function is created, waited for, called, shown, changed and deleted', as
   const changed = await lambda.send(
     new UpdateFunctionConfigurationCommand({
       FunctionName,
-      Timeout: 9,
+      Timeout: 90,
       Environment: { Variables: { X: '1' } },
     }),
   );
-  expect(changed).toMatchObject({ Timeout: 9, MemorySize: 256, CodeSha256: made.CodeSha256 });
+  expect(changed).toMatchObject({ Timeout: 90, MemorySize: 256, CodeSha256: made.CodeSha256 });
   expect(changed.Environment?.Variables).toEqual({ X: '1' });
   expect(changed.RevisionId).not.toBe(made.RevisionId);
   await waitUntilFunctionUpdatedV2(waiting, { FunctionName });
@@ -160,7 +160,7 @@ test('a function is created, waited for, called, shown, changed and deleted', as
 test('waiters that look at the configuration alone are answered too', async () => {
   const FunctionName = 'waited';
   await create(FunctionName, echo);
-  const waiting = { client: lambda, maxWaitTime: 20 };
+  const waiting = { client: lambda, maxWaitTime: 60 };
   const success = { state: 'SUCCESS', reason: { FunctionName } };
   expect(await waitUntilFunctionActive(waiting, { FunctionName })).toMatchObject(success);
   await lambda.send(new UpdateFunctionConfigurationCommand({ FunctionName, Timeout: 9 }));
@@ -172,7 +172,7 @@ test('a python handler in a directory is called, with files that keep their mode
   names.push('py');
   await lambda.send(
     new CreateFunctionCommand({
-      ...{ FunctionName: 'py', Role, Runtime: 'python3.11', Handler: 'src.app.lambda_handler' },
+      ...{ FunctionName: 'py', Role, Runtime: 'python3.11', Handler: 'src.app.lambda_handler', Timeout: 60 },
       Code: {
         ZipFile: zipOf({
           'src/app.py':
@@ -205,7 +205,7 @@ test('an image whose program speaks the Runtime API is called, with another comm
         Code: { ImageUri: 'localhost/node:latest' },
         ImageConfig,
       },
-      ...{ Timeout: 20, Environment: { Variables: { OWN: '1' } } },
+      ...{ Timeout: 60, Environment: { Variables: { OWN: '1' } } },
     }),
   );
   expect(made).toMatchObject({ PackageType: 'Image', ImageConfigResponse: { ImageConfig } });
@@ -348,7 +348,7 @@ test('versions are published, aliases point at them with weights, and qualifiers
   // What is published already stays what it is.
   expect((await lambda.send(new PublishVersionCommand({ FunctionName }))).Version).toBe('2');
   await waitUntilPublishedVersionActive(
-    { client: lambda, maxWaitTime: 20 },
+    { client: lambda, maxWaitTime: 60 },
     { FunctionName, Qualifier: '2' },
   );
   await update('three');
@@ -410,7 +410,7 @@ test('beyond its reserved concurrency a call is throttled, and the client tries 
   await create(
     FunctionName,
     'export const handler = (wait) => wait && new Promise(() => setInterval(() => {}, 1e6))',
-    { Timeout: 60 },
+    { Timeout: 600 },
   );
   const put = new PutFunctionConcurrencyCommand({ FunctionName, ReservedConcurrentExecutions: 1 });
   expect((await lambda.send(put)).ReservedConcurrentExecutions).toBe(1);

@@ -6,7 +6,7 @@ import { type Platform, startPlatform } from '../../services/up/platform.ts';
 import { descendants } from '../support/host.ts';
 import { leftovers, testConfig } from '../support/platform.ts';
 
-const patience = { timeout: 30_000, interval: 25 };
+const patience = { timeout: 60_000, interval: 25 };
 let config: Config;
 let platform: Platform;
 
@@ -56,17 +56,24 @@ async function untilShared(name: string): Promise<number> {
   }, patience);
 }
 
-test('two functions with the same code have a zygote each', { timeout: 90_000 }, async () => {
+/** What its zygotes drew, of which one at least served two calls: any may be replaced at any call. */
+async function drawnBy(name: string): Promise<Set<number>> {
+  const drawn = new Set([await untilShared(name)]);
+  let calls = 1;
+  for (; drawn.size === calls && calls < 50; calls++) drawn.add((await call(name)).drawn);
+  expect(drawn.size, 'the control: forks of one share it').toBeLessThan(calls);
+  return drawn;
+}
+
+test('two functions with the same code have a zygote each', async () => {
   await deploy('mine');
   await deploy('yours');
-  const [mine, yours] = [await untilShared('mine'), await untilShared('yours')];
-  expect(mine).not.toBe(yours);
-  expect((await call('mine')).drawn, 'the control: forks of one share it').toBe(mine);
-  expect((await call('yours')).drawn).toBe(yours);
+  const [mine, yours] = [await drawnBy('mine'), await drawnBy('yours')];
+  expect([...mine].filter((one) => yours.has(one))).toEqual([]);
 });
 
 test("a function's zygote is replaced as it is used, and its calls do not notice", {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async () => {
   await deploy('used');
   const drawn = new Set([await untilShared('used')]);

@@ -35,7 +35,7 @@ test.each(['node', 'python'] as const)(
     expect(first, 'it initialises in its own sandbox').toEqual({ early: mark, late: mark });
     // Until its initialisation has run in a zygote, which has no secrets.
     await expect
-      .poll(async () => (await client.invoke(`reads-${runtime}`)).result, { timeout: 30_000 })
+      .poll(async () => (await client.invoke(`reads-${runtime}`)).result, { timeout: 60_000 })
       .toEqual({ early: 'none', late: mark });
     await client.putSecret('TOKEN', { value: `${mark}2` });
     expect((await client.invoke(`reads-${runtime}`)).result, 'the next call has the new value').toEqual({
@@ -45,7 +45,6 @@ test.each(['node', 'python'] as const)(
     await client.deleteSecret('TOKEN');
     await expect(client.invoke(`reads-${runtime}`)).rejects.toMatchObject({ code: 'secret_missing' });
   },
-  60_000,
 );
 
 test('secrets that do not fit into the disk limit are a limit that was exceeded', async () => {
@@ -125,7 +124,7 @@ test('no log has a value, at any level, whether what it is for comes to a good e
     await expect
       .poll(() => lines.filter((line) => line.includes(id)).length, {
         message: 'the control',
-        timeout: 20_000,
+        timeout: 60_000,
       })
       .toBeGreaterThan(0);
   }
@@ -177,6 +176,7 @@ test('behind another wall, too', async (context) => {
     files,
     secrets: ['TOKEN'],
     isolation: 'runc',
+    limits: { wallMs: 60_000 },
   });
   expect((await client.invoke('walled')).result).toEqual({ early: mark, late: mark });
 });

@@ -12,7 +12,7 @@ import { usePlatform } from '../support/use-platform.ts';
 
 // Sessions as a gateway of the platform would have them, with its workers and its Redis.
 const running = usePlatform();
-const patience = { timeout: 30_000, interval: 25 };
+const patience = { timeout: 60_000, interval: 25 };
 let redis: Redis;
 let subscriber: Redis;
 let queue: InvocationQueue;
@@ -43,10 +43,10 @@ interface Talk extends Session {
   ended: Promise<Extract<InvocationEvent, { type: 'end' }>['invocation'] | undefined>;
 }
 
-async function talk(runtime: RuntimeName, code: string, { stdin = '', wallMs = 60_000 } = {}): Promise<Talk> {
+async function talk(runtime: RuntimeName, code: string): Promise<Talk> {
   const id = newInvocationId();
-  const limits = { ...defaultLimits(), wallMs };
-  const job = { tenant: 'default', runtime, program: snippetOf(runtime, code), stdin, limits };
+  const limits = { ...defaultLimits(), wallMs: 600_000 };
+  const job = { tenant: 'default', runtime, program: snippetOf(runtime, code), stdin: '', limits };
   const session = await openSession({ queue }, { id, job });
   let said = '';
   const listen = async () => {
@@ -112,7 +112,7 @@ test('a signal reaches a handler, and ends a program that has none, whose stdin 
     stdout: 'up\ninterrupted\n',
   });
 
-  const plain = await talk('bash', 'echo up; exec sleep 60');
+  const plain = await talk('bash', 'echo up; exec sleep 500');
   await plain.says('up');
   let written = 0;
   const writes = Array.from({ length: 24 }, () =>
@@ -134,9 +134,7 @@ test('a signal reaches a handler, and ends a program that has none, whose stdin 
 });
 
 test('a long stdin arrives whole and in its order, at the pace of the program', async () => {
-  const wc = await talk('python', 'import sys\nfor line in sys.stdin: n = int(line)\nprint(n)', {
-    wallMs: 60_000,
-  });
+  const wc = await talk('python', 'import sys\nfor line in sys.stdin: n = int(line)\nprint(n)');
   let text = '';
   for (let number = 0; number < 200_000; number++) text += `${number}\n`;
   const bytes = Buffer.from(text);

@@ -11,7 +11,8 @@ import { type GatewayBeside, startGatewayBeside } from '../support/gateway-besid
 import { usePlatform } from '../support/use-platform.ts';
 
 const MiB = 1024 * 1024;
-const patience = { timeout: 20_000, interval: 25 };
+const patient = { wallMs: 600_000 };
+const patience = { timeout: 60_000, interval: 25 };
 const running = usePlatform();
 let gateway: GatewayBeside;
 let client: Client;
@@ -111,7 +112,7 @@ test('what does not compile is not run, and the record says why', async () => {
 
 const endless = 'while :; do :; done';
 const hungry = 'x=$(head -c 200M /dev/zero | tr "\\0" x)';
-const slim = { memoryBytes: 32 * MiB };
+const slim = { memoryBytes: 32 * MiB, wallMs: 60_000 };
 
 test.each<[string, RunRequest, object, object]>([
   [
@@ -181,10 +182,10 @@ test('events say of which stage they are, while it runs and afterwards', async (
 });
 
 test.each([
-  ['its compiler', ['#compile echo begun; sleep 100']],
-  ['its program', ['echo begun; sleep 100']],
+  ['its compiler', ['#compile echo begun; sleep 500']],
+  ['its program', ['echo begun; sleep 500']],
 ])('it is cancelled while %s runs', async (_, lines) => {
-  const { id } = await client.runAsync(program(lines, { limits: { wallMs: 60_000 } }));
+  const { id } = await client.runAsync(program(lines, { limits: patient, compileLimits: patient }));
   await vi.waitFor(async () => {
     const ofIt = (await client.sandboxes()).sandboxes.filter(({ invocationId }) => invocationId === id);
     expect(ofIt).toHaveLength(1);
@@ -201,7 +202,9 @@ async function textOf(id: string): Promise<string> {
 }
 
 test.each(['runc', 'gvisor'] as const)('both stages are behind %s', async (isolation) => {
-  const ran = await client.run(program(['echo behind'], { isolation, limits: { wallMs: 60_000 } }));
+  const ran = await client.run(
+    program(['echo behind'], { isolation, limits: patient, compileLimits: patient }),
+  );
   expect(ran).toMatchObject({ outcome: { status: 'ok' }, stdout: 'behind\n', isolation });
   expect(ran.compile).toMatchObject({ outcome: { status: 'ok' }, start: 'cold' });
 });

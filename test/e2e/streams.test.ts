@@ -1,9 +1,12 @@
 import { expect, test, vi } from 'vitest';
 import type { FollowedEvent } from '../../sdk/stream-client.ts';
+import { heard } from '../support/heard.ts';
 import { usePlatform } from '../support/use-platform.ts';
 
 const running = usePlatform();
-const patience = { timeout: 20_000, interval: 25 };
+const patience = { timeout: 60_000, interval: 25 };
+/** For what is ended by the test. */
+const limits = { wallMs: 600_000 };
 const MiB = 1024 * 1024;
 
 /** Never ends by itself. */
@@ -28,10 +31,12 @@ async function next(events: AsyncGenerator<FollowedEvent, void, void>, type: Fol
 }
 
 test('what a program prints comes in its order, and the record at the end', async () => {
-  const code = `
-    console.log('one');
-    setTimeout(() => { console.error('two'); setTimeout(() => console.log('three'), 300) }, 300);`;
-  const events = running.client.runEvents({ runtime: 'node', code });
+  const code = `${heard}
+for fd, text in (1, b'one\\n'), (2, b'two\\n'), (1, b'three\\n'):
+    os.write(fd, text)
+    heard(fd)
+`;
+  const events = running.client.runEvents({ runtime: 'python', code });
   const seen = await collect(events);
   expect(seen.map(({ type }) => type)).toEqual(['started', 'stdout', 'stderr', 'stdout', 'end']);
   const end = seen.at(-1);
@@ -66,7 +71,7 @@ test('a program that prints many lines is told whole, in few events', async () =
 });
 
 test('who runs with events and leaves has cancelled, and the sandbox is gone', async () => {
-  const events = running.client.runEvents({ runtime: 'node', code: endless });
+  const events = running.client.runEvents({ runtime: 'node', code: endless, limits });
   const started = await next(events, 'started');
   await next(events, 'stdout');
   await events.return();
@@ -79,7 +84,7 @@ test('who runs with events and leaves has cancelled, and the sandbox is gone', a
 });
 
 test('who follows an invocation hears it from its beginning, and cancels nothing by leaving', async () => {
-  const { id } = await running.client.runAsync({ runtime: 'node', code: endless });
+  const { id } = await running.client.runAsync({ runtime: 'node', code: endless, limits });
   await vi.waitFor(
     async () => expect((await running.client.invocation(id)).status).toBe('running'),
     patience,
@@ -136,7 +141,7 @@ test('the logs are what was printed, of either stream or both, whole or the last
 
 test('logs are followed: the last lines of what there is, then each as it comes', async () => {
   const code = 'let i = 0; console.log("a\\nb"); setInterval(() => console.log(i++), 50)';
-  const { id } = await running.client.runAsync({ runtime: 'node', code });
+  const { id } = await running.client.runAsync({ runtime: 'node', code, limits });
   await vi.waitFor(
     async () => expect((await running.client.invocation(id)).status).toBe('running'),
     patience,
@@ -148,7 +153,11 @@ test('logs are followed: the last lines of what there is, then each as it comes'
   const reader = (await running.client.logs(id, { follow: true, tail: 1 })).getReader();
   const decoder = new TextDecoder();
   let text = '';
-  while (text.split('\n').length < 6) text += decoder.decode((await reader.read()).value);
+  while (text.split('\n').length < 6) {
+    const { done, value } = await reader.read();
+    expect(done).toBe(false);
+    text += decoder.decode(value, { stream: true });
+  }
   const numbers = text.trim().split('\n').map(Number);
   expect(numbers).toEqual(numbers.map((_, index) => (numbers[0] as number) + index));
   await running.client.cancel(id);
@@ -166,7 +175,7 @@ test('events and logs of an invocation that there is not are a 404', async () =>
 async function deploy(name: string, runtime: 'node' | 'python', content: string) {
   const path = runtime === 'node' ? 'index.mjs' : 'main.py';
   const handler = runtime === 'node' ? 'index.handler' : 'main.handler';
-  await running.client.deploy(name, { runtime, handler, files: [{ path, content }] });
+  await running.client.deploy(name, { runtime, handler, files: [{ path, content }], limits });
 }
 
 async function textFrom(stream: ReadableStream<Uint8Array>): Promise<string> {
@@ -195,7 +204,7 @@ test.each([
   const response = await fetch(`${running.platform.url}/v1/functions/streamed/invoke`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ first: 'one ', waitMs: 25_000 }),
+    body: JSON.stringify({ first: 'one ', waitMs: 500_000 }),
   });
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
   let text = '';

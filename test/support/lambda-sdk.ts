@@ -22,7 +22,7 @@ export function useLambda(running: ReturnType<typeof usePlatform>) {
     async create(FunctionName: string, files: Record<string, string>, options: object): Promise<void> {
       const Role = 'arn:aws:iam::000000000000:role/any';
       const Code = { ZipFile: zipOf(files) };
-      await lambda.send(new CreateFunctionCommand({ FunctionName, Role, Timeout: 20, Code, ...options }));
+      await lambda.send(new CreateFunctionCommand({ FunctionName, Role, Timeout: 120, Code, ...options }));
     },
   };
 }

@@ -17,7 +17,8 @@ export async function ownStoreConfig(): Promise<Config> {
   return configIn(dataDir, join(dataDir, 'store'));
 }
 
-const newDataDir = () => mkdtemp(join(tmpdir(), 'oncebox-up-'));
+const ownDirs = join(tmpdir(), 'oncebox-up-');
+const newDataDir = () => mkdtemp(ownDirs);
 
 function configIn(dataDir: string, storeDir: string, settings: Record<string, string> = {}): Config {
   return loadConfig({
@@ -58,6 +59,9 @@ export async function leftovers({ ONCEBOX_DATA_DIR, instance }: Config) {
   return { processes, cgroups };
 }
 
+/** On the host, but for what other tests mount meanwhile: in directories of their own. */
 export async function mountCount(): Promise<number> {
-  return (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n').length;
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n');
+  const paths = lines.map((line) => line.split(' ')[4] ?? '');
+  return paths.filter((path) => path.startsWith(ownDirs) || !path.startsWith(`${tmpdir()}/`)).length;
 }
