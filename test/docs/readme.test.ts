@@ -47,7 +47,7 @@ test.each(blocks.filter(({ language }) => language === 'json'))(
 );
 
 // In their order: what one deploys the next ones call.
-describe('every example works as it stands', { timeout: 120_000 }, () => {
+describe('every example works as it stands', { timeout: 600_000 }, () => {
   test.each(
     titled(blocks.filter((block) => !['json', 'text', ''].includes(block.language) && !block.notRun)),
   )('%s', async (_, block) => {

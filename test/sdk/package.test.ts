@@ -11,7 +11,10 @@ import { usePage } from './use-page.ts';
 
 const sdk = usePackedSdk();
 const page = usePage();
-const platform = usePlatform(() => ({ ONCEBOX_CORS_ORIGINS: page.origin }));
+const platform = usePlatform(() => ({
+  ONCEBOX_CORS_ORIGINS: page.origin,
+  ONCEBOX_DEFAULT_LIMITS: 'wallMs=60000',
+}));
 const { bun, deno } = javascriptTools();
 const toured = {
   stdout: '42\n',
@@ -101,7 +104,7 @@ test.each([
     );
     expect(stdout).toBe('');
   },
-  120_000,
+  600_000,
 );
 
 test('a page runs and calls where its origin may, and another cannot', async () => {

@@ -5,7 +5,7 @@ import { usePlatform } from '../support/use-platform.ts';
 import { repo, run, usePackedSdk } from './use-packed-sdk.ts';
 
 const sdk = usePackedSdk();
-const platform = usePlatform();
+const platform = usePlatform(() => ({ ONCEBOX_DEFAULT_LIMITS: 'wallMs=60000' }));
 
 test("the examples of the SDK's page do what they say, one after the other", async () => {
   const page = await readFile(join(repo, 'sdk/README.md'), 'utf8');

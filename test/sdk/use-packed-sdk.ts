@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll } from 'vitest';
 
 export const run = promisify(execFile);
+const quietly = '--loglevel=error';
 export const repo = resolve(import.meta.dirname, '../..');
 
 interface PackedSdk {
@@ -26,9 +27,10 @@ export function usePackedSdk(): PackedSdk {
     const zod = await pack(join(repo, 'node_modules/zod'), join(directory, 'zod'));
     await cp(join(import.meta.dirname, 'programs'), packed.project, { recursive: true });
     await writeFile(join(packed.project, 'package.json'), '{ "name": "empty", "private": true }\n');
-    await npm(packed.project, 'install', '--offline', '--no-audit', '--no-fund', packed.tarball, zod);
+    const options = ['--offline', '--no-audit', '--no-fund', quietly];
+    await run('npm', ['install', ...options, packed.tarball, zod], { cwd: packed.project });
     await symlink(join(repo, 'node_modules/@types'), join(packed.project, 'node_modules/@types'));
-  });
+  }, 900_000);
   afterAll(async () => {
     if (directory) await rm(directory, { recursive: true });
   });
@@ -37,9 +39,8 @@ export function usePackedSdk(): PackedSdk {
 
 async function pack(source: string, destination: string): Promise<string> {
   await run('mkdir', ['--parents', destination]);
-  await npm(source, 'pack', '--pack-destination', destination);
+  // One after another: each builds it anew in the same place.
+  await run('flock', [source, 'npm', 'pack', '--pack-destination', destination, quietly], { cwd: source });
   const [name = ''] = await readdir(destination);
   return join(destination, name);
 }
-
-const npm = (cwd: string, ...args: string[]) => run('npm', [...args, '--loglevel=error'], { cwd });

@@ -65,7 +65,8 @@ export function usePage(): PageServer {
       } finally {
         browser.kill();
         await ended.catch(() => {});
-        await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+        // Its other processes may be writing still.
+        await rm(profile, { recursive: true, force: true, maxRetries: 20 });
       }
     },
   };

@@ -8,7 +8,10 @@ const collector = useCollector();
 let platform: Platform;
 
 beforeAll(async () => {
-  const config = { ...(await testConfig()), ONCEBOX_OTLP_ENDPOINT: collector.endpoint() };
+  const config = {
+    ...(await testConfig({ ONCEBOX_DEFAULT_LIMITS: 'wallMs=60000' })),
+    ONCEBOX_OTLP_ENDPOINT: collector.endpoint(),
+  };
   platform = await startPlatform(config, { log: { step() {}, event() {}, line() {} } });
 });
 afterAll(async () => {
@@ -27,7 +30,7 @@ const call = (path: string, body: unknown, headers: Record<string, string> = {},
   });
 
 async function spansOf(id: string, count: number): Promise<Map<string, CollectedSpan>> {
-  await vi.waitFor(() => expect(collector.ofTrace(id)).toHaveLength(count), 15_000);
+  await vi.waitFor(() => expect(collector.ofTrace(id)).toHaveLength(count), 60_000);
   return new Map(collector.ofTrace(id).map((span) => [span.name, span]));
 }
 

@@ -19,8 +19,9 @@ const closes = {
   completed: [4999, 'Job Completed'],
 } as const;
 
-/** How long a client has to say what is to be run. */
-const initMs = 1_000;
+/** How long a client has to say what is to be run, in parts: of a time in which we stand still one at most is over. */
+const initPartMs = 100;
+const initParts = 10;
 /** So often a client is asked whether it is there; who misses that twice is gone. */
 const pingMs = 15_000;
 /** What of stdin goes into one write. */
@@ -88,7 +89,7 @@ export function converse(websocket: WebSocket, options: ConversationOptions): vo
   }
 
   function begin(message: unknown): void {
-    clearTimeout(initTimer);
+    clearInterval(initTimer);
     starting = options.start(message);
     tell(starting).catch(fail);
   }
@@ -105,7 +106,13 @@ export function converse(websocket: WebSocket, options: ConversationOptions): vo
     close(closes.completed);
   }
 
-  const initTimer = setTimeout(() => close(closes.initTimeout), initMs);
+  let partsLeft = initParts;
+  const initTimer = setInterval(() => {
+    partsLeft -= 1;
+    if (partsLeft > 0) return;
+    clearInterval(initTimer);
+    close(closes.initTimeout);
+  }, initPartMs);
   const stopPinging = keepAsking(websocket, options.pingMs ?? pingMs);
   websocket.on('message', (data) => {
     try {
@@ -117,7 +124,7 @@ export function converse(websocket: WebSocket, options: ConversationOptions): vo
   // Its close follows.
   websocket.on('error', (error) => logger.debug({ err: error }, 'websocket failed'));
   websocket.once('close', () => {
-    clearTimeout(initTimer);
+    clearInterval(initTimer);
     stopPinging();
     if (isOver) return;
     starting

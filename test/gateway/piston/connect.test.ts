@@ -4,11 +4,11 @@ import { listen } from '../../../services/gateway/server.ts';
 import { appendEvents } from '../../../services/queue/event-stream.ts';
 import { finished, type TestGateway, untilCancelled, useGateway } from '../../support/gateway.ts';
 import { connectPiston } from '../../support/piston-websocket.ts';
-import { exchange, repliesIn } from '../../support/raw-http.ts';
+import { exchange, opened, repliesIn } from '../../support/raw-http.ts';
 import { useRedis } from '../../support/redis.ts';
 
 const testRedis = useRedis();
-const patience = { timeout: 20_000 };
+const patience = { timeout: 60_000 };
 const init = { type: 'init', language: 'bash', version: '*', files: [{ content: 'echo 1' }] };
 
 async function serve({ app }: TestGateway): Promise<number> {
@@ -95,6 +95,13 @@ describe('the websocket', () => {
     expect(taken).toBe(cancelled);
   });
 
+  test('no time counts against a client in which the gateway itself stands still', async () => {
+    const { messages, say } = await connectPiston(await serve(gateway));
+    for (const began = performance.now(); performance.now() - began < 1_500; );
+    say(init);
+    await expect.poll(() => messages, patience).toMatchObject([{ type: 'runtime', language: 'bash' }]);
+  });
+
   test.each<[string, unknown, string]>([
     ['is no JSON', '{', 'the body is not JSON'],
     ['is no object', 'null', 'a message must be a JSON object'],
@@ -140,8 +147,17 @@ describe('the websocket', () => {
   });
 
   test('a tenant has so many open as it may', async () => {
+    let taken = 0;
+    await gateway.startWorker((job, signal) => {
+      taken += 1;
+      return untilCancelled(job, signal);
+    });
     const port = await serve(gateway);
-    for (let n = 0; n < 3; n++) await connectPiston(port);
+    for (let n = 1; n <= 3; n++) {
+      (await connectPiston(port)).say(init);
+      // From then on it stays open for as long as its program runs.
+      await expect.poll(() => taken, patience).toBe(n);
+    }
     expect(await refusal(port, '/api/v2/connect')).toMatchObject({ status: 429 });
   });
 
@@ -167,11 +183,12 @@ describe('the websocket', () => {
   test('a handshake that is none is a 400, and the gateway goes on', async () => {
     const port = await serve(gateway);
     const head = 'Host: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n';
-    const text = await exchange(port, `GET /api/v2/connect HTTP/1.1\r\n${head}\r\n`);
+    const untilClosed = { quietMs: 120_000 };
+    const text = await exchange(port, `GET /api/v2/connect HTTP/1.1\r\n${head}\r\n`, untilClosed);
     expect(text).toMatch(/^HTTP\/1\.1 400 /);
     // Behind a request that is not answered yet.
     const pipelined = `GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /api/v2/connect HTTP/1.1\r\n${head}\r\n`;
-    await exchange(port, pipelined);
+    await exchange(port, pipelined, untilClosed);
     expect((await fetch(`http://localhost:${port}/healthz`)).status).toBe(200);
   });
 
@@ -187,8 +204,17 @@ describe('the websocket', () => {
       'Content-Type: application/json',
       `Content-Length: ${body.length}`,
     ].join('\r\n');
-    const replies = repliesIn(await exchange(port, `${request}\r\n\r\n${body}`));
-    expect(replies).toMatchObject([{ status: 400, body: '{"message":"klingon-* runtime is unknown"}' }]);
+    const socket = await opened(port);
+    socket.write(`${request}\r\n\r\n${body}`);
+    let text = '';
+    for await (const chunk of socket) {
+      text += chunk;
+      // The connection stays.
+      if (text.endsWith('}')) break;
+    }
+    expect(repliesIn(text)).toMatchObject([
+      { status: 400, body: '{"message":"klingon-* runtime is unknown"}' },
+    ]);
   });
 });
 

@@ -53,7 +53,7 @@ export async function fuzz({
         '--generation-database',
         'none',
         '--request-timeout',
-        '60',
+        '300',
         '--suppress-health-check',
         'all',
       ],
