@@ -15,7 +15,7 @@ async function deploy(settings: FunctionSettings, name = 'f') {
   await gateway.app.request(`/v1/functions/${name}`, { method: 'PUT', body, headers });
   await gateway.registry.putSettings(name, settings);
 }
-const within = { timeout: 20_000 };
+const within = { timeout: 60_000 };
 const call = (headers: Record<string, string> = {}, name = 'f') =>
   gateway.postJson(`/v1/functions/${name}/invoke`, {}, { headers });
 const later = { prefer: 'respond-async' };
@@ -43,7 +43,7 @@ test('a caller who waits is refused beyond the cap, and others wait without a wo
   await deploy({ concurrency: 2 });
   const seen = await startWorker();
   const ids = [await callLater(), await callLater(), await callLater()];
-  await expect.poll(() => seen.running).toBe(2);
+  await expect.poll(() => seen.running, within).toBe(2);
   const refused = await call();
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
   expect(await refused.json()).toMatchObject({ error: { code: 'concurrency_exceeded' } });
@@ -51,13 +51,14 @@ test('a caller who waits is refused beyond the cap, and others wait without a wo
   expect(await gateway.queue.waiting()).toBe(1);
   // Other work gets on.
   const other = gateway.postJson('/v1/run', { runtime: 'node', code: '' });
-  await expect.poll(() => seen.running).toBe(3);
+  await expect.poll(() => seen.running, within).toBe(3);
   for (const end of seen.ends.splice(0)) end();
   expect((await other).status).toBe(200);
   // Whose slots these workers do not give back: the next look at them does.
-  await expect.poll(async () => sweepSlots(redis.redis).then(() => seen.running)).toBe(1);
+  await expect.poll(async () => sweepSlots(redis.redis).then(() => seen.running), within).toBe(1);
   for (const end of seen.ends.splice(0)) end();
-  for (const id of ids) await expect.poll(() => gateway.queue.get(id)).toMatchObject({ status: 'done' });
+  for (const id of ids)
+    await expect.poll(() => gateway.queue.get(id), within).toMatchObject({ status: 'done' });
   expect(seen.most).toBeLessThanOrEqual(3);
 });
 

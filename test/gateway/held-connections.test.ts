@@ -63,7 +63,7 @@ test('who asks for events beyond the bound has nothing enqueued', async () => {
   expect((await post()).status).toBe(429);
   expect(await gateway.queue.waiting()).toBe(2);
   for (const { body } of replies) await body?.cancel();
-  await vi.waitFor(async () => expect(await gateway.queue.waiting()).toBe(0));
+  await vi.waitFor(async () => expect(await gateway.queue.waiting()).toBe(0), 60_000);
   const next = await post();
   expect(next.status).toBe(200);
   await next.body?.cancel();

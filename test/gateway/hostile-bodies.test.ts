@@ -216,7 +216,7 @@ test('names of variables that no shell could set, and values with NUL, are refus
   );
 });
 
-test('bundles that unpack to too much, or to what is outside, are refused, and quickly', async () => {
+test('bundles that unpack to too much, or to what is outside, are refused, and with little work', async () => {
   const put = (body: Uint8Array) =>
     gateway.app.request('/v1/functions/f?runtime=node&handler=index.handler', {
       method: 'PUT',
@@ -225,20 +225,22 @@ test('bundles that unpack to too much, or to what is outside, are refused, and q
     });
   const tarOf = (files: CodeFile[]) => packCodeLayer(files).tar;
   const index = { path: 'index.js', data: Buffer.from('exports.handler = () => 1') };
-  const startedAt = performance.now();
-  // 60 MB of zeros, a thousandfold: more than five times the largest body.
-  expect(await refusal(put(gzipSync(Buffer.alloc(60_000_000))))).toEqual(invalid('body'));
-  expect(
-    await refusal(put(gzipSync(tarOf([index, { path: 'zeros', data: Buffer.alloc(20_000_000) }])))),
-  ).toEqual(invalid('body'));
   // A header that says more than there is: nothing of that size is made.
   const liar = Buffer.from(tarOf([index]));
   liar.write('77777777777', 512 + 124, 'latin1');
-  expect(await refusal(put(gzipSync(liar)))).toEqual(invalid('body'));
-  // Gzip in gzip: the inner one is not opened.
-  expect(await refusal(put(gzipSync(gzipSync(tarOf([index])))))).toEqual(invalid('body'));
-  expect(await refusal(put(randomBytes(2_000)))).toEqual(invalid('body'));
-  expect(performance.now() - startedAt).toBeLessThan(10_000);
+  const bundles = [
+    // 60 MB of zeros, a thousandfold: more than five times the largest body.
+    gzipSync(Buffer.alloc(60_000_000)),
+    gzipSync(tarOf([index, { path: 'zeros', data: Buffer.alloc(20_000_000) }])),
+    gzipSync(liar),
+    // Gzip in gzip: the inner one is not opened.
+    gzipSync(gzipSync(tarOf([index]))),
+    randomBytes(2_000),
+  ];
+  const before = process.cpuUsage();
+  for (const bundle of bundles) expect(await refusal(put(bundle))).toEqual(invalid('body'));
+  const { user, system } = process.cpuUsage(before);
+  expect((user + system) / 1e6).toBeLessThan(5);
 });
 
 test("an id that is not one's own is not found, and none can be guessed", async () => {
@@ -297,7 +299,7 @@ test('in events a field of any name is data, and arrives', async () => {
   const batch = await gateway.postJson('/v1/functions/f/batch', `{"events":[${event}]}`);
   const [{ id = '' } = {}] = ((await batch.json()) as { invocations: { id?: string }[] }).invocations;
   await expect
-    .poll(async () => (await gateway.queue.get(id))?.outcome, { timeout: 10_000 })
+    .poll(async () => (await gateway.queue.get(id))?.outcome, { timeout: 60_000 })
     .toEqual({ status: 'ok', result: event });
   expect(await refusal(gateway.postJson('/v1/functions/f/batch', '{"events":[1],"__proto__":1}'))).toEqual(
     invalid('__proto__'),

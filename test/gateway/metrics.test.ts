@@ -67,21 +67,21 @@ describe('the queue', () => {
     expect(await figure('oldest_waiting_seconds')).toBe(0);
     const send = () =>
       gateway.postJson('/v1/run', { runtime: 'bash', code: '' }, { headers: { prefer: 'respond-async' } });
+    const sentAtMs = Date.now();
     await send();
-    const sentAt = performance.now();
-    await vi.waitFor(async () => expect(await figure('oldest_waiting_seconds')).toBeGreaterThan(0.3), 5_000);
+    await vi.waitFor(async () => expect(await figure('oldest_waiting_seconds')).toBeGreaterThan(0.3), 60_000);
     await send();
     await send();
     // The first one's, and not that of those which came since.
-    const waitedMs = (await figure('oldest_waiting_seconds')) * 1000;
+    const waitedMs = Math.round((await figure('oldest_waiting_seconds')) * 1000);
     expect(waitedMs).toBeGreaterThan(300);
-    expect(waitedMs).toBeLessThan(performance.now() - sentAt + 1_000);
+    expect(waitedMs).toBeLessThanOrEqual(Date.now() - sentAtMs);
     expect([await figure('waiting'), await figure('active')]).toEqual([3, 0]);
 
     await gateway.startWorker(untilCancelled);
     await vi.waitFor(
       async () => expect([await figure('waiting'), await figure('active')]).toEqual([0, 3]),
-      5_000,
+      60_000,
     );
     expect(await figure('oldest_waiting_seconds')).toBe(0);
   });
@@ -89,12 +89,13 @@ describe('the queue', () => {
   test('with priorities the oldest is found, wherever it stands', async () => {
     const queue = new Queue('invocations', { connection: redis.redis, prefix: 'oncebox' });
     const add = (priority: number, timestamp: number) => queue.add('x', {}, { priority, timestamp });
-    await add(900, Date.now() - 60_000);
+    const oldestAtMs = Date.now() - 60_000;
+    await add(900, oldestAtMs);
     for (let index = 0; index < 20; index++) await add(10 + index, Date.now());
     await queue.add('later', {}, { delay: 60_000 });
     const seconds = await figure('oldest_waiting_seconds');
     expect(seconds).toBeGreaterThanOrEqual(60);
-    expect(seconds).toBeLessThan(90);
+    expect(Math.round(seconds * 1000)).toBeLessThanOrEqual(Date.now() - oldestAtMs);
     expect([await figure('waiting'), await figure('delayed')]).toEqual([21, 1]);
     await queue.close();
   });
@@ -105,9 +106,12 @@ describe('with a node', () => {
   useNodeApi(() => join(directory, 'run', 'node.sock'));
 
   test('its figures are among those of the gateway', async () => {
-    const families = await parseMetrics(await (await gateway.app.request('/metrics')).text());
-    expect(total(families, 'oncebox_node_up')).toBe(1);
-    expect(total(families, 'oncebox_of_node')).toBe(7);
+    // A node that does not answer in time is not waited for, and is asked again by who asks again.
+    await vi.waitFor(async () => {
+      const families = await parseMetrics(await (await gateway.app.request('/metrics')).text());
+      expect(total(families, 'oncebox_node_up')).toBe(1);
+      expect(total(families, 'oncebox_of_node')).toBe(7);
+    }, 60_000);
   });
 });
 
@@ -127,12 +131,18 @@ describe('with a node that counts', () => {
     });
     await new Promise<void>((resolve) => node.listen(join(counting, 'run', 'node.sock'), resolve));
     onTestFinished(() => void node.close());
+    vi.useFakeTimers({ toFake: ['performance'] });
+    onTestFinished(() => void vi.useRealTimers());
     const texts = await Promise.all(Array.from({ length: 20 }, () => gateway.app.request('/metrics')));
     expect(new Set(texts.map(({ status }) => status))).toEqual(new Set([200]));
     expect(asked).toBe(1);
-    await vi.waitFor(async () => {
+    for (const [laterMs, times] of [
+      [999, 1],
+      [1, 2],
+    ] as const) {
+      vi.advanceTimersByTime(laterMs);
       expect(await nodeUp()).toBe(1);
-      expect(asked).toBe(2);
-    }, 5_000);
+      expect(asked).toBe(times);
+    }
   });
 });

@@ -53,7 +53,7 @@ describe('with room for ten', () => {
 describe('with ten thousand waiting', () => {
   const gateway = useGateway(redis);
 
-  test('the next is a 429, and all others get on', async () => {
+  test('the next is a 429, and all others get on', { timeout: 600_000 }, async () => {
     for (let sent = 0; sent < 10_000; sent += 250) {
       const posts = Array.from({ length: 250 }, () => gateway.postJson('/v1/run', run, asynchronous));
       expect(new Set((await Promise.all(posts)).map(({ status }) => status))).toEqual(new Set([202]));

@@ -20,26 +20,36 @@ const app = new Hono()
 function stalled(bytes: number, announced?: number) {
   let end = () => {};
   let cut = () => {};
+  let onRead = () => {};
+  const read = new Promise<void>((resolve) => {
+    onRead = resolve;
+  });
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       if (bytes > 0) controller.enqueue(new Uint8Array(bytes));
       end = () => controller.close();
       cut = () => controller.error(new Error('cut'));
     },
+    // Asked for more when what came has been read.
+    pull: () => onRead(),
   });
   const headers: Record<string, string> = announced === undefined ? {} : { 'content-length': `${announced}` };
   const answer = app.request('/', { method: 'POST', body, headers, duplex: 'half' } as RequestInit);
-  return { answer: Promise.resolve(answer), end: () => end(), cut: () => cut() };
+  return { answer: Promise.resolve(answer), read, end: () => end(), cut: () => cut() };
 }
 const small = async () => (await app.request('/', { method: 'POST', body: 'x' })).status;
-const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
+/** When what came of them is counted. */
+const counted = async (bodies: ReturnType<typeof stalled>[]) => {
+  await Promise.all(bodies.map(({ read }) => read));
+  await new Promise(setImmediate);
+};
 
 test.each([
   ['announced and did not come', () => stalled(0, maxBytes)],
   ['came in chunks', () => stalled(maxBytes)],
 ])('bodies that stand still are refused beyond what all may have together, by what %s', async (_, open) => {
   const held = Array.from({ length: roomBytes / maxBytes }, open);
-  await settled();
+  await counted(held);
   const refused = await app.request('/', { method: 'POST', body: 'x' });
   expect(refused.status).toBe(503);
   expect(await refused.json()).toEqual({ code: 'unavailable', retryAfterSeconds: 1 });
@@ -50,7 +60,7 @@ test.each([
   for (const one of held.slice(1)) one.cut();
   await Promise.all(held.map(({ answer }) => answer));
   const again = Array.from({ length: roomBytes / maxBytes - 1 }, open);
-  await settled();
+  await counted(again);
   expect(await small()).toBe(200);
   for (const one of again) one.end();
   await Promise.all(again.map(({ answer }) => answer));

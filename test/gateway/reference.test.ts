@@ -15,12 +15,12 @@ beforeEach(async () => {
   url = `http://127.0.0.1:${server.port}`;
 });
 
-describe('in a browser', () => {
+describe('in a browser', { timeout: 600_000 }, () => {
   test('the reference shows every operation, complains of nothing and asks nobody but the gateway', async () => {
     await page.open(`${url}/`);
     const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: object };
     const operations = Object.values(paths).flatMap((path) => Object.keys(path)).length;
-    await vi.waitFor(async () => expect(await count('.opblock')).toBe(operations), 30_000);
+    await vi.waitFor(async () => expect(await count('.opblock')).toBe(operations), 120_000);
     expect(await page.evaluate('location.pathname')).toBe('/reference');
     if (process.env.ONCEBOX_SCREENSHOT) await page.screenshot(process.env.ONCEBOX_SCREENSHOT);
     expect(page.complaints).toEqual([]);
@@ -32,21 +32,21 @@ describe('in a browser', () => {
 
   test('an operation can be tried there, and its reply is shown', async () => {
     await page.open(`${url}/reference`);
-    await vi.waitFor(async () => expect(await count('.opblock')).toBeGreaterThan(20), 30_000);
+    await vi.waitFor(async () => expect(await count('.opblock')).toBeGreaterThan(20), 120_000);
     const operation = '[id$="-getHealth"]';
     for (const part of [
       `${operation} .opblock-summary-control`,
       `${operation} .try-out__btn`,
       `${operation} .execute`,
     ])
-      await vi.waitFor(() => page.evaluate(`document.querySelector('${part}').click()`), 10_000);
+      await vi.waitFor(() => page.evaluate(`document.querySelector('${part}').click()`), 120_000);
     const reply = `${operation} .live-responses-table .response .highlight-code`;
     await vi.waitFor(
       async () =>
         expect(await page.evaluate<string>(`document.querySelector('${reply}').textContent`)).toMatch(
           /"status":\s*"ok"/,
         ),
-      10_000,
+      120_000,
     );
     expect(page.complaints).toEqual([]);
   });
@@ -59,12 +59,12 @@ describe('in a browser', () => {
       );
     expect(await asked('/healthz')).toBe('sent');
     expect(await asked(`http://localhost:${server.port}/healthz`)).toBe('TypeError');
-    expect(page.complaints.splice(0).join()).toContain('violates');
+    await complainsOf('connect-src');
     await page.evaluate(
       `document.body.append(Object.assign(document.createElement('script'), { text: 'window.ran = 1' }))`,
     );
     expect(await page.evaluate('window.ran ?? null')).toBeNull();
-    expect(page.complaints.splice(0).join()).toContain('violates');
+    await complainsOf('script-src');
   });
 });
 
@@ -88,6 +88,12 @@ test.each(['page.html', 'files.ts', '..%2Fapp.ts', 'constructor', 'package.json'
     expect((await gateway.app.request(`/reference/${name}`)).status).toBe(404);
   },
 );
+
+/** The browser says so when it comes to that, be the page told already or not. */
+function complainsOf(directive: string): Promise<void> {
+  const violation = new RegExp(`violates [^,]*${directive}`);
+  return vi.waitFor(() => expect(page.complaints.join()).toMatch(violation), 120_000);
+}
 
 function count(selector: string): Promise<number> {
   return page.evaluate(`document.querySelectorAll('${selector}').length`);

@@ -93,7 +93,7 @@ export function useChromium(): Page {
       await Promise.race([send('Browser.close').catch(() => {}), exited]);
       await exited;
     }
-    if (profile) await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+    if (profile) await rm(profile, { recursive: true, force: true, maxRetries: 20 });
   });
 
   return {

@@ -6,8 +6,15 @@ export interface RawReply {
   body: string;
 }
 
-/** Sends bytes as they are and resolves with all that came back when the other side closed, or was silent for a while. */
-export function exchange(port: number, bytes: string | Uint8Array, { quietMs = 500 } = {}): Promise<string> {
+/**
+ * Sends bytes as they are and resolves with all that came back when the other side closed. One that does not, and is silent for
+ * so long, is not waited for any more.
+ */
+export function exchange(
+  port: number,
+  bytes: string | Uint8Array,
+  { quietMs = 120_000 } = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
     const socket = connect(port, '127.0.0.1', () => socket.write(bytes));

@@ -57,11 +57,15 @@ export function deadLetterRoutes(deps: GatewayDeps): Hono<GatewayEnv> {
     .post('/dead-letters/:id/redrive', async (c) => {
       const tenant = c.get('tenant');
       const deadId = c.req.param('id');
+      if (!isInvocationId(deadId)) throw noDeadLetter();
       const once = redriveOnce(tenant, deadId);
       // Asked for a second time, the dead letter is gone, and what runs in its place is known.
-      const before = isInvocationId(deadId) ? await queue.knownTo(once) : undefined;
+      let before = await queue.knownTo(once);
+      const letter = before === undefined ? await deadLetters.get(tenant, deadId) : undefined;
+      // Another request may have run it again between the two looks.
+      if (!letter) before ??= await queue.knownTo(once);
       if (before !== undefined) return accepted(c, await queue.get(before, tenant));
-      const letter = await known(tenant, deadId);
+      if (!letter) throw noDeadLetter();
       const id = newInvocationId();
       const origin = { requestId: c.get('requestId'), trace: c.get('span').context };
       const job = { ...(await request(letter, id)), ...origin, receivedAtMs: c.get('receivedAtMs') };

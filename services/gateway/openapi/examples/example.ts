@@ -13,6 +13,8 @@ export interface Example {
   once?: 'running' | 'done';
   /** Of an interactive run: what later examples call it. Its reply ends when those have been asked. */
   interactiveId?: string;
+  /** Those can be asked once its reply has this. */
+  heard?: string;
   /** Of path, query and headers. */
   parameters?: Readonly<Record<string, string>>;
   /** Sent as JSON, unless it is a text and `mediaType` says otherwise. */

@@ -10,7 +10,7 @@ const hello = {
   runtime: 'node',
   handler: 'index.handler',
   env: { GREETING: 'Hello' },
-  limits: { wallMs: 2000 },
+  limits: { wallMs: 5000 },
   image: {
     reference: 'localhost/node:latest',
     digest: 'sha256:2f7d0c8e4b1a96537f0e5d2c8b9a4163e7f05d2c1b8a9746350e1f2d3c4b5a69',
@@ -26,7 +26,7 @@ const helloCode = {
   runtime: 'node',
   handler: 'index.handler',
   env: { GREETING: 'Hello' },
-  limits: { wallMs: 2000 },
+  limits: { wallMs: 5000 },
   files: [
     {
       path: 'index.mjs',

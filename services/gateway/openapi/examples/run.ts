@@ -49,7 +49,7 @@ const run: Example[] = [
       ],
       entry: 'main.py',
       stdin: 'the quick brown fox',
-      limits: { wallMs: 2000 },
+      limits: { wallMs: 5000 },
     },
     status: 200,
     reply: { ...snippetRecord, id: 'inv_d2w6ra3pndohjeic7y5kqmzt4b', stdout: '4\n' },
@@ -148,13 +148,17 @@ data: {"text":"hello Ada\\n"}
     name: 'interactive-until-told',
     summary: 'A program that runs until a signal ends it, which `sendSignal` sends',
     interactiveId: waiterId,
+    heard: 'ready',
     body: {
       runtime: 'bash',
-      code: 'trap "echo bye; exit" INT; while true; do sleep 0.1; done',
+      code: 'trap "echo bye; exit" INT; echo ready; while true; do sleep 0.1; done',
       interactive: true,
     },
     status: 200,
     reply: `: oncebox
+event: stdout
+data: {"text":"ready\\n"}
+
 event: stdout
 data: {"text":"bye\\n"}
 `,
