@@ -1,6 +1,6 @@
 /*
  * build-disk.c: what a build has taken of the disk. There is no quota to rely on, so pid 1 of the build looks, like du, a
- * few times a second, and for files that have lost their names where that does not explain what is gone.
+ * few times a second, and for files that have lost their names and that a process still holds open.
  */
 #define _GNU_SOURCE
 #include "oncebox.h"
@@ -20,13 +20,10 @@
 #define FREE_BYTES_FLOOR (256ull << 20)
 #define FREE_INODES_FLOOR 4096ull
 #define DISK_CHECK_USEC (BUILD_DISK_CHECK_MS * 1000u)
-/* What others may write to the disk before we look for a reason in ourselves. */
-#define UNEXPLAINED_BYTES (64ull << 20)
 
 static struct {
   const struct build_limits *limits;
   uint64_t next_walk, next_look;
-  uint64_t free_bytes_before;
 } disk_watch;
 
 struct usage {
@@ -125,9 +122,7 @@ static uint64_t unlinked_bytes(void) {
 }
 
 void build_disk_begin(const struct build_limits *limits) {
-  struct statvfs disk;
   disk_watch.limits = limits;
-  if (statvfs("/build", &disk) == 0) disk_watch.free_bytes_before = (uint64_t)disk.f_bavail * disk.f_frsize;
 }
 
 enum build_cause build_disk_state(bool at_once) {
@@ -146,10 +141,7 @@ enum build_cause build_disk_state(bool at_once) {
   if (dir < 0 || fstat(dir, &stats) < 0) die("cannot measure the build: %m");
   struct usage usage = {.device = stats.st_dev};
   walk(dir, 0, &usage);
-  /* More of the disk is gone than that: others, or files that have no name any more. */
-  uint64_t free_bytes = (uint64_t)disk.f_bavail * disk.f_frsize;
-  if (disk_watch.free_bytes_before > free_bytes && disk_watch.free_bytes_before - free_bytes > usage.bytes + UNEXPLAINED_BYTES)
-    usage.bytes += unlinked_bytes();
+  usage.bytes += unlinked_bytes();
   /* A tree of a million files takes its time: no more than a tenth of ours. */
   uint64_t took = now_usec() - now;
   disk_watch.next_walk = now_usec() + (took * 10 > DISK_CHECK_USEC ? took * 10 : DISK_CHECK_USEC);

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { wordsOf } from '../../sdk/cli/completion/words.ts';
 import { anImage, useStandIn } from './stand-in.ts';
 import { useCli } from './use-cli.ts';
@@ -12,6 +12,15 @@ import { useCli } from './use-cli.ts';
 const standIn = useStandIn();
 const cli = useCli(standIn.url);
 const bin = resolve(import.meta.dirname, '../../bin');
+
+/** Who presses a key is not kept waiting for long. What there is to say is another matter, and here nobody is in a hurry. */
+const patience = '--import=data:text/javascript,AbortSignal.timeout=()=>new%20AbortController().signal';
+beforeEach(() => {
+  vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => new AbortController().signal);
+});
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 async function complete(...words: string[]): Promise<string[]> {
   const { code, stdout, stderr } = await cli(['__complete', '--', ...words]);
@@ -105,6 +114,7 @@ async function useShell(shell: string) {
     TERM: 'xterm',
     PS1: '> ',
     ONCEBOX_URL: standIn.url(),
+    NODE_OPTIONS: patience,
   };
   const child = spawn('script', ['-q', '-c', `stty columns 200; ${shell}`, '/dev/null'], { cwd, env });
   const ended = new Promise((done) => child.once('close', done));

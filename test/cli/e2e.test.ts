@@ -7,7 +7,7 @@ import type { ImageDetail, ImageSummary } from '../../sdk/contract/image.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
 import { muslImageArchive, muslImageConfig, muslImageUser } from '../support/musl-image.ts';
-import { testConfig } from '../support/platform.ts';
+import { ownStoreConfig } from '../support/platform.ts';
 import { useRegistry } from '../support/registry.ts';
 import { useCli } from './use-cli.ts';
 
@@ -21,14 +21,13 @@ const inspect = async (name: string): Promise<ImageDetail> =>
   JSON.parse((await cli(['inspect', name])).stdout);
 
 beforeAll(async () => {
-  config = await testConfig();
+  config = await ownStoreConfig();
   directory = await mkdtemp(join(tmpdir(), 'oncebox-cli-e2e-'));
   platform = await startPlatform(config, { log: { step() {}, event() {}, line() {} } });
   const archive = await muslImageArchive();
   expect(await cli(['import', '-t', 'musl', archive])).toMatchObject({ code: 0 });
 });
 afterAll(async () => {
-  for (const name of ['musl', 'musl:again', 'built', 'pulled']) await cli(['rm', '--force', name]);
   await platform?.close();
   await rm(config.ONCEBOX_DATA_DIR, { recursive: true });
   await rm(directory, { recursive: true });

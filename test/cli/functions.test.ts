@@ -133,7 +133,7 @@ describe('invoke', () => {
     const outcome = async (id: string) => (await running.client.invocation(id)).outcome?.status;
     const ids = stdout.trim().split('\n');
     await expect
-      .poll(() => Promise.all(ids.map(outcome)), { timeout: 20_000 })
+      .poll(() => Promise.all(ids.map(outcome)), { timeout: 120_000 })
       .toEqual(['ok', 'function_error']);
     const piped = await cli(['invoke', 'echo', '--batch', '-', '--json'], { stdin: '{}' });
     expect(JSON.parse(piped.stdout)).toMatchObject({ id: expect.stringMatching(/^inv_/) });
@@ -153,7 +153,7 @@ describe('invoke', () => {
     const call = start(['invoke', 'echo', '-d', '{"sleep":true}']);
     await expect
       .poll(async () => (await running.client.sandboxes()).sandboxes.some((one) => one.function === 'echo'), {
-        timeout: 10_000,
+        timeout: 120_000,
       })
       .toBe(true);
     call.interrupt();
@@ -184,7 +184,7 @@ describe('dev', () => {
 
     await writeFile(join(directory, 'oncebox.json'), '{"limits":{"wallMs":-1}}');
     await dev.stderr.until(/limits\.wallMs/);
-    await writeFile(join(directory, 'oncebox.json'), '{"limits":{"wallMs":5000}}');
+    await writeFile(join(directory, 'oncebox.json'), '{"limits":{"wallMs":60000}}');
     await writeFile(join(directory, 'index.mjs'), source('event.n + 3'));
     await dev.stdout.until(/watched, version \d+, in \d+ ms\n4\n/);
 
@@ -213,6 +213,21 @@ describe('dev', () => {
     dev.interrupt();
     await dev.ended;
     await running.client.deleteFunction('impatient');
+  });
+
+  test('a save that changes nothing while a call is under way does not lose its answer', async () => {
+    const slow = "export const handler = () => new Promise((done) => setTimeout(done, 3_000, 'slow'));";
+    const directory = await useDirectory({ 'index.mjs': slow, '../event.json': '{}' }, 'saved-twice');
+    const argv = ['dev', directory, '--limit', 'wallMs=60000', '-i', join(directory, '../event.json')];
+    const dev = start(argv);
+    onTestFinished(() => dev.interrupt());
+    await dev.stdout.until(/saved-twice, version 1, /);
+    await writeFile(join(directory, 'index.mjs'), slow);
+    await dev.stdout.until(/\nslow\n/);
+    expect(dev.stdout.text).not.toContain('version 2');
+    dev.interrupt();
+    await dev.ended;
+    await running.client.deleteFunction('saved-twice');
   });
 
   test('a directory that is not there is refused', async () => {

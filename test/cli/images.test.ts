@@ -1,5 +1,6 @@
-import { createServer } from 'node:net';
-import { expect, test } from 'vitest';
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
 import { digest, useStandIn } from './stand-in.ts';
 import { useCli } from './use-cli.ts';
 
@@ -83,12 +84,16 @@ test('ps shows what runs, with -a what is parked too, and names nodes that did n
 });
 
 test('a platform that does not run is named with what to do', async () => {
+  // The near end of a connection has a port that nobody else gets and where nothing listens.
   const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const address = server.address();
-  const port = typeof address === 'object' ? address?.port : 0;
-  await new Promise((resolve) => server.close(resolve));
-  const url = `http://127.0.0.1:${port}`;
+  await once(server, 'listening');
+  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  onTestFinished(() => {
+    socket.destroy();
+    server.close();
+  });
+  await once(socket, 'connect');
+  const url = `http://127.0.0.1:${socket.localPort}`;
   const { code, stderr } = await cli(['images', '--url', url]);
   expect(code).toBe(1);
   expect(stderr).toBe(

@@ -41,7 +41,7 @@ async function script(name: string, content: string): Promise<string> {
 async function nothingRuns(): Promise<void> {
   const isRunning = async () =>
     (await running.client.sandboxes()).sandboxes.some(({ state }) => state !== 'created');
-  await expect.poll(isRunning, { timeout: 20_000 }).toBe(false);
+  await expect.poll(isRunning, { timeout: 120_000 }).toBe(false);
 }
 
 describe('run', () => {
@@ -128,7 +128,8 @@ except KeyboardInterrupt:
         for (;;) yield Buffer.from(`${'y'.repeat(1023)}\n`);
       })(),
     );
-    expect((await start(['run', file], { stdin: endless }).ended).code).toBe(4);
+    const run = start(['run', '--limit', 'wallMs=60000', file], { stdin: endless });
+    expect((await run.ended).code).toBe(4);
     await nothingRuns();
   });
 
@@ -156,7 +157,9 @@ except KeyboardInterrupt:
       'main.py',
       'import sys\nsys.stdout.write(sys.stdin.read() * 20000)\nsys.exit(7)',
     );
-    const { code, stdout, stderr } = await cli(['run', file], { stdin: 'añ→😀' });
+    const { code, stdout, stderr } = await cli(['run', '--limit', 'wallMs=60000', file], {
+      stdin: 'añ→😀',
+    });
     expect({ code, stderr }).toEqual({ code: 7, stderr: '' });
     expect(stdout === 'añ→😀'.repeat(20_000)).toBe(true);
   });
@@ -190,7 +193,7 @@ except KeyboardInterrupt:
   test('an interrupt ends it while it waits for input, too', async () => {
     const file = await script('main.sh', 'echo ready; exec cat');
     const endless = new Readable({ read() {} });
-    const run = start(['run', file], { stdin: endless });
+    const run = start(['run', '--limit', 'wallMs=60000', file], { stdin: endless });
     await run.stdout.until(/ready\n/);
     run.interrupt();
     expect((await run.ended).code).toBe(130);
@@ -221,7 +224,7 @@ except KeyboardInterrupt:
   test("a terminal's input is the program's, as it is typed", async () => {
     const file = await script('main.sh', 'read -r line; echo "first $line"; cat; echo end');
     const onTerminal = (...args: string[]) => {
-      const line = [oncebox, 'run', ...args, file].join(' ');
+      const line = [oncebox, 'run', '--limit', 'wallMs=60000', ...args, file].join(' ');
       return spawnCli(['-q', '-e', '-c', line, '/dev/null'], { file: 'script', input: 'open' });
     };
     const without = onTerminal('--no-stdin');
@@ -314,7 +317,7 @@ async function finished(id: string) {
     const invocation = await running.client.invocation(id);
     return invocation.outcome ? invocation : undefined;
   };
-  await expect.poll(done, { timeout: 20_000 }).toBeDefined();
+  await expect.poll(done, { timeout: 120_000 }).toBeDefined();
   return running.client.invocation(id);
 }
 

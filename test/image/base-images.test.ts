@@ -52,7 +52,7 @@ describe.each(['node', 'python', 'bash'])('the base image %s', (name) => {
   });
 });
 
-test('built once more, layers and images have the same digests', { timeout: 60_000 }, async () => {
+test('built once more, layers and images have the same digests', { timeout: 600_000 }, async () => {
   const scratch = await mkdtemp(join(tmpdir(), 'oncebox-base-'));
   onTestFinished(() => rm(scratch, { recursive: true, force: true }));
   const umask = process.umask(0o022);

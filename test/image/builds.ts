@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect } from 'vitest';
+import { afterAll, beforeAll, expect, vi } from 'vitest';
 import { buildImage } from '../../runtime/image/build/builder.ts';
 import type { BuildLimits } from '../../runtime/image/build/confined-build.ts';
 import type { StoredImage } from '../../runtime/image/image.ts';
@@ -27,10 +27,11 @@ const run = promisify(execFile);
 const instance = `test-build-${process.pid}`;
 
 /**
- * At the end of a RUN whose output matters. Buildah stops copying as soon as it hears that the RUN has ended, before it has read
- * what is left in the pipes (runCopyStdioPassData in its run_common.go): on a very busy machine a short one's can be lost.
+ * At the end of a RUN whose output matters: waits until that has been heard, as the build's `heard` says. Buildah stops copying as
+ * soon as it hears that the RUN has ended, before it has read what is left in the pipes (runCopyStdioPassData in its
+ * run_common.go).
  */
-export const untilHeard = 'sleep 1';
+export const untilHeard = '{ sleep 97530 || true; }';
 
 interface BuildTask {
   /** Of the context, beside the Dockerfile. */
@@ -41,6 +42,8 @@ interface BuildTask {
   limits?: Partial<BuildLimits>;
   signal?: AbortSignal;
   onEvent?: (event: ImageEvent) => void;
+  /** Lines of output. When all have come, a RUN goes on that waits with `untilHeard`. */
+  heard?: string[];
 }
 
 export interface TestBuilds {
@@ -100,8 +103,10 @@ export function useBuilds(): TestBuilds {
     await exited;
   };
 
-  tools.build = async (dockerfile, { files = [], context, query, limits = {}, signal, onEvent } = {}) => {
+  tools.build = async (dockerfile, task = {}) => {
+    const { files = [], context, query, limits = {}, signal, onEvent, heard } = task;
     const lines: string[] = [];
+    let goesOn: Promise<void> | undefined;
     const tar = () => Readable.from([makeTar([{ path: 'Dockerfile', data: dockerfile }, ...files])]);
     const image = await buildImage(
       context ?? tar(),
@@ -114,9 +119,10 @@ export function useBuilds(): TestBuilds {
         onEvent: (event) => {
           if (event.type === 'output') lines.push(event.line);
           onEvent?.(event);
+          if (heard?.every((line) => lines.includes(line))) goesOn ??= endWait(tools.launcherPid);
         },
       },
-    );
+    ).finally(() => goesOn);
     return { image, lines };
   };
 
@@ -147,10 +153,24 @@ export function useBuilds(): TestBuilds {
   });
 
   tools.settled = async (census) => {
-    await expect.poll(tools.census, { timeout: 20_000, interval: 100 }).toEqual(census);
+    await expect.poll(tools.census, { timeout: 120_000, interval: 100 }).toEqual(census);
   };
 
   return tools;
+}
+
+/** Ends what `untilHeard` waits for, which may not have begun yet. */
+async function endWait(launcherPid: number): Promise<void> {
+  await vi.waitFor(
+    async () => {
+      for (const pid of await descendants(launcherPid)) {
+        const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+        if (command === 'sleep\0' + '97530\0') return process.kill(pid);
+      }
+      throw new Error('no RUN waits to be heard');
+    },
+    { timeout: 120_000 },
+  );
 }
 
 /** A base image into a store of ours; its blobs as links, for nobody writes to them. */

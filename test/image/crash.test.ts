@@ -33,9 +33,10 @@ test('a pull killed at any moment leaves a whole store, and the same pull succee
   const rounds = 8;
   for (let round = 0; round < rounds; round++) {
     const pulling = child();
+    const exited = once(pulling, 'exit');
     await begun(pulling);
     const timer = setTimeout(() => pulling.kill('SIGKILL'), (lengthMs * round) / rounds);
-    await once(pulling, 'exit');
+    await exited;
     clearTimeout(timer);
     for (const name of (await use.content()).blobs) {
       if (/^[a-f0-9]{64}$/.test(name)) {

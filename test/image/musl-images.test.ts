@@ -9,7 +9,7 @@ import { muslNodeArchive, whyNoMuslNode } from '../support/musl-node-image.ts';
 
 const run = promisify(execFile);
 const noNode = await whyNoMuslNode();
-const patience = 180_000; // what they are made of is fetched and built at the first run
+const patience = 600_000; // what they are made of is fetched and built at the first run
 
 /** Unpacks an archive with umoci, and says what is in its /lib. */
 async function unpack(archive: string, name: string) {

@@ -16,6 +16,7 @@ import { useCanary } from './unpack/canary.ts';
 
 const run = promisify(execFile);
 const MiB = 1024 * 1024;
+const patience = { timeout: 60_000 };
 
 /** The beginning of a large file; the rest when `resume` is called, or never. */
 function slowTar(bytes = 8 * MiB) {
@@ -39,7 +40,7 @@ async function halfDone({ layersDir, names }: UnpackedLayers): Promise<string> {
     const { size } = await lstat(join(layersDir, name, 'd', 'file'));
     if (size < 3 * MiB) throw new Error('not yet');
     return name;
-  });
+  }, patience);
 }
 
 test('the process that reads an archive sees its layer and nothing else, and can do nothing but write there', async () => {
@@ -132,7 +133,7 @@ describe('interrupted', () => {
     const tar = makeTar([{ path: 'd/file', data: Buffer.alloc(MiB) }]);
     for (const length of [tar.length / 2, tar.length]) {
       const connection = await LayerConnection.open(layers.launcher.socket);
-      connection.send(frameType.UNPACK, encodeStrings(['', '1000000000', '10', '10000']));
+      connection.send(frameType.UNPACK, encodeStrings(['', '1000000000', '10', '60000']));
       await connection.answer(frameType.READY);
       await connection.write(tar.subarray(0, length), new AbortController().signal);
       if (length === tar.length) {
@@ -141,7 +142,7 @@ describe('interrupted', () => {
         expect(await layers.names()).toHaveLength(2);
       }
       connection.close();
-      await vi.waitFor(async () => expect(await layers.names()).toEqual(['canary']));
+      await vi.waitFor(async () => expect(await layers.names()).toEqual(['canary']), patience);
     }
     await layers.nothingElseThan([]);
   });
@@ -158,10 +159,10 @@ describe('interrupted', () => {
     expect(await layers.names()).toEqual([name]);
     await layers.launcher.stop('SIGKILL');
     await rejected.toMatchObject({ code: 'lost' });
-    await vi.waitFor(async () => expect(await isAlive(pid as number)).toBe(false));
+    await vi.waitFor(async () => expect(await isAlive(pid as number)).toBe(false), patience);
     const next = await startLauncher(await mkdirIn(layers.dir, 'next'), layers.layersDir);
     onTestFinished(() => next.stop());
-    await vi.waitFor(async () => expect(await layers.names()).toEqual([]));
+    await vi.waitFor(async () => expect(await layers.names()).toEqual([]), patience);
     const again = slowTar();
     again.resume();
     const unpacker = openLayerUnpacker({ launcherSocket: next.socket, layersDir: layers.layersDir });
@@ -202,7 +203,7 @@ describe('interrupted', () => {
       layers.unpacker.unpack({ ...request, signal: abort.signal }, stream),
     );
     const settled = Promise.allSettled(unpackings);
-    await vi.waitFor(async () => expect(await layers.names()).toHaveLength(16));
+    await vi.waitFor(async () => expect(await layers.names()).toHaveLength(16), patience);
     const small = makeTar([{ path: 'small' }]);
     await expect(layers.unpack(small)).rejects.toThrow('too many layers are unpacked');
     abort.abort(new Error('enough'));

@@ -13,7 +13,12 @@ const before = isDone();
 await run(() => {});
 console.log(JSON.stringify([before, isDone()]));`;
 
-test('test tools are unpacked beside the store and work there, and nothing is installed', async () => {
+// Debian's packages are fetched.
+const patience = 600_000;
+
+test('test tools are unpacked beside the store and work there, and nothing is installed', {
+  timeout: patience,
+}, async () => {
   const directory = await mkdtemp(join(tmpdir(), 'oncebox-test-tools-'));
   onTestFinished(() => rm(directory, { recursive: true }));
   await chmod(directory, 0o755);

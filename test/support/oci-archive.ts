@@ -45,9 +45,11 @@ export async function writeOciArchive(
     const index = { schemaVersion: 2, manifests: [{ ...manifest, annotations }] };
     await writeFile(join(scratch, 'index.json'), JSON.stringify(index));
     await writeFile(join(scratch, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-    const files = { cwd: scratch, file: `${path}.tmp`, portable: true };
+    // Another file's tests may write the same at the same time.
+    const unfinished = `${path}.${process.pid}.tmp`;
+    const files = { cwd: scratch, file: unfinished, portable: true };
     await create(files, ['oci-layout', 'index.json', 'blobs']);
-    await rename(`${path}.tmp`, path);
+    await rename(unfinished, path);
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }

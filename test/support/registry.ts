@@ -5,15 +5,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect, vi } from 'vitest';
 
 export interface TestRegistry {
   /** `127.0.0.1:<port>` */
   host(): string;
   /** Directory of its blobs: `docker/registry/v2/blobs/sha256/ab/ab…/data`. */
   storage(): string;
-  /** Lines of its access log so far, such as `GET /v2/app/blobs/sha256:… 200`. */
-  requests(): readonly string[];
+  /** Lines of its access log, such as `GET /v2/app/blobs/sha256:… 200`, of what it has answered. */
+  requests(): Promise<readonly string[]>;
 }
 
 /**
@@ -67,7 +67,13 @@ export function useRegistry(
   return {
     host: () => `127.0.0.1:${port}`,
     storage: () => join(dir, 'storage'),
-    requests: () => requests,
+    async requests() {
+      // The log comes after the answers, and in order: with one of our own the others' are there.
+      const mark = `/v2/?${randomBytes(8).toString('hex')}`;
+      await fetch(`http://127.0.0.1:${port}${mark}`);
+      await vi.waitFor(() => expect(requests.join('\n')).toContain(mark), { timeout: 60_000 });
+      return requests;
+    },
   };
 }
 

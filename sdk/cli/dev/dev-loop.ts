@@ -21,22 +21,31 @@ export async function devLoop(session: Session, directory: string, options: DevO
     onError: (error) => session.note(`oncebox: cannot watch all of ${directory}: ${error.message}`),
   });
   let lastSent: string | undefined;
+  /** Of the version that was sent last: its call is over. A save may be told as two changes, the second of which changes nothing. */
+  let isAnswered = true;
 
   /** `superseded` is aborted by the next change, which makes the answer of this version's call pointless. */
   async function round(superseded: AbortSignal): Promise<void> {
     const startedAt = performance.now();
     const preparation = await prepareDeployment(directory, options);
     const sent = JSON.stringify([preparation.name, preparation.request]);
-    if (sent === lastSent) return;
-    const deployed = await sendDeployment(session, preparation);
-    lastSent = sent;
-    const ms = Math.round(performance.now() - startedAt);
-    session.printLine({ type: 'deployed', ...deployed, ms }, ({ name, version }) => {
-      return `${clock()} ${name}, version ${version}, in ${ms} ms`;
-    });
-    if (options.invoke !== undefined) {
-      await call(session, deployed.name, options.invoke, AbortSignal.any([signal, superseded]));
+    if (sent === lastSent && isAnswered) return;
+    if (sent !== lastSent) {
+      const deployed = await sendDeployment(session, preparation);
+      lastSent = sent;
+      const ms = Math.round(performance.now() - startedAt);
+      session.printLine({ type: 'deployed', ...deployed, ms }, ({ name, version }) => {
+        return `${clock()} ${name}, version ${version}, in ${ms} ms`;
+      });
     }
+    if (options.invoke === undefined) return;
+    isAnswered = false;
+    const ended = AbortSignal.any([signal, superseded]);
+    await call(session, preparation.name, options.invoke, ended).catch((error: unknown) => {
+      isAnswered = !superseded.aborted;
+      throw error;
+    });
+    isAnswered = true;
   }
 
   try {
