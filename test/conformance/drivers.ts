@@ -20,8 +20,9 @@ import type { Program } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import { startLauncher, type TestLauncher } from '../support/launcher.ts';
 import { useLayers } from '../support/layers.ts';
+import { patientLimits } from '../support/limits.ts';
 import { storeDir } from '../support/zones.ts';
-import { limitsOf, type RunOptions, snippetOf } from './programs.ts';
+import { type RunOptions, snippetOf } from './programs.ts';
 
 const interpreters = { node: 'node', python: 'python', bash: 'exec' } as const;
 
@@ -92,7 +93,7 @@ export function useDriver(isolation: Isolation): Driver {
   }
 
   async function run(runtime: RuntimeName, spec: SandboxSpec, program: Program, options: RunOptions) {
-    const limits = limitsOf(options.limits);
+    const limits = patientLimits(options.limits);
     const { stdin = '', captureChanges = false } = options;
     const secrets = Object.entries(options.secrets ?? {}).map(([name, text]) => ({
       name,

@@ -1,4 +1,4 @@
-import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
+import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 
@@ -13,8 +13,6 @@ export interface RunOptions {
   secrets?: Record<string, string>;
   captureChanges?: boolean;
 }
-
-export const limitsOf = (limits: Partial<Limits> = {}): Limits => ({ ...defaultLimits(), ...limits });
 
 export function snippetOf(runtime: RuntimeName, code: string, options: RunOptions = {}): Program {
   const entry = entries[runtime];

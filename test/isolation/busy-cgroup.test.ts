@@ -18,7 +18,10 @@ async function freeze() {
   await mkdir(cgroup);
   await writeFile(`${cgroup}/cgroup.procs`, `${child.pid}`);
   await writeFile(`${cgroup}/freezer.state`, 'FROZEN');
-  await vi.waitFor(async () => expect(await readFile(`${cgroup}/freezer.state`, 'utf8')).toBe('FROZEN\n'));
+  await vi.waitFor(
+    async () => expect(await readFile(`${cgroup}/freezer.state`, 'utf8')).toBe('FROZEN\n'),
+    30_000,
+  );
   const thaw = async () => {
     await writeFile(`${cgroup}/freezer.state`, 'THAWED');
     const [, signal] = await ended;

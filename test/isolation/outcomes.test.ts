@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { useZones } from '../support/zones.ts';
+import { untilLookedAt, useZones } from '../support/zones.ts';
 
 const MiB = 1024 * 1024;
 const { run, park } = useZones();
@@ -71,31 +71,29 @@ test('files, entry, arguments, environment and stdin reach the program', async (
   expect(ran.stdout).toBe('hello a b me é\n');
 });
 
-test('an endless loop is a wall timeout, with its output', async () => {
-  const ran = await run('node', 'console.log("partial"); while (true) {}', { limits: { wallMs: 500 } });
+test('an endless loop is a wall timeout', async () => {
+  const ran = await run('node', 'while (true) {}', { limits: { wallMs: 500 } });
   const usedMs = (ran.report.startUsec + ran.report.runUsec) / 1000;
   expect(usedMs).toBeGreaterThanOrEqual(500);
   expect(ran.outcome).toEqual({ status: 'timeout', limit: 'wall', ms: 500, usedMs });
-  expect(ran.stdout).toBe('partial\n');
-  expect(usedMs).toBeLessThan(10_000);
 });
 
-test('CPU time of all processes together is capped', async () => {
-  const ran = await run('bash', 'while :; do :; done & while :; do :; done', {
-    limits: { cpuMs: 200, cpus: 2 },
+test('CPU time of all processes together is capped, and who used it up has his output', async () => {
+  const ran = await run('bash', 'echo partial; while :; do :; done & while :; do :; done', {
+    limits: { cpuMs: 400, cpus: 2 },
   });
   expect(ran.outcome).toEqual({
     status: 'timeout',
     limit: 'cpu',
-    ms: 200,
+    ms: 400,
     usedMs: ran.report.cpuUsec / 1000,
   });
-  expect(ran.report.cpuUsec).toBeGreaterThanOrEqual(200_000);
-  expect(ran.report.cpuUsec).toBeLessThan(600_000);
+  expect(ran.report.cpuUsec).toBeGreaterThanOrEqual(400_000);
+  expect(ran.stdout).toBe('partial\n');
 });
 
 test('sleeping is not CPU time', async () => {
-  const ran = await run('bash', 'sleep 0.3', { limits: { cpuMs: 100 } });
+  const ran = await run('bash', 'sleep 1', { limits: { cpuMs: 500 } });
   expect(ran.outcome).toEqual({ status: 'ok' });
 });
 
@@ -119,21 +117,33 @@ test('what fits under the cap is not killed', async () => {
 });
 
 test('a fork bomb hits the pids cap, which is named, and is gone with its sandbox', async () => {
-  const ran = await run('python', 'import os\nwhile True: os.fork()', { limits: { pids: 32 } });
+  const ran = await run('python', 'import os\nwhile True: os.fork()', {
+    limits: { pids: 32, memoryBytes: 512 * MiB },
+  });
   expect(ran.outcome).toEqual({ status: 'limit_exceeded', limit: 'pids', max: 32, peak: 32 });
 });
 
+const bomb = 'bomb(){ bomb|bomb& }; bomb; while :; do :; done';
+
 test('a fork bomb whose first process just waits ends with the wall limit', async () => {
-  const ran = await run('bash', ':(){ :|:& };: ; while :; do :; done', { limits: { pids: 32, wallMs: 800 } });
+  const ran = await run('bash', bomb, { limits: { pids: 32, wallMs: 800 } });
   expect(ran.outcome).toMatchObject({ status: 'timeout', limit: 'wall', ms: 800 });
+});
+
+test('forks that were refused are told, whatever ended the program', async () => {
+  // For thirty forks it needs little of the CPU time that ends it.
+  const ran = await run('bash', bomb, {
+    limits: { pids: 32, cpuMs: 2_000 },
+  });
+  expect(ran.outcome).toMatchObject({ status: 'timeout', limit: 'cpu' });
   expect(ran.report.pidsRefused).toBeGreaterThan(0);
 });
 
 test('threads count as pids', async () => {
-  const code = 'import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(9,)).start()';
-  const ran = await run('python', code, { limits: { pids: 16, wallMs: 3000 } });
-  expect(ran.report.pidsRefused).toBeGreaterThan(0);
-  expect(ran.outcome.status).not.toBe('ok');
+  const code =
+    'import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(600,), daemon=True).start()';
+  const ran = await run('python', code, { limits: { pids: 16 } });
+  expect(ran.outcome).toEqual({ status: 'limit_exceeded', limit: 'pids', max: 16, peak: 16 });
 });
 
 test('a full writable layer is named, in bytes and in inodes', async () => {
@@ -156,9 +166,11 @@ test('a full writable layer is named, in bytes and in inodes', async () => {
 });
 
 test('a layer that was full for a while is named, whatever of it is left at the end', async () => {
-  // Long enough for whoever looks, on a machine however busy.
-  const code = 'head -c 100M /dev/zero > f; sleep 2; rm f; exit 3';
-  const { outcome, report } = await run('bash', code, { limits: { diskBytes: 10 * MiB } });
+  const code = 'head -c 100M /dev/zero > f; echo full; read -r; rm f; exit 3';
+  const { outcome, report } = await run('bash', code, {
+    limits: { diskBytes: 10 * MiB },
+    meanwhile: untilLookedAt,
+  });
   expect(outcome).toMatchObject({ status: 'limit_exceeded', limit: 'disk', peak: 10 * MiB });
   expect(report.writtenBytes).toBe(10 * MiB);
 });

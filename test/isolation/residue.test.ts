@@ -75,11 +75,13 @@ test('the launcher refuses what is no zone request, and goes on', async () => {
   ];
   for (const request of requests) {
     const connection = connect(socket());
+    const heard: Buffer[] = [];
+    connection.on('error', () => {}); // it may close before it has read all of this
+    connection.on('data', (chunk) => heard.push(chunk));
     connection.write(request);
-    const decoder = new FrameDecoder();
-    const [chunk] = await once(connection, 'data');
-    expect([...decoder.push(chunk)][0]?.type).toBe(frameType.FAILED);
-    connection.destroy();
+    await once(connection, 'close');
+    const [frame] = new FrameDecoder().push(Buffer.concat(heard));
+    expect(frame?.type).toBe(frameType.FAILED);
   }
   expect((await run('bash', 'echo still')).stdout).toBe('still\n');
 });

@@ -5,8 +5,8 @@ import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { openSandboxSource, type SandboxSource } from '../../runtime/pool/sandbox-source.ts';
 import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
-import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { descendants, onceboxCgroups } from '../support/host.ts';
+import { patientLimits } from '../support/limits.ts';
 import { storeDir, useZones } from '../support/zones.ts';
 
 const zones = useZones();
@@ -64,7 +64,7 @@ async function call(runtime: 'node' | 'python') {
       args: [],
       env: {},
     },
-    limits: defaultLimits(),
+    limits: patientLimits(),
     stdin: new Uint8Array(),
   });
   expect(Buffer.from(stderr).toString()).toBe('');
@@ -89,7 +89,6 @@ const zoneCgroups = async () =>
 
 test.each(['node', 'python'] as const)(
   'under a stream of calls %s zygotes are replaced: no call fails or waits for a boot, and addresses change',
-  { timeout: 60_000 },
   async (runtime) => {
     const before = await zygotePids(runtime);
     expect(before).toHaveLength(1);
@@ -101,7 +100,7 @@ test.each(['node', 'python'] as const)(
     let calls = same.length;
     const layouts = new Set<string>();
     const stream = async () => {
-      while (layouts.size < 3 && calls < 2_000) {
+      while (layouts.size < 3) {
         calls += 1;
         const { layout, start } = await call(runtime);
         expect(start).not.toBe('cold');
@@ -109,7 +108,6 @@ test.each(['node', 'python'] as const)(
       }
     };
     await Promise.all(Array.from({ length: 4 }, stream));
-    expect(layouts.size).toBeGreaterThanOrEqual(3);
     expect(layouts.size, 'one a zygote').toBeLessThan(calls / 10);
     expect([...layouts]).toContain(first?.layout);
     await vi.waitFor(async () => {
@@ -117,12 +115,13 @@ test.each(['node', 'python'] as const)(
       expect(now).toHaveLength(1);
       expect(now).not.toEqual(before);
       expect(await zoneCgroups()).toBe(cgroups);
-    }, 10_000);
-    const { zoneRotations, coldLeases, zonesRetired, zygoteMemoryBytes, sandboxesCreated } = (
-      await source.stats()
-    ).groups[runtime];
+      expect((await source.stats()).groups[runtime].zonesRetired).toBe(0);
+    }, 60_000);
+    const { zoneRotations, coldLeases, zygoteMemoryBytes, sandboxesCreated } = (await source.stats()).groups[
+      runtime
+    ];
     expect(zoneRotations).toBeGreaterThanOrEqual(2);
-    expect([coldLeases, zonesRetired]).toEqual([0, 0]);
+    expect(coldLeases).toBe(0);
     expect(zygoteMemoryBytes).toBeGreaterThan(2 ** 20);
     expect(sandboxesCreated).toBeGreaterThanOrEqual(calls);
     expect(errors).toEqual([]);

@@ -41,7 +41,7 @@ async function zone() {
   const closed = once(socket, 'close');
   const hear = (type: FrameType, of: number) =>
     expect
-      .poll(() => heard.find((frame) => frame.type === type && frame.sandbox === of), { timeout: 20_000 })
+      .poll(() => heard.find((frame) => frame.type === type && frame.sandbox === of), { timeout: 60_000 })
       .toBeDefined();
   const textOf = (type: FrameType, of: number) =>
     heard.find((frame) => frame.type === type && frame.sandbox === of)?.payload.toString();

@@ -122,7 +122,7 @@ describe("the host's own cgroups", () => {
       '5',
       'sh',
       '-c',
-      'sleep 0 & sleep 0 & sleep 0 & sleep 0',
+      'sleep 1000 >/dev/null 2>&1 & sleep 1000 >/dev/null 2>&1 & sleep 0',
     ]);
     await expect(forks).rejects.toThrow(/fork/i);
     expect(JSON.parse(await probe(mountinfo, 'usage', zone, 5)).pidsRefused).toBeGreaterThan(0);

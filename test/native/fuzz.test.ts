@@ -36,10 +36,10 @@ describe.runIf(mayRun)(`fuzzing the parsers${skipped}`, () => {
   beforeAll(async () => {
     findings = await mkdtemp(join(tmpdir(), 'oncebox-findings-'));
     await buildFuzzers();
-  }, 300_000);
+  }, 900_000);
   afterAll(() => rm(findings, { recursive: true }));
 
-  test.each(fuzzers)('%s stands twenty thousand inputs', { timeout: 300_000 }, async (fuzzer) => {
+  test.each(fuzzers)('%s stands twenty thousand inputs', { timeout: 900_000 }, async (fuzzer) => {
     const seed = Math.floor(Math.random() * 2 ** 31) + 1;
     const run = await runFuzzer(fuzzer, { runs, seed });
     expect(run.finding, `--seed ${seed}: ${run.finding?.report} ${run.finding?.input}`).toBeUndefined();
@@ -47,7 +47,7 @@ describe.runIf(mayRun)(`fuzzing the parsers${skipped}`, () => {
     expect(run.edges).toBeGreaterThan(40);
   });
 
-  test('a bug that is planted is found', { timeout: 300_000 }, async () => {
+  test('a bug that is planted is found', { timeout: 900_000 }, async () => {
     const buildDir = 'build-fuzz/planted';
     const planted = ['launcher-request', 'exec-job'] as const;
     await buildFuzzers(planted, { buildDir, flags: '-include fuzz/planted-bug.h' });

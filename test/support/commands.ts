@@ -1,8 +1,9 @@
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import type { RunReport, SandboxSpec, Zone } from '../../runtime/sandbox/sandbox.ts';
-import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
+import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
+import { patientLimits } from './limits.ts';
 
 export interface CommandRan {
   outcome: Outcome;
@@ -26,7 +27,7 @@ export async function runCommand(
 ): Promise<CommandRan> {
   const sandbox = await zone.create(spec);
   const program: Program = { kind: 'command', argv, env, files: [] };
-  const limits = { ...defaultLimits(), ...options.limits };
+  const limits = patientLimits(options.limits);
   const report = await sandbox.run({ program, limits, stdin: new Uint8Array(), captureChanges });
   await sandbox.dead;
   return {

@@ -2,10 +2,11 @@ import { defaultSearchPath, type FunctionInit } from '../../runtime/interpreters
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import { type RunReport, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
-import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
+import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program } from '../../sdk/contract/program.ts';
 import { useLayers } from './layers.ts';
+import { patientLimits } from './limits.ts';
 import { storeDir, useZones } from './zones.ts';
 
 type Runtime = 'node' | 'python';
@@ -78,7 +79,7 @@ export function useFunctionZones() {
           },
           env: { ...init.env },
         };
-        const limits = { ...defaultLimits(), ...changed };
+        const limits = patientLimits(changed);
         const report = await sandbox.run({ program, limits, stdin: new Uint8Array() });
         await sandbox.dead;
         const outcome = outcomeOf(report, program, limits);

@@ -1,9 +1,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll } from 'vitest';
 import { openStore } from '../../runtime/image/store.ts';
 import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
+import { OpenInput } from '../../runtime/sandbox/open-input.ts';
 import { outcomeOf } from '../../runtime/sandbox/outcome.ts';
 import {
   type Residue,
@@ -13,11 +15,12 @@ import {
   type Zone,
 } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
-import { defaultLimits, type Limits } from '../../sdk/contract/limits.ts';
+import type { Limits } from '../../sdk/contract/limits.ts';
 import type { Outcome } from '../../sdk/contract/outcome.ts';
 import type { Program, SourceFile } from '../../sdk/contract/program.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import { startLauncher, type TestLauncher } from './launcher.ts';
+import { patientLimits } from './limits.ts';
 
 export const storeDir = process.env.ONCEBOX_STORE_DIR ?? '/var/lib/oncebox/store';
 const interpreters = { node: 'node', python: 'python', bash: 'exec' } as const;
@@ -30,6 +33,8 @@ interface SnippetOptions {
   args?: string[];
   files?: SourceFile[];
   entry?: string;
+  /** Called when the program first prints something; its stdin ends when this has resolved. */
+  meanwhile?: (sandbox: Sandbox) => Promise<void>;
 }
 
 interface Ran {
@@ -50,6 +55,15 @@ export interface TestZones {
   park(runtime: RuntimeName): Promise<Sandbox>;
   /** Runs a snippet in a sandbox made for it, and waits until that is gone. */
   run(runtime: RuntimeName, code: string, options?: SnippetOptions): Promise<Ran>;
+}
+
+/**
+ * Resolves when the agent has looked at the writable layer. Whatever is there, it is due to look within 50 ms; and before it answers
+ * anybody it does what is due.
+ */
+export async function untilLookedAt(sandbox: Sandbox): Promise<void> {
+  await delay(100);
+  await sandbox.stat();
 }
 
 /** A launcher of the test file's own, with real zones; all of it gone afterwards. */
@@ -99,9 +113,18 @@ export function useZones({ layersDir = join(storeDir, 'layers') } = {}): TestZon
         args: options.args ?? [],
         env: options.env ?? {},
       };
-      const limits = { ...defaultLimits(), ...options.limits };
-      const report = await sandbox.run({ program, limits, stdin: Buffer.from(options.stdin ?? '') });
+      const limits = patientLimits(options.limits);
+      const stdin = Buffer.from(options.stdin ?? '');
+      const { meanwhile } = options;
+      const input = meanwhile && new OpenInput();
+      let held: Promise<void> | undefined;
+      const onOutput = () => {
+        held ??= meanwhile?.(sandbox).finally(() => void input?.end());
+        held?.catch(() => {}); // told below
+      };
+      const report = await sandbox.run({ program, limits, stdin, ...(input && { input, onOutput }) });
       const residue = await sandbox.dead;
+      await held;
       return {
         outcome: outcomeOf(report, program, limits),
         stdout: Buffer.from(report.stdout).toString(),

@@ -44,8 +44,8 @@ async function initialise({ handler, env, workingDir: startsIn = '/work' }) {
   clock.hideTime();
   const callee = await loadHandler(handler);
   const initMs = clock.stop();
-  watch.disable();
   await quiet(before);
+  watch.disable();
   process.off('worker', onWorker);
   clock.stop();
   workingDir = process.cwd();
