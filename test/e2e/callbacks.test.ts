@@ -76,7 +76,7 @@ test('a gateway that is killed with callbacks on their way loses none', async ()
   receiver.answer = undefined;
   const before = countsOf();
   used.kill('gateway');
-  await used.serves(60_000);
+  await used.serves();
   await allDelivered(ids);
   // None was answered before, so all are sent again, by the same names.
   expect(countsOf()).toEqual(before.map((count) => count + 1));
