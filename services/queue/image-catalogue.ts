@@ -3,6 +3,7 @@ import { imageConfigSchema } from '../../sdk/contract/image.ts';
 import { PlatformError } from '../shared/platform-error.ts';
 import type { Redis } from '../shared/redis.ts';
 import { wantedImage } from './image-names.ts';
+import { heartbeatMs, nodeTtlMs } from './node-directory.ts';
 
 /*
  * Which images the nodes have, for gateways, which may be on machines without a store.
@@ -14,9 +15,6 @@ import { wantedImage } from './image-names.ts';
 const imageNodesKey = 'oncebox:image-nodes';
 const imagesKey = (node: string) => `oncebox:images:${node}`;
 const imageKey = (digest: string) => `oncebox:image:${digest}`;
-/** As long as a node that does not beat is believed to live. */
-const nodeTtlMs = 5_000;
-const heartbeatMs = 1_500;
 const imageTtlMs = 3_600_000;
 const imagesCached = 500;
 

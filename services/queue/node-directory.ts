@@ -19,9 +19,9 @@ export const nodeKey = (node: string) => `oncebox:node:${node}`;
 /** Which worker the one is that follows others on the same data directory. */
 const nodeOfKey = (identity: string) => `oncebox:node-of:${identity}`;
 const nodeOfTtlMs = 7 * 86_400_000;
-/** A worker that has not beaten for so long is gone. */
-const nodeTtlMs = 5_000;
-const heartbeatMs = 1_500;
+/** A worker that has not beaten for so long is gone. One that a busy machine keeps from it for seconds is not. */
+export const nodeTtlMs = 15_000;
+export const heartbeatMs = 1_500;
 const askChannel = 'oncebox:sandboxes:ask';
 const gatherMs = 500;
 
