@@ -46,7 +46,7 @@ export async function measureSandboxes(options: Options): Promise<Floor[]> {
   }
   try {
     const filtered = await start(join(nativeDir, 'build'));
-    await promisify(execFile)('make', ['-s', '-C', nativeDir, 'unfiltered']);
+    await promisify(execFile)('make', ['-s', '-C', nativeDir, 'unfiltered'], { signal: options.signal });
     const unfiltered = await start(join(nativeDir, 'build-unfiltered'));
     const floors: Floor[] = [];
     for (const runtime of loadRuntimes) {

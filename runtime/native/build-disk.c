@@ -140,8 +140,9 @@ enum build_cause build_disk_state(bool at_once) {
   int dir = open("/build", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir < 0 || fstat(dir, &stats) < 0) die("cannot measure the build: %m");
   struct usage usage = {.device = stats.st_dev};
+  /* These first: what loses its name meanwhile is missed this once, and not counted twice. */
+  usage.bytes = unlinked_bytes();
   walk(dir, 0, &usage);
-  usage.bytes += unlinked_bytes();
   /* A tree of a million files takes its time: no more than a tenth of ours. */
   uint64_t took = now_usec() - now;
   disk_watch.next_walk = now_usec() + (took * 10 > DISK_CHECK_USEC ? took * 10 : DISK_CHECK_USEC);

@@ -102,6 +102,8 @@ class ZygoteZone implements Zone {
   #usedSlots = 0;
   #generation = 0;
   #open = true;
+  /** When the agent last sent anything, by performance.now(). */
+  #heardAtMs = 0;
   #settleReady: PromiseWithRejection;
 
   constructor(socket: Socket, interpreter: Zone['interpreter']) {
@@ -118,6 +120,7 @@ class ZygoteZone implements Zone {
     const decoder = new FrameDecoder(maxReplyBytes);
     socket.on('error', () => {}); // 'close' follows, and says it all
     socket.on('data', (chunk) => {
+      this.#heardAtMs = performance.now();
       try {
         for (const frame of decoder.push(chunk)) this.#hear(frame);
       } catch (error) {
@@ -165,7 +168,12 @@ class ZygoteZone implements Zone {
     let deadline: NodeJS.Timeout | undefined;
     const ask = setInterval(() => {
       if (deadline !== undefined) return;
-      const silent = () => this.breach(`the zone's agent has not answered for ${pulseWithinMs} ms`);
+      const silent = () => {
+        // It has answered others meanwhile: it has much to do, and does it.
+        if (performance.now() - this.#heardAtMs < pulseWithinMs)
+          deadline = setTimeout(silent, pulseEveryMs).unref();
+        else this.breach(`the zone's agent has not answered for ${pulseWithinMs} ms`);
+      };
       // If it was us who stood still, its answer is there and waits for its turn, which comes before the second timer.
       deadline = setTimeout(() => {
         deadline = setTimeout(silent, pulseEveryMs).unref();

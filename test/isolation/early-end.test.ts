@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { useFunctionZones } from '../support/function-zones.ts';
 import { onceboxCgroups } from '../support/host.ts';
@@ -101,9 +103,12 @@ while True:
 `,
   });
   await call();
-  // Kept for too long, it would have cost the zone: then it goes with that.
   const left = async () =>
     (await onceboxCgroups()).filter((path) => path.includes(`/test-${process.pid}-`) && /\/s\d+$/.test(path));
-  await expect.poll(left, { timeout: 60_000 }).toEqual([]);
+  const members = (await left()).map((path) => readFile(join(path, 'cgroup.procs'), 'utf8').catch(() => ''));
+  expect((await Promise.all(members)).join('')).toBe('');
+  await expect.poll(left).toEqual([]);
+  // And it was not the zone that paid for it.
+  expect((await call()).value).toBe(1);
   await zone.close();
 });

@@ -71,25 +71,47 @@ test('files, entry, arguments, environment and stdin reach the program', async (
   expect(ran.stdout).toBe('hello a b me é\n');
 });
 
-test('an endless loop is a wall timeout', async () => {
-  const ran = await run('node', 'while (true) {}', { limits: { wallMs: 500 } });
-  const usedMs = (ran.report.startUsec + ran.report.runUsec) / 1000;
-  expect(usedMs).toBeGreaterThanOrEqual(500);
-  expect(ran.outcome).toEqual({ status: 'timeout', limit: 'wall', ms: 500, usedMs });
+/** Who counts may be kept from it by a busy machine, now and then; who counts wrongly is late each time. */
+async function leastOf(measure: () => Promise<number>, enough: number): Promise<number> {
+  let least = await measure();
+  for (let more = 0; more < 9 && least > enough; more++) least = Math.min(least, await measure());
+  return least;
+}
+
+test('an endless loop is a wall timeout, in time', async () => {
+  const lateMs = await leastOf(async () => {
+    const ran = await run('node', 'while (true) {}', { limits: { wallMs: 500 } });
+    const usedMs = (ran.report.startUsec + ran.report.runUsec) / 1000;
+    expect(usedMs).toBeGreaterThanOrEqual(500);
+    expect(ran.outcome).toEqual({ status: 'timeout', limit: 'wall', ms: 500, usedMs });
+    return usedMs - 500;
+  }, 300);
+  expect(lateMs).toBeLessThan(500);
+});
+
+test('who has used up his wall time has his output', async () => {
+  let stdout = '';
+  // Its start may take all of the shorter ones.
+  for (let wallMs = 1_000; stdout === '' && wallMs < 60_000; wallMs *= 2) {
+    const ran = await run('bash', 'echo partial; sleep 1000', { limits: { wallMs } });
+    expect(ran.outcome).toMatchObject({ status: 'timeout', limit: 'wall', ms: wallMs });
+    ({ stdout } = ran);
+  }
+  expect(stdout).toBe('partial\n');
 });
 
 test('CPU time of all processes together is capped, and who used it up has his output', async () => {
-  const ran = await run('bash', 'echo partial; while :; do :; done & while :; do :; done', {
-    limits: { cpuMs: 400, cpus: 2 },
-  });
-  expect(ran.outcome).toEqual({
-    status: 'timeout',
-    limit: 'cpu',
-    ms: 400,
-    usedMs: ran.report.cpuUsec / 1000,
-  });
-  expect(ran.report.cpuUsec).toBeGreaterThanOrEqual(400_000);
-  expect(ran.stdout).toBe('partial\n');
+  const lateUsec = await leastOf(async () => {
+    const ran = await run('bash', 'echo partial; while :; do :; done & while :; do :; done', {
+      limits: { cpuMs: 400, cpus: 2 },
+    });
+    const { cpuUsec } = ran.report;
+    expect(ran.outcome).toEqual({ status: 'timeout', limit: 'cpu', ms: 400, usedMs: cpuUsec / 1000 });
+    expect(cpuUsec).toBeGreaterThanOrEqual(400_000);
+    expect(ran.stdout).toBe('partial\n');
+    return cpuUsec - 400_000;
+  }, 200_000);
+  expect(lateUsec).toBeLessThan(400_000);
 });
 
 test('sleeping is not CPU time', async () => {

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { SandboxLostError, scratchSpec } from '../../runtime/sandbox/sandbox.ts';
@@ -79,7 +78,8 @@ test('the launcher refuses what is no zone request, and goes on', async () => {
     connection.on('error', () => {}); // it may close before it has read all of this
     connection.on('data', (chunk) => heard.push(chunk));
     connection.write(request);
-    await once(connection, 'close');
+    // Not `once` of node:events, which an error would end.
+    await new Promise<void>((resolve) => connection.once('close', () => resolve()));
     const [frame] = new FrameDecoder().push(Buffer.concat(heard));
     expect(frame?.type).toBe(frameType.FAILED);
   }

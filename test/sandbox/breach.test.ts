@@ -1,56 +1,28 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer, type Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import type { Socket } from 'node:net';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { SandboxLostError, scratchSpec, type Zone } from '../../runtime/sandbox/sandbox.ts';
-import {
-  decodeFailure,
-  encodeFrame,
-  FrameDecoder,
-  type FrameType,
-  frameType,
-  reportBytes,
-} from '../../runtime/zygote/protocol.ts';
-import { openZone } from '../../runtime/zygote/zone.ts';
+import { decodeFailure, FrameDecoder, frameType, reportBytes } from '../../runtime/zygote/protocol.ts';
 import { defaultLimits } from '../../sdk/contract/limits.ts';
+import { type FakeAgent, openWithFakeAgent } from './fake-agent.ts';
 
-/** An agent that an image has taken over: a fake, for ours does none of this. */
-const server = createServer({ allowHalfOpen: true });
-let directory: string;
 let agent: Socket;
 let zone: Zone;
+let send: FakeAgent['send'];
+let close: FakeAgent['close'];
 let id: number;
 
 beforeEach(async () => {
   // The zone does not ask whether its agent is there: this one would not answer.
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   id = 0;
-  directory = await mkdtemp(join(tmpdir(), 'oncebox-test-breach-'));
-  server.listen(join(directory, 'launcher.sock'));
-  const connected = once(server, 'connection');
-  const opening = openZone({
-    launcherSocket: join(directory, 'launcher.sock'),
-    interpreter: 'exec',
-    layers: ['a'],
-    searchPath: '/bin',
-  });
-  [agent] = await connected;
-  agent.on('error', () => {});
-  send(frameType.READY, 0);
-  zone = await opening;
+  ({ zone, socket: agent, send, close } = await openWithFakeAgent());
 });
 
 afterEach(async () => {
   vi.useRealTimers();
-  agent.destroy();
-  await new Promise((resolve) => server.close(resolve));
-  await rm(directory, { recursive: true });
+  await close();
 });
-
-const send = (type: FrameType, sandbox: number, payload = Buffer.alloc(0)) =>
-  agent.write(encodeFrame(type, sandbox, payload));
 
 /** A sandbox that waits for the agent's word. */
 async function ask() {
@@ -189,7 +161,7 @@ test.each(['sandbox', 'zone'])(
     const said = `no\nlevel:30 \u001b[2J\u202e${'é\0'.repeat(2 * 1024 * 1024)}`;
     const creating = ask();
     creating.catch(() => {});
-    await vi.waitFor(() => expect(id).not.toBe(0), { timeout: 30_000 });
+    while (id === 0) await new Promise(setImmediate);
     send(frameType.FAILED, who === 'zone' ? 0 : id, Buffer.from(said));
     const error = await creating.then(
       () => undefined,

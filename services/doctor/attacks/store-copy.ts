@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chown, mkdir } from 'node:fs/promises';
+import { access, chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { serviceId } from '../../../runtime/image/ids.ts';
@@ -12,6 +12,8 @@ const run = promisify(execFile);
  * be seen by its hash.
  */
 export async function copyStore(source: string, target: string): Promise<void> {
+  // Below, what is not there is taken for what has gone meanwhile.
+  await access(join(source, 'layers'));
   await mkdir(target, { recursive: true });
   await copy('-al', source, target).catch(async () => {
     await run('rm', ['-rf', target]);

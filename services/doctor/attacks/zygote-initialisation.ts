@@ -391,7 +391,8 @@ const timeLimit: Attack = {
     try {
       await decideBy(ground, name);
       const { record } = await callFunction(ground, name, 'spin');
-      must(record.outcome?.status === 'timeout', 'no verdict of its time', record.outcome);
+      const { outcome } = record;
+      must(outcome?.status === 'timeout' && outcome.limit === 'cpu', 'no verdict of its time', outcome);
     } finally {
       await ground.client.deleteFunction(name);
     }
