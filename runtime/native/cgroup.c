@@ -273,6 +273,14 @@ static int throttle_v1(const struct cgroup_layout *layout, const char *instance,
   return -1;
 }
 
+/* Its agent's, which ends the sandboxes that are its siblings: however many of them spin, it has its turn before them. These
+ * are the greatest weights there are. */
+static int make_agent_leaf(const struct cgroup_layout *layout, int hierarchy, int zone) {
+  if (mkdirat(zone, "agent", 0755) < 0 && errno != EEXIST) return -1;
+  if (layout->version == 2) return write_file_at(zone, "agent/cpu.weight", "10000");
+  return hierarchy == layout->cpu ? write_file_at(zone, "agent/cpu.shares", "262144") : 0;
+}
+
 /* A leaf that the zone may enter, and whose caps it cannot change: it owns no other file of it. On v1 each hierarchy takes
  * the cap that is its own. */
 static int make_zygote_leaf(const struct cgroup_layout *layout, int hierarchy, int zone, uint32_t owner) {
@@ -342,7 +350,7 @@ int cgroup_zone_open(const struct cgroup_layout *layout, const char *instance, u
     zone->dir[i] = dir;
     /* Before there is any below it: on v1 they have what is here when they are made. */
     if (never_swap(layout, i, dir) < 0) return -1;
-    if (mkdirat(dir, "agent", 0755) < 0 && errno != EEXIST) return -1;
+    if (make_agent_leaf(layout, i, dir) < 0) return -1;
     if (make_zygote_leaf(layout, i, dir, owner) < 0) return -1;
     /* Delegation, as cgroup-v2.rst has it: the directory and the files through which processes move; not the
      * limits of the directory itself. */

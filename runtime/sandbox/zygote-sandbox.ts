@@ -33,8 +33,8 @@ import {
 
 /** The agent gives up on a sandbox that is not ready after 30 s, and says so; this is for an agent that does not. */
 const readyWithinMs = 35_000;
-/** What ending a run, or a sandbox, may take beyond its wall limit. */
-const endWithinMs = 10_000;
+/** What ending a run may take beyond its wall limit, of an agent that moves: one that stands still is found by its zone's pulse. */
+const endWithinMs = 30_000;
 const newline = '\n'.charCodeAt(0);
 /** A thousand may be killed at once. */
 const deadWithinMs = 30_000;

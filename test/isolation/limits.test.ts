@@ -1,10 +1,13 @@
 import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
+import { onceboxCgroups } from '../support/host.ts';
 import { useZones } from '../support/zones.ts';
 
 const MiB = 1024 * 1024;
-const { run } = useZones();
+const { run, park } = useZones();
 const execute = promisify(execFile);
 
 const readLimits = `import json, resource
@@ -45,6 +48,22 @@ print(attempt(lambda: os.nice(-1)), attempt(lambda: os.sched_setscheduler(0, os.
   const { stdout } = await execute('python3', ['-c', code]);
   // Root may, but for the two that Python itself finds too high.
   expect(stdout).toBe(`${'done\n'.repeat(5)}ValueError\nValueError\ndone done done\n`);
+});
+
+test("a zone's agent has the processor before its sandboxes, which have equal shares", async () => {
+  await park('bash');
+  await park('bash');
+  const weights = new Map<string, Set<number>>();
+  for (const path of await onceboxCgroups()) {
+    const [, who] = new RegExp(`/test-${process.pid}-\\d+/zone\\d+/(agent|s)\\d*$`).exec(path) ?? [];
+    const text = await Promise.any(
+      ['cpu.shares', 'cpu.weight'].map((file) => readFile(join(path, file), 'utf8')),
+    ).catch(() => '');
+    if (who && text !== '') weights.set(who, (weights.get(who) ?? new Set()).add(Number(text)));
+  }
+  const [[agent], sandboxes] = [[...(weights.get('agent') ?? [])], [...(weights.get('s') ?? [])]];
+  expect(sandboxes).toHaveLength(1);
+  expect(agent).toBeGreaterThanOrEqual(100 * (sandboxes[0] ?? Number.NaN));
 });
 
 test.each(['/tmp', '/work', '/dev/shm'])(

@@ -135,8 +135,8 @@ describe('v1 files', () => {
     if (process.getuid?.() !== 0 && process.env.ONCEBOX_MUST_WORK !== '1')
       context.skip('only root can give files away');
     for (const controller of ['cpu', 'cpuacct', 'memory', 'pids']) {
-      await mkdir(join(directory, controller, zone, 'zygote'));
-      for (const file of ['cgroup.procs', 'zygote/cgroup.procs', 'zygote/pids.max'])
+      for (const leaf of ['agent', 'zygote']) await mkdir(join(directory, controller, zone, leaf));
+      for (const file of ['cgroup.procs', 'agent/cpu.shares', 'zygote/cgroup.procs', 'zygote/pids.max'])
         await writeFile(join(directory, controller, zone, file), '');
     }
     await probe(mountinfo, 'zone-open', 'test', 1);

@@ -118,7 +118,7 @@ test.each([
 
 test.each([
   ['never ready', 35_000],
-  ['never done', 11_000],
+  ['never done', 31_000],
   ['never dead', 30_000],
 ] as const)('a sandbox that is %s closes the zone', async (what, ms) => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });

@@ -59,13 +59,13 @@ await check('every cap is in the kernel as it was asked for', async () => {
   await sandbox.stat(); // answered after the request before it was carried out
   const [directory] = await sandboxCgroups();
   const values = await Promise.all(
-    ['memory.max', 'memory.oom.group', 'cpu.max', 'pids.max'].map(async (file) =>
+    ['memory.max', 'memory.oom.group', 'cpu.max', 'pids.max', '../agent/cpu.weight'].map(async (file) =>
       (await readFile(join(cgroupRoot, 'oncebox/vm', directory as string, file), 'utf8')).trim(),
     ),
   );
   await sandbox.kill();
   expect((await ran).cause === 'killed', await ran);
-  expect(values.join() === `${64 * MiB},1,50000 100000,10`, values);
+  expect(values.join() === `${64 * MiB},1,50000 100000,10,10000`, values);
 });
 
 await check('a sandbox sees its own cgroup as the root', async () => {
