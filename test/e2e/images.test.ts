@@ -136,6 +136,7 @@ test('an image that sandboxes stand on is removed by force only, once they are g
   const run = (code: string) => client.run({ image: nameOf('made:1'), runtime: 'node', code });
   expect((await run('console.log(process.env.MADE)')).stdout).toBe('here\n');
   const { opened, open } = gate();
+  onTestFinished(open);
   async function* told() {
     await opened;
     yield 'end';
@@ -151,6 +152,7 @@ test('an image that sandboxes stand on is removed by force only, once they are g
     for await (const event of slow.events) if (event.type === 'end') return event.invocation.stdout;
     return undefined;
   })();
+  ended.catch(() => {});
   await vi.waitFor(
     async () =>
       expect((await client.sandboxes()).sandboxes).toContainEqual(
@@ -160,6 +162,7 @@ test('an image that sandboxes stand on is removed by force only, once they are g
   );
   await expect(client.removeImage(digest)).rejects.toMatchObject({ status: 409, code: 'image_in_use' });
   const removing = client.removeImage(digest, { force: true });
+  removing.catch(() => {});
   // What comes meanwhile is refused.
   await vi.waitFor(async () => expect((await run('1')).outcome?.status).toBe('lost'), patience);
   open();

@@ -66,9 +66,9 @@ function callsOf(name: string): string[] {
   return calls;
 }
 
-/** When a gateway took what was due then, the last time that one did. */
+/** When a gateway took what was due then, the first time. */
 const takenAtMs = (name: string, dueAtMs: number) =>
-  Math.max(
+  Math.min(
     ...fired
       .filter(({ schedule, dueAt }) => schedule === name && Date.parse(dueAt) === dueAtMs)
       .map(({ time }) => time),

@@ -1,6 +1,7 @@
 import type { Random } from '../../loadtest/generators/random.ts';
 import type { DeployRequest } from '../../sdk/contract/function.ts';
 import type { RunRequest } from '../../sdk/contract/run-request.ts';
+import { patient } from '../support/limits.ts';
 
 /** One request of the load. Its marker is in what is enqueued, and nowhere else. */
 export interface MarkedRequest {
@@ -11,9 +12,6 @@ export interface MarkedRequest {
   /** How it ends when no fault hits it. */
   expected: string;
 }
-
-/** How a request ends is not to depend on how busy the machine is. */
-const patient = { wallMs: 60_000, cpuMs: 60_000 };
 
 const snippets: { kind: string; expected: string; request: RunRequest }[] = [
   { kind: 'node', expected: 'ok', request: { runtime: 'node', code: 'console.log(1+1)' } },

@@ -15,7 +15,6 @@ async function deploy(settings: FunctionSettings, name = 'f') {
   await gateway.app.request(`/v1/functions/${name}`, { method: 'PUT', body, headers });
   await gateway.registry.putSettings(name, settings);
 }
-const within = { timeout: 60_000 };
 const call = (headers: Record<string, string> = {}, name = 'f') =>
   gateway.postJson(`/v1/functions/${name}/invoke`, {}, { headers });
 const later = { prefer: 'respond-async' };
@@ -43,7 +42,7 @@ test('a caller who waits is refused beyond the cap, and others wait without a wo
   await deploy({ concurrency: 2 });
   const seen = await startWorker();
   const ids = [await callLater(), await callLater(), await callLater()];
-  await expect.poll(() => seen.running, within).toBe(2);
+  await expect.poll(() => seen.running).toBe(2);
   const refused = await call();
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '1']);
   expect(await refused.json()).toMatchObject({ error: { code: 'concurrency_exceeded' } });
@@ -51,14 +50,13 @@ test('a caller who waits is refused beyond the cap, and others wait without a wo
   expect(await gateway.queue.waiting()).toBe(1);
   // Other work gets on.
   const other = gateway.postJson('/v1/run', { runtime: 'node', code: '' });
-  await expect.poll(() => seen.running, within).toBe(3);
+  await expect.poll(() => seen.running).toBe(3);
   for (const end of seen.ends.splice(0)) end();
   expect((await other).status).toBe(200);
   // Whose slots these workers do not give back: the next look at them does.
-  await expect.poll(async () => sweepSlots(redis.redis).then(() => seen.running), within).toBe(1);
+  await expect.poll(async () => sweepSlots(redis.redis).then(() => seen.running)).toBe(1);
   for (const end of seen.ends.splice(0)) end();
-  for (const id of ids)
-    await expect.poll(() => gateway.queue.get(id), within).toMatchObject({ status: 'done' });
+  for (const id of ids) await expect.poll(() => gateway.queue.get(id)).toMatchObject({ status: 'done' });
   expect(seen.most).toBeLessThanOrEqual(3);
 });
 
@@ -79,7 +77,7 @@ test('many at once never exceed the cap, and all are run', async () => {
       await sweepSlots(redis.redis);
       const records = await Promise.all(ids.map((id) => gateway.queue.get(id)));
       return records.every((record) => record?.status === 'done');
-    }, within)
+    })
     .toBe(true);
   expect(most).toBeLessThanOrEqual(3);
   await sweepSlots(redis.redis);

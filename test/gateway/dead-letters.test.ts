@@ -11,7 +11,6 @@ import { useRedis } from '../support/redis.ts';
 const redis = useRedis();
 const gateway = useGateway(redis);
 const MiB = 1024 * 1024;
-const within = { timeout: 60_000 };
 const asynchronous = { headers: { prefer: 'respond-async' } };
 
 async function deploy(name: string, code = 'exports.handler = () => 1;', settings = {}) {
@@ -102,7 +101,7 @@ test('a dead letter is run again once, however often that is asked for, by the v
   });
   const again = records[0]?.id ?? '';
   expect(again).not.toBe(id);
-  await expect.poll(() => gateway.queue.get(again), within).toMatchObject({ status: 'done', redriveOf: id });
+  await expect.poll(() => gateway.queue.get(again)).toMatchObject({ status: 'done', redriveOf: id });
   expect(JSON.parse(event)).toEqual({ n: 7 });
   expect((await gateway.queue.get(again))?.function?.version).toBe(2);
 });
@@ -172,7 +171,7 @@ test('a dead letter is run again with the secrets of the version of now', async 
     secrets = job.data.secrets;
     return finished(job);
   });
-  await expect.poll(() => secrets, within).toBeUndefined();
+  await expect.poll(() => secrets).toBeUndefined();
 });
 
 test('what died of too little memory or time is run again with what a deploy has given the function since', async () => {
@@ -261,7 +260,7 @@ test('invocations are listed newest first, without output, by function and by st
   expect(await list('?function=f')).toMatchObject([{ id: first, function: { name: 'f', version: 1 } }]);
   expect(await list('?limit=1')).toHaveLength(1);
   await gateway.startWorker(async (job) => finished(job, { stdout: 'much' }));
-  await expect.poll(() => list('?status=done'), within).toHaveLength(3);
+  await expect.poll(() => list('?status=done')).toHaveLength(3);
   for (const one of await list('')) expect(one).not.toHaveProperty('stdout');
   expect((await gateway.app.request('/v1/invocations?limit=0')).status).toBe(400);
 });

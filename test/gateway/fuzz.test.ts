@@ -22,7 +22,8 @@ afterAll(async () => {
 
 test('a fuzzer that reads the document finds no reply that breaks it', { timeout: 600_000 }, async () => {
   // Many times more at once where the machine has nothing else to do.
-  for (let seed = 1, asked = 0; asked <= 50; seed++) {
+  let asked = 0;
+  for (let seed = 1; asked <= 50 && seed <= 10; seed++) {
     const { exitCode, output, cases } = await fuzz({
       url: platform.url,
       seed,
@@ -32,6 +33,7 @@ test('a fuzzer that reads the document finds no reply that breaks it', { timeout
     expect(exitCode, output).toBe(0);
     asked += cases;
   }
+  expect(asked).toBeGreaterThan(50);
   // No part of the platform fell over it.
   expect(events).toEqual([]);
 });

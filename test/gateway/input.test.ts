@@ -96,7 +96,7 @@ describe('an interactive run', () => {
     const { id, leave } = await start(gateway);
     await put(gateway, id, 1, 'unread');
     await leave();
-    await expect.poll(() => testRedis.redis.keys('oncebox:input:*'), { timeout: 60_000 }).toEqual([]);
+    await expect.poll(() => testRedis.redis.keys('oncebox:input:*')).toEqual([]);
     expect(await gateway.queue.get(id)).toMatchObject({ outcome: { status: 'cancelled' } });
     expect(await refused(await put(gateway, id, 2, 'x'))).toMatchObject({
       ...{ status: 409, message: expect.stringContaining('it is over') },

@@ -133,6 +133,8 @@ describe('with a node that counts', () => {
     onTestFinished(() => void node.close());
     vi.useFakeTimers({ toFake: ['performance'] });
     onTestFinished(() => void vi.useRealTimers());
+    const limit = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => new AbortController().signal);
+    onTestFinished(() => limit.mockRestore());
     const texts = await Promise.all(Array.from({ length: 20 }, () => gateway.app.request('/metrics')));
     expect(new Set(texts.map(({ status }) => status))).toEqual(new Set([200]));
     expect(asked).toBe(1);

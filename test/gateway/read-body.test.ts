@@ -30,7 +30,7 @@ function stalled(bytes: number, announced?: number) {
       end = () => controller.close();
       cut = () => controller.error(new Error('cut'));
     },
-    // Asked for more when what came has been read.
+    // Asked for more when what came has been read; where nothing came, at once: what is announced counts before it is read.
     pull: () => onRead(),
   });
   const headers: Record<string, string> = announced === undefined ? {} : { 'content-length': `${announced}` };

@@ -3,10 +3,8 @@ import type { Client } from '../../sdk/client.ts';
 import type { Limits } from '../../sdk/contract/limits.ts';
 import { isBuiltIn } from '../../services/languages/installed-languages.ts';
 import type { Language } from '../../services/languages/language.ts';
+import { patient } from '../support/limits.ts';
 import { faults } from './faults.ts';
-
-/** For who is to end by himself, on a machine however busy. */
-const patient = { wallMs: 60_000, cpuMs: 60_000 };
 
 /** What a program in any language of the catalogue can come to. The language is installed before, and removed behind. */
 export function languageCases(clientOf: () => Client, language: Language): void {

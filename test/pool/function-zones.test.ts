@@ -9,6 +9,7 @@ import { SandboxLostError, scratchSpec } from '../../runtime/sandbox/sandbox.ts'
 import { FakeZone } from './fake-sandbox.ts';
 
 const MiB = 2 ** 20;
+/** Of real time. With each look, `vi.waitFor` also advances the pretended one by the 50 ms between two of them. */
 const patience = { timeout: 30_000 };
 const base = { digest: 'sha256:base', layers: ['base'], searchPath: '/bin' };
 const foreign = { digest: 'sha256:foreign', layers: ['ground'], searchPath: '/opt/bin' };

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import { OpenInput } from '../../runtime/sandbox/open-input.ts';
 import type { Sandbox } from '../../runtime/sandbox/sandbox.ts';
-import { defaultLimits } from '../../sdk/contract/limits.ts';
+import type { Limits } from '../../sdk/contract/limits.ts';
 import type { RuntimeName } from '../../sdk/contract/runtime-name.ts';
 import { snippetOf } from '../conformance/programs.ts';
+import { patientLimits } from '../support/limits.ts';
 import { useZones } from '../support/zones.ts';
 
 // Input that comes while a program runs, over real zones.
@@ -11,14 +12,14 @@ const zones = useZones();
 const waitMs = 60_000;
 
 /** A program that runs, its input, and what it has said so far. */
-async function start(runtime: RuntimeName, code: string, stdin = '', wallMs = 60_000) {
+async function start(runtime: RuntimeName, code: string, stdin = '', limits: Partial<Limits> = {}) {
   const sandbox: Sandbox = await zones.park(runtime);
   const input = new OpenInput();
   const said: Uint8Array[] = [];
   const text = () => Buffer.concat(said).toString();
   const report = sandbox.run({
     program: snippetOf(runtime, code),
-    limits: { ...defaultLimits(), wallMs },
+    limits: patientLimits(limits),
     stdin: Buffer.from(stdin),
     input,
     onOutput: (_, bytes) => void said.push(bytes),
@@ -140,7 +141,7 @@ test('a program that closes its stdin goes on, and what is written to it is drop
 });
 
 test('stdin that stays open is no way around the wall time, nor a kill', async () => {
-  const waiting = await start('bash', 'cat', '', 700);
+  const waiting = await start('bash', 'cat', '', { wallMs: 700 });
   expect(await waiting.report).toMatchObject({ cause: 'wall' });
   const killed = await start('bash', 'echo up; cat');
   await killed.says('up');

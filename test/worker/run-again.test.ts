@@ -23,7 +23,6 @@ import { startDoomedWorker } from './start-doomed-worker.ts';
 
 const redis = useRedis();
 const undo: (() => unknown)[] = [];
-const patience = { timeout: 60_000 };
 let queue: InvocationQueue;
 let source: FakeSource;
 const onError = (error: unknown) => {
@@ -96,7 +95,7 @@ const retry = { attempts: 3, on: ['exited' as const], backoffMs: 10, backoffMaxM
 async function exitNext() {
   (await source.running()).end(report({ exitCode: 3, result: Buffer.alloc(0) }));
 }
-const settled = (id: string) => expect.poll(async () => (await queue.get(id))?.outcome?.status, patience);
+const settled = (id: string) => expect.poll(async () => (await queue.get(id))?.outcome?.status);
 
 test('an asynchronous invocation is run again after an outcome that its function names', async () => {
   await set({ retry });
@@ -118,7 +117,7 @@ test('between two runs the record is queued and says which run it waits for, and
   const first = exitNext();
   await queue.enqueue(id, request);
   await first;
-  await expect.poll(() => queue.get(id), patience).toMatchObject({ status: 'queued', attempt: 2 });
+  await expect.poll(() => queue.get(id)).toMatchObject({ status: 'queued', attempt: 2 });
   expect(await queue.waiting()).toBe(1);
   expect(await queue.cancel(id)).toMatchObject({ outcome: { status: 'cancelled' } });
   expect(await queue.waiting()).toBe(0);
@@ -182,7 +181,7 @@ test('who ends lets in who is held, before anybody sweeps, and costs nothing whe
     sandbox.end(ok());
     await settled(id).toBe('ok');
   }
-  await expect.poll(() => redis.redis.keys('oncebox:slots:*'), patience).toEqual([]);
+  await expect.poll(() => redis.redis.keys('oncebox:slots:*')).toEqual([]);
 
   const scripts = async () => /cmdstat_eval:calls=(\d+)/.exec(await redis.redis.info('commandstats'))?.[1];
   await set({});
@@ -310,5 +309,5 @@ test('what was sent to an interactive invocation goes with it, though its progra
   expect(await redis.redis.keys(`oncebox:input*${id}*`)).not.toEqual([]);
   startWorker();
   await settled(id).toBe('lost');
-  await expect.poll(() => redis.redis.keys(`oncebox:input*${id}*`), patience).toEqual([]);
+  await expect.poll(() => redis.redis.keys(`oncebox:input*${id}*`)).toEqual([]);
 });

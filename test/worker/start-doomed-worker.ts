@@ -18,7 +18,8 @@ export function startDoomedWorker(redisUrl: string, concurrency = 1): DoomedWork
   return {
     async running() {
       await Promise.race([once(child.stdout, 'data'), exited]);
-      if (child.exitCode !== null) throw new Error(`the doomed worker ended with ${child.exitCode}`);
+      const end = child.exitCode ?? child.signalCode;
+      if (end !== null) throw new Error(`the doomed worker ended with ${end}`);
     },
     async kill() {
       child.kill('SIGKILL');
