@@ -7,7 +7,7 @@ import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
-import { mountsOf } from '../../services/doctor/leaks/mount-table.ts';
+import { hostMounts } from '../support/platform.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const doctor = [process.execPath, join(root, 'bin/oncebox'), 'doctor'] as const;
@@ -110,8 +110,5 @@ async function run([file = '', ...args]: readonly string[]) {
 /** Cgroups that it makes, and mounts. */
 async function traces(): Promise<string[]> {
   const cgroups = await Promise.all(cgroupRoots().map((path) => readdir(path)));
-  return [
-    ...cgroups.flat().filter((name) => name.startsWith('oncebox-doctor')),
-    ...mountsOf('self').map((mount) => JSON.stringify(mount)),
-  ];
+  return [...cgroups.flat().filter((name) => name.startsWith('oncebox-doctor')), ...(await hostMounts())];
 }

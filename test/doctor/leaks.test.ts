@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { sandboxIdBase, serviceId } from '../../runtime/image/ids.ts';
 import { createClient } from '../../sdk/client.ts';
-import { type AuditOptions, auditNode } from '../../services/doctor/leaks/audit-node.ts';
+import { type AuditOptions, auditNode, type Leak } from '../../services/doctor/leaks/audit-node.ts';
 import { cgroupRoots } from '../../services/doctor/leaks/cgroups.ts';
 import type { Config } from '../../services/shared/config.ts';
 import { type Platform, startPlatform } from '../../services/up/platform.ts';
@@ -28,7 +28,6 @@ beforeAll(async () => {
   scope = {
     instance: config.instance,
     url: platform.url,
-    settleMs: 2000,
     // Others may work on this machine.
     known: await auditNode({ instance: config.instance, settleMs: 0 }),
   };
@@ -67,13 +66,21 @@ test('in the middle of load nothing is taken for left over', async () => {
       ended += 1;
     }
   };
-  const callers = Array.from({ length: 6 }, (_, at) => caller(at));
+  const calling = Promise.all(Array.from({ length: 6 }, (_, at) => caller(at)));
+  calling.catch(() => {
+    isOver = true;
+  });
   try {
-    for (let audits = 0; audits < 5 || ended < 12; audits++)
+    for (let audits = 0; !isOver && (audits < 5 || ended < 12); audits++)
       expect((await auditNode({ ...scope, settleMs: longMs })).leaks).toEqual([]);
+    // Nor for as long as the doctor looks, but for what a busy machine leaves standing now and then.
+    let found: Leak[] | undefined;
+    for (let audits = 0; !isOver && audits < 10 && found?.length !== 0; audits++)
+      found = (await auditNode(scope)).leaks;
+    if (!isOver) expect(found).toEqual([]);
   } finally {
     isOver = true;
-    await Promise.all(callers);
+    await calling;
   }
 });
 

@@ -1,4 +1,4 @@
-import { expect, test, vi } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { OnceboxError } from '../../sdk/client.ts';
 import { fillRedisOf } from './kinds/fill-redis.ts';
 import { netMs, useFaultyPlatform } from './use-platform.ts';
@@ -30,7 +30,11 @@ test('a full Redis refuses new invocations, takes the results of those that run,
 test('a queue larger than the memory of Redis is refused before that is full, and runs', async () => {
   // Both places are taken until it is refused: who is quicker at running than this is at sending would empty it.
   const forever = { runtime: 'bash', code: 'sleep 600', limits: { wallMs: 600_000 } } as const;
-  const holders = [await used.start(forever), await used.start(forever)];
+  const holders: string[] = [];
+  onTestFinished(async () => {
+    for (const id of holders) await used.client.cancel(id).catch(() => {}); // most often it is over
+  });
+  for (let place = 0; place < 2; place++) holders.push(await used.start(forever));
   const limits = { wallMs: 60_000, cpuMs: 60_000 };
   const request = { runtime: 'bash' as const, code: 'wc -c', stdin: 'x'.repeat(2 * MiB), limits };
   const accepted: string[] = [];

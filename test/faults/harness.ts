@@ -63,17 +63,24 @@ export async function runFaults(settings: FaultSettings): Promise<FaultReport> {
     let lastGoodSentAtMs = 0;
     let lastStrikeAtMs = performance.now();
     let nextNews = 0;
+    let hasFailed = false;
     // Some of the load is to be left once all has been struck, however long that took.
     const isEnough = () =>
-      plan.length === 0 &&
-      ((struck.length === strikes.length && struck.every(({ atMs }) => lastGoodSentAtMs >= atMs)) ||
-        performance.now() - lastStrikeAtMs > settledWithinMs);
+      hasFailed ||
+      (plan.length === 0 &&
+        ((struck.length === strikes.length && struck.every(({ atMs }) => lastGoodSentAtMs >= atMs)) ||
+          performance.now() - lastStrikeAtMs > settledWithinMs));
     const onAnswer = (answer: Answer, taken: number) => {
       if (isGood(answer)) lastGoodSentAtMs = Math.max(lastGoodSentAtMs, answer.sentAtMs);
       while (plan[0] && plan[0].after <= taken) {
         const { fault, number } = plan.shift() as PlannedFault;
         lastStrikeAtMs = performance.now();
-        strikes.push(strike(fault, platform, seededRandom(seed + 2 + number), struck, say));
+        const striking = strike(fault, platform, seededRandom(seed + 2 + number), struck, say);
+        // The load, which comes first, would leave it unhandled.
+        striking.catch(() => {
+          hasFailed = true;
+        });
+        strikes.push(striking);
       }
       if (taken < nextNews) return;
       say(`${taken} of ${invocations}`);

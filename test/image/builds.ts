@@ -114,12 +114,15 @@ export function useBuilds(): TestBuilds {
       {
         store: tools.store,
         launcherSocket: socket(),
-        limits,
+        // A line that does not come is not waited for as long as a build may take.
+        limits: heard ? { wallMs: 150_000, ...limits } : limits,
         signal: signal ?? new AbortController().signal,
         onEvent: (event) => {
           if (event.type === 'output') lines.push(event.line);
           onEvent?.(event);
-          if (heard?.every((line) => lines.includes(line))) goesOn ??= endWait(tools.launcherPid);
+          if (goesOn || !heard?.every((line) => lines.includes(line))) return;
+          goesOn = endWait(tools.launcherPid);
+          goesOn.catch(() => {}); // said when the build is over
         },
       },
     ).finally(() => goesOn);

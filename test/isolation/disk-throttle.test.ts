@@ -6,9 +6,9 @@ import { openStore } from '../../runtime/image/store.ts';
 import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
-import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { descendants, onceboxCgroups } from '../support/host.ts';
 import { startLauncher, type TestLauncher } from '../support/launcher.ts';
+import { patientLimits } from '../support/limits.ts';
 import { storeDir } from '../support/zones.ts';
 
 const bytesPerSecond = 2 * 1024 * 1024;
@@ -71,7 +71,7 @@ test("what a zone's sandboxes read of the disk a second is capped for the zone a
     args: [],
     env: {},
   };
-  const limits = { ...defaultLimits(), wallMs: 150_000 };
+  const limits = patientLimits({ wallMs: 150_000 });
   const report = await sandbox.run({ program, limits, stdin: Buffer.alloc(0) });
   const [bytes, seconds] = Buffer.from(report.stdout).toString().split(' ').map(Number);
   expect(bytes).toBe(4 * 1024 * 1024);

@@ -91,13 +91,14 @@ time.sleep(600)`;
   });
   const [first, other] = [await park('python'), await zone.create(scratchSpec(layers))];
   let running!: Promise<RunReport>;
-  await new Promise<void>((hasTakenAll) => {
+  await new Promise<void>((hasTakenAll, reject) => {
     running = first.run({
       program: program(greedy),
       limits,
       stdin: Buffer.alloc(0),
       onOutput: () => hasTakenAll(),
     });
+    running.then(() => reject(new Error('it ended before it had taken all')), reject);
   });
   const { stdout } = await other.run({
     program: program(`${sizes}\nprint(size()[0])`),

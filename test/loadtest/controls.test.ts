@@ -61,8 +61,10 @@ test('measuring ends on an interrupt, and nothing of it is left', async () => {
   const directory = useDirectory();
   const before = await takeTraces(directory);
   const started = useDirectory();
-  const gate = join(useDirectory(), 'open');
-  const slow = `[ "$1" = --version ] && echo 1.0 && exit; : >"${started}/$$"; until [ -e "${gate}" ]; do sleep 0.05; done; echo 2`;
+  const gates = useDirectory();
+  const gate = join(gates, 'open');
+  const wait = `until [ -e "${gate}" ] || [ ! -d "${gates}" ]; do sleep 0.05; done`;
+  const slow = `[ "$1" = --version ] && echo 1.0 && exit; : >"${started}/$$"; ${wait}; echo 2`;
   useSearchPath({ bwrap: slow, runc: 'exit 1', crun: 'exit 1', docker: 'exit 1' }, process.env.PATH);
   const undo = createUndoStack();
   const running = new Promise<void>((resolve) => {

@@ -11,10 +11,10 @@ import { openStore } from '../../runtime/image/store.ts';
 import { defaultSearchPath } from '../../runtime/interpreters/program-job.ts';
 import { scratchSpec } from '../../runtime/sandbox/sandbox.ts';
 import { openZone } from '../../runtime/zygote/zone.ts';
-import { defaultLimits } from '../../sdk/contract/limits.ts';
 import { loadConfig } from '../../services/shared/config.ts';
 import { createUndoStack } from '../../services/shared/shutdown.ts';
 import { descendants, onceboxCgroups } from '../support/host.ts';
+import { patientLimits } from '../support/limits.ts';
 import { storeDir } from '../support/zones.ts';
 
 function useDirectory(): string {
@@ -93,7 +93,7 @@ test('what is built without seccomp loads no filter; the platform as it is has t
     const content = 'print(*[line for line in open("/proc/self/status") if line.startswith("Seccomp")])';
     const files = [{ path: 'main.py', content, encoding: 'utf8' as const }];
     const program = { kind: 'snippet' as const, files, entry: 'main.py', env: {}, args: [] };
-    const report = await sandbox.run({ program, limits: defaultLimits(), stdin: new Uint8Array() });
+    const report = await sandbox.run({ program, limits: patientLimits(), stdin: new Uint8Array() });
     seen.push(Buffer.from(report.stdout).toString().replace(/\s+/g, ' '));
     await zone.close();
   }

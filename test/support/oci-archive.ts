@@ -18,6 +18,8 @@ export async function writeOciArchive(
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const scratch = await mkdtemp(join(tmpdir(), 'oncebox-archive-'));
+  // Another run's tests may write the same at the same time.
+  const unfinished = `${path}.${process.pid}.tmp`;
   try {
     const blobs = join(scratch, 'blobs/sha256');
     await mkdir(blobs, { recursive: true });
@@ -45,13 +47,12 @@ export async function writeOciArchive(
     const index = { schemaVersion: 2, manifests: [{ ...manifest, annotations }] };
     await writeFile(join(scratch, 'index.json'), JSON.stringify(index));
     await writeFile(join(scratch, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
-    // Another file's tests may write the same at the same time.
-    const unfinished = `${path}.${process.pid}.tmp`;
     const files = { cwd: scratch, file: unfinished, portable: true };
     await create(files, ['oci-layout', 'index.json', 'blobs']);
     await rename(unfinished, path);
   } finally {
     await rm(scratch, { recursive: true, force: true });
+    await rm(unfinished, { force: true });
   }
 }
 

@@ -59,9 +59,13 @@ export async function leftovers({ ONCEBOX_DATA_DIR, instance }: Config) {
   return { processes, cgroups };
 }
 
-/** On the host, but for what other tests mount meanwhile: in directories of their own. */
-export async function mountCount(): Promise<number> {
+/** Lines of mountinfo: on the host, but for what other tests mount meanwhile, in directories of their own. */
+export async function hostMounts(): Promise<string[]> {
   const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n');
-  const paths = lines.map((line) => line.split(' ')[4] ?? '');
-  return paths.filter((path) => path.startsWith(ownDirs) || !path.startsWith(`${tmpdir()}/`)).length;
+  return lines.filter((line) => {
+    const path = line.split(' ')[4] ?? '';
+    return path.startsWith(ownDirs) || !path.startsWith(`${tmpdir()}/`);
+  });
 }
+
+export const mountCount = async (): Promise<number> => (await hostMounts()).length;

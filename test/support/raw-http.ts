@@ -6,15 +6,13 @@ export interface RawReply {
   body: string;
 }
 
+const quietMs = 120_000;
+
 /**
  * Sends bytes as they are and resolves with all that came back when the other side closed. One that does not, and is silent for
  * so long, is not waited for any more.
  */
-export function exchange(
-  port: number,
-  bytes: string | Uint8Array,
-  { quietMs = 120_000 } = {},
-): Promise<string> {
+export function exchange(port: number, bytes: string | Uint8Array): Promise<string> {
   return new Promise((resolve, reject) => {
     let text = '';
     const socket = connect(port, '127.0.0.1', () => socket.write(bytes));

@@ -12,7 +12,10 @@ export interface TestRegistry {
   host(): string;
   /** Directory of its blobs: `docker/registry/v2/blobs/sha256/ab/ab…/data`. */
   storage(): string;
-  /** Lines of its access log, such as `GET /v2/app/blobs/sha256:… 200`, of what it has answered. */
+  /**
+   * Lines of its access log, such as `GET /v2/app/blobs/sha256:… 200`, of what it has answered. The last may come a moment
+   * later: who expects one asks until it is there.
+   */
   requests(): Promise<readonly string[]>;
 }
 
@@ -68,7 +71,7 @@ export function useRegistry(
     host: () => `127.0.0.1:${port}`,
     storage: () => join(dir, 'storage'),
     async requests() {
-      // The log comes after the answers, and in order: with one of our own the others' are there.
+      // The log comes after the answers: with one of our own the others' are there, most often. Each request writes its own.
       const mark = `/v2/?${randomBytes(8).toString('hex')}`;
       await fetch(`http://127.0.0.1:${port}${mark}`);
       await vi.waitFor(() => expect(requests.join('\n')).toContain(mark), { timeout: 60_000 });

@@ -253,17 +253,23 @@ function badLayer(what: string, index: number): Attack {
 
 /** Whiteouts, which are devices 0:0, aside. */
 async function devicesBelow(directory: string): Promise<string[]> {
-  // What is being taken away meanwhile has gone; a recursive `readdir` would fail.
-  const entries = await readdir(directory, { withFileTypes: true }).catch(() => []);
   const found: string[] = [];
-  for (const entry of entries) {
+  for (const entry of await readdir(directory, { withFileTypes: true })) {
     const path = join(directory, entry.name);
-    if (entry.isDirectory()) found.push(...(await devicesBelow(path)));
+    if (entry.isDirectory()) found.push(...((await unlessGone(devicesBelow(path))) ?? []));
     if (!entry.isBlockDevice() && !entry.isCharacterDevice()) continue;
-    const status = await lstat(path).catch(() => undefined);
+    const status = await unlessGone(lstat(path));
     if (status && status.rdev !== 0) found.push(path);
   }
   return found;
+}
+
+/** What is taken away meanwhile is no device; a recursive `readdir` would fail. */
+async function unlessGone<T>(looking: Promise<T>): Promise<T | undefined> {
+  return looking.catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error;
+    return undefined;
+  });
 }
 
 export const imageAttacks: readonly Attack[] = [

@@ -19,7 +19,7 @@ const neighbours: Attack = {
   group: 'neighbours',
   title:
     'a fork bomb, a memory hog, an endless loop and floods of output and files, beside an ordinary caller',
-  must: `every call of the neighbour succeeds, its p99 is less than ${ratioMax} times what it was, whenever others leave it alone`,
+  must: `every call of the neighbour succeeds, and in two of ${rounds} rounds its p99 is no more than ${ratioMax} times what it is without (the median of ${rounds})`,
   async attack(ground) {
     const quiet: number[] = [];
     const busy: number[] = [];
@@ -27,8 +27,9 @@ const neighbours: Attack = {
       quiet.push(p99(await latencies(ground, () => true)));
       busy.push(p99(await latenciesUnderAttack(ground)));
     }
-    // A wall that does not hold shows in every round, and what others do makes none quicker.
-    const [before, during] = [Math.max(...quiet), Math.min(...busy)];
+    // What others do makes no round quicker, and may spoil most of them; a single good one beside attackers may be luck.
+    const before = ranked(quiet, Math.ceil(rounds / 2));
+    const during = ranked(busy, 2);
     const bound = Math.max(before * ratioMax, ground.ms(floorMs));
     must(during <= bound, 'the neighbour takes much longer', { quiet, busy });
   },
@@ -92,7 +93,12 @@ async function latencies(ground: Ground, isEnough: () => boolean): Promise<numbe
 }
 
 function p99(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.ceil(values.length * 0.99) - 1] ?? 0;
+  return ranked(values, Math.ceil(values.length * 0.99));
+}
+
+/** The smallest is the first. */
+function ranked(values: readonly number[], rank: number): number {
+  return [...values].sort((a, b) => a - b)[rank - 1] ?? 0;
 }
 
 export const neighbourAttacks: readonly Attack[] = [neighbours];

@@ -95,7 +95,7 @@ const large: Attack = {
 };
 
 /** A net: the server's own patience with a body is a minute. */
-const slowestMs = 600_000;
+const slowestMs = 180_000;
 
 /** One byte a second, for ever. */
 function trickle(head: string) {
