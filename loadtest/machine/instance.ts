@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 /** A process in the cgroups of a platform: of a zone itself, or of one of its sandboxes. */
 export interface ZoneProcess {
   pid: number;
+  parentPid: number;
   /** Cgroup of its zone. */
   zone: string;
   /** `agent`, `zygote`, or that of a sandbox. */
@@ -18,6 +19,13 @@ export async function zoneProcesses(instance: string): Promise<ZoneProcess[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
   const found = await Promise.all(pids.map((pid) => zoneProcess(pid, instance)));
   return found.filter((one) => one !== undefined);
+}
+
+/** Its agents or its zygotes: not what one has just forked, which is in that one's cgroup until it is in its own. */
+export async function zoneKeepers(instance: string, leaf: 'agent' | 'zygote'): Promise<ZoneProcess[]> {
+  const there = (await zoneProcesses(instance)).filter((one) => one.leaf === leaf);
+  const pids = new Set(there.map(({ pid }) => pid));
+  return there.filter(({ parentPid }) => !pids.has(parentPid));
 }
 
 /** Directories that the platform has in the hierarchy of its memory accounts. */
@@ -43,7 +51,9 @@ async function zoneProcess(pid: number, instance: string): Promise<ZoneProcess |
     if (zone === undefined || leaf === undefined) return undefined;
     const program = basename(await readlink(`/proc/${pid}/exe`).catch(() => ''));
     const name = (await readFile(`/proc/${pid}/comm`, 'utf8')).trim();
-    return { pid, zone, leaf, program, name };
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    const parentPid = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+    return { pid, parentPid, zone, leaf, program, name };
   } catch {
     // It has ended.
     return undefined;

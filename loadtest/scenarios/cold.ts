@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Platform } from '../../services/up/platform.ts';
 import { createSender } from '../generators/send.ts';
 import { checkAnswers } from '../loads.ts';
-import { zoneProcesses } from '../machine/instance.ts';
+import { zoneKeepers } from '../machine/instance.ts';
 import { Measurement } from '../measurement.ts';
 import { withoutPools } from '../platform/without-pools.ts';
 import type { Scenario, ScenarioContext } from '../scenario.ts';
@@ -98,8 +98,8 @@ async function call(url: string, workload: Workload, measurement: Measurement): 
 
 /** The zone goes with it, and the worker opens another. */
 async function killZygote({ config }: Platform, runtime: LoadRuntime): Promise<void> {
-  const processes = await zoneProcesses(config.instance);
-  const zygotes = processes.filter(({ leaf, program }) => leaf === 'zygote' && program.startsWith(runtime));
+  const all = await zoneKeepers(config.instance, 'zygote');
+  const zygotes = all.filter(({ program }) => program.startsWith(runtime));
   if (zygotes.length === 0) throw new Error(`cannot measure cold starts: no zygote of ${runtime} was found`);
   for (const { pid } of zygotes) process.kill(pid, 'SIGKILL');
 }

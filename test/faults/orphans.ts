@@ -9,13 +9,12 @@ export async function orphansOfRunning(config: Config, launcher: number | undefi
   const directories = await cgroupDirectories(config.instance);
   const zonesWithAgent = new Set<string>();
   const orphans: string[] = [];
-  for (const { pid, zone, leaf, name } of processes) {
+  for (const { pid, parentPid, zone, leaf, name } of processes) {
     if (leaf !== 'agent' || name !== 'agent') continue;
-    const parent = await parentOf(pid);
-    if (parent === launcher) zonesWithAgent.add(zone);
+    if (parentPid === launcher) zonesWithAgent.add(zone);
     // Its init is its own, and reaps.
-    else if (parent !== undefined && !processes.some((other) => other.pid === parent))
-      orphans.push(`agent ${pid} of ${zone} has the parent ${parent}, and the launcher is ${launcher}`);
+    else if (!processes.some((other) => other.pid === parentPid))
+      orphans.push(`agent ${pid} of ${zone} has the parent ${parentPid}, and the launcher is ${launcher}`);
   }
   for (const { pid, zone, leaf, name } of processes)
     if (!zonesWithAgent.has(zone))
@@ -45,13 +44,4 @@ export async function orphansOfStopped(config: Config): Promise<string[]> {
     ...temporary.map((name) => `${config.redisDir}/${name}`),
     ...mounts.map((path) => `mount ${path}`),
   ];
-}
-
-export async function parentOf(pid: number): Promise<number | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
-  } catch {
-    return undefined;
-  }
 }

@@ -1,7 +1,6 @@
 import { expect, test, vi } from 'vitest';
-import { zoneProcesses } from '../../loadtest/machine/instance.ts';
+import { zoneKeepers, zoneProcesses } from '../../loadtest/machine/instance.ts';
 import { isAlive } from './kinds/kill-part.ts';
-import { parentOf } from './orphans.ts';
 import { netMs, useFaultyPlatform } from './use-platform.ts';
 
 const used = useFaultyPlatform();
@@ -16,12 +15,9 @@ async function ofItsZone(id: string, leaf: 'agent' | 'zygote'): Promise<number> 
   const cgroup = `s${Number.parseInt(sandbox?.id.split('-').at(-1) ?? '', 36)}`;
   const processes = await zoneProcesses(used.platform.config.instance);
   const zone = processes.find((one) => one.leaf === cgroup && one.program === 'node')?.zone;
-  const { launcher } = used.platform.pids();
-  for (const { pid } of processes.filter((one) => one.zone === zone && one.leaf === leaf)) {
-    // Beside the agent are its forks, which make sandboxes.
-    if (leaf === 'zygote' || (await parentOf(pid)) === launcher) return pid;
-  }
-  throw new Error(`the zone of ${id} has no ${leaf}`);
+  const keeper = (await zoneKeepers(used.platform.config.instance, leaf)).find((one) => one.zone === zone);
+  if (!keeper) throw new Error(`the zone of ${id} has no ${leaf}`);
+  return keeper.pid;
 }
 
 test('with an agent its zone ends: what ran there is lost, and the next zone serves', async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../../../loadtest/generators/random.ts';
-import { type ZoneProcess, zoneProcesses } from '../../../loadtest/machine/instance.ts';
+import { type ZoneProcess, zoneKeepers } from '../../../loadtest/machine/instance.ts';
 import type { FaultyPlatform } from '../platform.ts';
 import type { Fault } from './fault.ts';
 
@@ -39,9 +39,7 @@ export async function signalInZone(
 /** The process that stands `at` (0 to 1) among those of its kind. Waits while there is none. */
 async function inZone({ config }: FaultyPlatform, leaf: Leaf, at: number): Promise<ZoneProcess> {
   for (const until = performance.now() + foundWithinMs; performance.now() < until; ) {
-    const found = (await zoneProcesses(config.instance)).filter(
-      (one) => one.leaf === leaf && (leaf === 'zygote' || one.name === 'agent'),
-    );
+    const found = await zoneKeepers(config.instance, leaf);
     const chosen = found[Math.floor(at * found.length)];
     if (chosen) return chosen;
     await delay(50);
