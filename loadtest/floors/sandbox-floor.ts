@@ -21,6 +21,8 @@ interface Options {
   directory: string;
   serialCount: number;
   rateCount: number;
+  /** Whether to measure without seccomp, too. Builds the native code for it, which takes some ten seconds. */
+  withUnfiltered: boolean;
   onProgress: (text: string) => void;
   signal: AbortSignal;
 }
@@ -33,7 +35,7 @@ const rounds = 5;
 
 /**
  * Full sandboxes without HTTP, queue and pool: created, run, and gone; and the same by native code that loads no seccomp
- * filter. From launchers of our own, which are gone when this settles.
+ * filter, if that is wanted. From launchers of our own, which are gone when this settles.
  */
 export async function measureSandboxes(options: Options): Promise<Floor[]> {
   const { nativeDir, storeDir, directory, onProgress } = options;
@@ -45,19 +47,20 @@ export async function measureSandboxes(options: Options): Promise<Floor[]> {
     return launcher.socket;
   }
   try {
-    const filtered = await start(join(nativeDir, 'build'));
-    await promisify(execFile)('make', ['-s', '-C', nativeDir, 'unfiltered'], { signal: options.signal });
-    const unfiltered = await start(join(nativeDir, 'build-unfiltered'));
+    const launchers = [{ suffix: '', socket: await start(join(nativeDir, 'build')) }];
+    if (options.withUnfiltered) {
+      await promisify(execFile)('make', ['-s', '-C', nativeDir, 'unfiltered'], { signal: options.signal });
+      launchers.push({ suffix: ', no seccomp', socket: await start(join(nativeDir, 'build-unfiltered')) });
+    }
     const floors: Floor[] = [];
     for (const runtime of loadRuntimes) {
       onProgress(`sandbox ${runtime}`);
       const { layers } = await resolve(runtime);
-      const both = [
-        await openTimed(`sandbox ${runtime}`, filtered, runtime, layers, options.signal),
-        await openTimed(`sandbox ${runtime}, no seccomp`, unfiltered, runtime, layers, options.signal),
-      ];
-      await timeInTurns(both, options);
-      for (const timed of both) {
+      const all: Timed[] = [];
+      for (const { suffix, socket } of launchers)
+        all.push(await openTimed(`sandbox ${runtime}${suffix}`, socket, runtime, layers, options.signal));
+      await timeInTurns(all, options);
+      for (const timed of all) {
         await timed.zone.close();
         floors.push(floorOf(timed));
       }
