@@ -1,5 +1,6 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { OnceboxError } from '../../sdk/client.ts';
+import { patient } from '../support/limits.ts';
 import { fillRedisOf } from './kinds/fill-redis.ts';
 import { netMs, useFaultyPlatform } from './use-platform.ts';
 
@@ -35,8 +36,7 @@ test('a queue larger than the memory of Redis is refused before that is full, an
     for (const id of holders) await used.client.cancel(id).catch(() => {}); // most often it is over
   });
   for (let place = 0; place < 2; place++) holders.push(await used.start(forever));
-  const limits = { wallMs: 60_000, cpuMs: 60_000 };
-  const request = { runtime: 'bash' as const, code: 'wc -c', stdin: 'x'.repeat(2 * MiB), limits };
+  const request = { runtime: 'bash' as const, code: 'wc -c', stdin: 'x'.repeat(2 * MiB), limits: patient };
   const accepted: string[] = [];
   let refused: unknown;
   while (refused === undefined && accepted.length < 40) {
@@ -63,7 +63,7 @@ test('a queue larger than the memory of Redis is refused before that is full, an
 
 test('records of the past give way to new invocations', async () => {
   const code = 'head -c 900000 /dev/zero | tr "\\\\0" x';
-  const chatty = { runtime: 'bash' as const, code, limits: { wallMs: 60_000, cpuMs: 60_000 } };
+  const chatty = { runtime: 'bash' as const, code, limits: patient };
   for (let run = 0; run < 45; run++) {
     const { outcome } = await vi.waitFor(() => used.client.run(chatty), { timeout: netMs, interval: 100 });
     expect(outcome).toEqual({ status: 'ok' });
